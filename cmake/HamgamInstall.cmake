@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The Hamgam Authors
+#
+# Headers, libraries, the package files for find_package(hamgam) and for pkg-config.
+include(CMakePackageConfigHelpers)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/hamgam)
+install(TARGETS ${hamgam_libraries} EXPORT hamgamTargets)
+install(DIRECTORY include/hamgam DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  FILES_MATCHING PATTERN "*.h")
+install(EXPORT hamgamTargets NAMESPACE hamgam:: DESTINATION ${package_dir})
+
+configure_package_config_file(cmake/hamgamConfig.cmake.in hamgamConfig.cmake
+  INSTALL_DESTINATION ${package_dir})
+# Before 1.0 each minor version may break what the former promised.
+write_basic_package_version_file(hamgamConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES
+  ${CMAKE_CURRENT_BINARY_DIR}/hamgamConfig.cmake
+  ${CMAKE_CURRENT_BINARY_DIR}/hamgamConfigVersion.cmake
+  DESTINATION ${package_dir})
+
+# The .pc file says what a program needs beyond -lhamgam: the definitions and sanitizers this build
+# was made with.
+list(TRANSFORM hamgam_sanitizer_definitions PREPEND -D OUTPUT_VARIABLE pc_definitions)
+if(HAMGAM_CONTEXT STREQUAL "ucontext")
+  list(APPEND pc_definitions -DHAMGAM_CONTEXT_UCONTEXT=1)
+endif()
+list(JOIN pc_definitions " " pc_definitions)
+list(JOIN hamgam_sanitizer_options " " pc_cflags)
+list(JOIN hamgam_sanitizer_link_options " " pc_ldflags)
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  set(pc_libdir "${CMAKE_INSTALL_LIBDIR}")
+else()
+  set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+endif()
+if(IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(pc_includedir "${CMAKE_INSTALL_INCLUDEDIR}")
+else()
+  set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+# How far the .pc file lies below the prefix, so that an installed tree can be moved.
+file(RELATIVE_PATH pc_up "/p/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/p")
+string(REGEX REPLACE "/$" "" pc_up "${pc_up}")
+configure_file(cmake/hamgam.pc.in hamgam.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/hamgam.pc
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The Hamgam Authors
+#
+# How tests are made and registered.
+#
+#   hamgam_add_test(mutex_test SOURCES mutex_test.cpp LABELS unit [SERIAL] [TIMEOUT seconds]
+#                   [LIBRARIES ...])
+#     one GoogleTest executable, which is one ctest test of the same name
+#   hamgam_test_settings(name [TIMEOUT seconds])
+#     gives the time limit and the sanitizers' options to a ctest test made in any other way
+
+set(HAMGAM_GOOGLETEST_DIR /usr/src/googletest CACHE PATH "Sources of GoogleTest")
+set(HAMGAM_TEST_TIMEOUT 300 CACHE STRING "Seconds a test may take")
+
+# GoogleTest is built here rather than found, so that it fits each compiler, sanitizer and CPU.
+function(hamgam_add_googletest)
+  if(NOT EXISTS ${HAMGAM_GOOGLETEST_DIR}/CMakeLists.txt)
+    message(FATAL_ERROR "No GoogleTest sources in HAMGAM_GOOGLETEST_DIR "
+      "(${HAMGAM_GOOGLETEST_DIR}). Debian and Ubuntu: apt install googletest")
+  endif()
+  set(BUILD_GMOCK OFF CACHE BOOL "" FORCE)
+  set(INSTALL_GTEST OFF CACHE BOOL "" FORCE)
+  set(BUILD_SHARED_LIBS OFF)
+  set(CMAKE_CXX_STANDARD 20)
+  set(CMAKE_WARN_DEPRECATED OFF)
+  add_compile_options(${hamgam_sanitizer_options})
+  add_subdirectory(${HAMGAM_GOOGLETEST_DIR} ${PROJECT_BINARY_DIR}/googletest
+    EXCLUDE_FROM_ALL SYSTEM)
+endfunction()
+
+function(hamgam_test_settings name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT ${HAMGAM_TEST_TIMEOUT})
+  endif()
+  set(environment "")
+  if(HAMGAM_SANITIZE MATCHES "^thread")
+    set(environment "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+  elseif(HAMGAM_SANITIZE STREQUAL "address")
+    set(environment
+      "ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=1"
+      "UBSAN_OPTIONS=print_stacktrace=1")
+  endif()
+  if(CMAKE_CROSSCOMPILING_EMULATOR)
+    # For a test that starts itself again as a child process.
+    list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " emulator)
+    list(APPEND environment "HAMGAM_TEST_EMULATOR=${emulator}")
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${environment}")
+endfunction()
+
+function(hamgam_add_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "TIMEOUT" "SOURCES;LABELS;LIBRARIES")
+  add_executable(${name} ${arg_SOURCES})
+  # Tests may look behind the public headers.
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/test)
+  target_link_libraries(${name} PRIVATE hamgam::hamgam gtest_main ${arg_LIBRARIES})
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
+  hamgam_developer_flags(${name})
+  add_test(NAME ${name} COMMAND ${name})
+  hamgam_test_settings(${name} TIMEOUT ${arg_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES
+    LABELS "${arg_LABELS}" RUN_SERIAL "$<BOOL:${arg_SERIAL}>")
+endfunction()
