@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The Hamgam Authors
+"""Plants violations in a temporary tree and sees that the tools of tools/ report them."""
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
+
+
+class ToolTest(unittest.TestCase):
+    tool = ""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        (self.root / "src").mkdir()
+        (self.root / "tools").mkdir()
+        shutil.copy(TOOLS / "layers.txt", self.root / "tools")
+
+    def write(self, name, text):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def run_tool(self, *arguments):
+        command = [TOOLS / self.tool, *arguments]
+        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+
+    def expect_clean(self):
+        done = self.run_tool()
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+
+    def expect(self, *messages):
+        """Exactly these violations, each of them given by its beginning."""
+        done = self.run_tool()
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        lines = done.stdout.splitlines()
+        self.assertEqual(len(lines), len(messages), done.stdout)
+        for line, message in zip(lines, messages):
+            self.assertTrue(line.startswith(message), f"{line!r} is not {message!r}")
+
+
+class CheckLayers(ToolTest):
+    tool = "check_layers"
+
+    def test_downward_and_own_layer_pass(self):
+        self.write("src/sched/a.cpp", '#include "sched/a.h"\n#include "base/b.h"\n'
+                   '#include "hamgam/mutex.h"\n#include <sys/mman.h>\n#include "near.h"\n')
+        self.expect_clean()
+
+    def test_upward(self):
+        self.write("src/base/a.h", '\n  #  include "sched/park.h"\n')
+        self.expect('src/base/a.h:2: layer base includes "sched/park.h"')
+
+    def test_tests_and_benchmarks_include_anything(self):
+        self.write("src/base/a_test.cpp", '#include "sync/mutex.h"\n')
+        self.write("src/base/a_bench.cpp", '#include "sync/mutex.h"\n')
+        self.expect_clean()
+
+    def test_public_header_including_source(self):
+        self.write("include/hamgam/a.h", '#include "sched/park.h"\n')
+        self.expect('include/hamgam/a.h:1: a public header includes "sched/park.h"')
+
+    def test_unlisted_folder(self):
+        self.write("src/util/a.h", "")
+        self.write("src/a.h", "")
+        self.expect("src/a.h:1: not in a folder", "src/util/a.h:1: not in a folder")
+
+    def test_model_is_no_layer(self):
+        self.write("src/model/a.h", '#include "observe/b.h"\n')
+        self.write("src/os/a.h", '#include "model/a.h"\n')
+        self.expect('src/os/a.h:1: layer os includes "model/a.h"')
+
+    def test_relative(self):
+        self.write("src/base/a.h", '#include "../sched/park.h"\n')
+        self.expect('src/base/a.h:1: "../sched/park.h"')
+
+
+class CheckOrders(ToolTest):
+    tool = "check_orders"
+
+    def test_pair_passes(self):
+        self.write("src/sync/a.cpp",
+                   "x.store(1, kRelease);  // [a.1] release, pairs with [a.2]: why\n"
+                   "// [a.2] acquire\nif (x.load(std::memory_order_acquire)) {\n}\n")
+        self.expect_clean()
+
+    def test_strong_without_tag(self):
+        self.write("src/sync/a.cpp", "int y;\nx.store(1, std::memory_order::seq_cst);\n")
+        self.expect("src/sync/a.cpp:2: seq_cst without a tag")
+
+    def test_fence_without_tag(self):
+        self.write("src/sync/a.cpp", "full_fence();\n")
+        self.expect("src/sync/a.cpp:1: full_fence without a tag")
+
+    def test_tag_of_another_statement_does_not_count(self):
+        self.write("src/sync/a.cpp", "// [a.1] release, pairs with itself\nx.store(1, kRelease);\n"
+                   "x.store(2, kRelease);\n")
+        self.expect("src/sync/a.cpp:3: release without a tag")
+
+    def test_partner_missing(self):
+        self.write("src/sync/a.cpp", "x.load(kAcquire);  // [a.1] acquire, pairs with [a.2]\n")
+        self.expect("src/sync/a.cpp:1: [a.2] stands at no atomic access")
+
+    def test_tag_nobody_pairs(self):
+        self.write("src/sync/a.cpp", "x.load(kAcquire);  // [a.1] acquire\n")
+        self.expect("src/sync/a.cpp:1: [a.1] has no partner")
+
+    def test_comment_that_names_a_lost_tag(self):
+        self.write("include/hamgam/a.h", "// See [gone.1].\nint y;\n")
+        self.expect("include/hamgam/a.h:1: [gone.1] stands at no atomic access")
+
+    def test_statement_over_several_lines(self):
+        self.write("src/sync/a.cpp", "return x.load(kRelaxed) == 0 &&  // relaxed: a hint\n"
+                   "       y.exchange(1, kAcquire) == 0;  // [a.1] acquire, pairs with [a.2],\n"
+                   "// [a.2] release\ny.store(0, kRelease);\n")
+        self.expect_clean()
+
+    def test_relaxed_without_reason(self):
+        self.write("include/hamgam/a.h", "int f() { return x.load(kRelaxed); }\n")
+        self.expect("include/hamgam/a.h:1: relaxed without its reason")
+
+    def test_relaxed_with_reason(self):
+        self.write("src/sync/a.cpp", "x.load(kRelaxed);  // relaxed: a hint\n"
+                   "// relaxed: a hint\nx.load(kRelaxed);\n")
+        self.expect_clean()
+
+    def test_relaxed_throughout_ends_at_blank_line(self):
+        self.write("src/sync/a.cpp", "// relaxed throughout: hints\nint f() {\n"
+                   "  x.load(kRelaxed);\n}\n\nint y = x.load(kRelaxed);\n")
+        self.expect("src/sync/a.cpp:6: relaxed without its reason")
+
+    def test_failure_order_of_a_compare_exchange(self):
+        self.write("src/sync/a.cpp", "// [a.1] acq_rel, pairs with itself\n"
+                   "x.compare_exchange_strong(old, 1, kAcqRel,\n    kRelaxed);\n")
+        self.expect_clean()
+
+    def test_strings_are_no_comments(self):
+        self.write("src/sync/a.cpp", 'puts("// [a.1] release"); x.store(1, kRelease);\n')
+        self.expect("src/sync/a.cpp:1: release without a tag")
+
+    def test_tests_are_not_looked_at(self):
+        self.write("src/sync/a_test.cpp", "x.store(1, kRelease);\n")
+        self.expect_clean()
+
+
+class CheckSizes(ToolTest):
+    tool = "check_sizes"
+
+    def test_limit_is_inclusive(self):
+        self.write("src/sync/a.cpp", "\n" * 800)
+        done = self.run_tool()
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("src/sync/a.cpp:800: warning", done.stdout)
+
+    def test_too_long(self):
+        self.write("src/sync/a.cpp", "\n" * 801)
+        self.expect("src/sync/a.cpp:801: 801 lines")
+
+    def test_short(self):
+        self.write("src/sync/a.cpp", "\n" * 500)
+        self.expect_clean()
+
+
+class DocsSamples(ToolTest):
+    tool = "docs_samples"
+    SOURCE = "#include <a>\nint main() {\n  // [loop]\n  go();\n    deep();\n  // [/loop]\n}\n"
+
+    def page(self, *lines):
+        body = "".join(line + "\n" for line in lines)
+        return f"Text\n<!-- sample: examples/a.cpp [loop] -->\n```cpp\n{body}```\nEnd\n"
+
+    def test_same(self):
+        self.write("examples/a.cpp", self.SOURCE)
+        self.write("README.md", self.page("go();", "  deep();"))
+        self.assertEqual(self.run_tool("--check").returncode, 0)
+
+    def test_difference_is_reported_then_mended(self):
+        self.write("examples/a.cpp", self.SOURCE)
+        self.write("docs/deep/a.md", self.page("old();"))
+        done = self.run_tool("--check")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("docs/deep/a.md:2: ", done.stdout)
+        self.assertEqual(self.run_tool().returncode, 0)
+        self.assertEqual((self.root / "docs/deep/a.md").read_text(),
+                         self.page("go();", "  deep();"))
+
+    def test_whole_file_without_its_licence_lines(self):
+        self.write("examples/a.cpp", "// SPDX-License-Identifier: Apache-2.0\n"
+                   "// Copyright The Hamgam Authors\n\n#include <a>\n")
+        self.write("README.md", "<!-- sample: examples/a.cpp -->\n```cpp\n```\n")
+        self.assertEqual(self.run_tool().returncode, 0)
+        self.assertIn("```cpp\n#include <a>\n```", (self.root / "README.md").read_text())
+
+    def test_lost_source_and_lost_name(self):
+        self.write("README.md", self.page())
+        self.assertIn("README.md:2: no file examples/a.cpp", self.run_tool("--check").stdout)
+        self.write("examples/a.cpp", "int main() {}\n")
+        done = self.run_tool("--check")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("README.md:2: no // [loop]", done.stdout)
+
+    def test_marker_without_block(self):
+        self.write("examples/a.cpp", self.SOURCE)
+        self.write("README.md", "<!-- sample: examples/a.cpp -->\nno block\n")
+        done = self.run_tool("--check")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("README.md:1: no fenced block", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
