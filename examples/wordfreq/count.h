@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+
+// The counting itself: with goroutines on all cores, and in one plain loop to check it.
+#pragma once
+
+#include <hamgam/atomic.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "words.h"
+
+namespace wordfreq {
+
+// Set by Ctrl-C; looked at between chunks.
+extern hamgam::Atomic<bool> interrupted;
+
+// What has happened so far. Written by all, read by the progress bar.
+struct Totals {
+  hamgam::Counter found_files;  // what the walk came across ...
+  hamgam::Counter found_bytes;
+  hamgam::Atomic<bool> found_all;
+  hamgam::Counter done_files;  // ... and what of it is done with, counted or not
+  hamgam::Counter bytes;       // counted
+  hamgam::Counter files;       // text files counted
+  hamgam::Counter binary;
+  hamgam::Counter links;
+  hamgam::Counter failed;  // files and directories that were not read, or only in part
+};
+
+// Every word and how often it occurs. A word is in the table that shard_of() its hash says.
+struct Counts {
+  std::vector<WordTable> shards;
+  std::chrono::duration<double> elapsed{};
+
+  [[nodiscard]] std::uint64_t words() const;
+  [[nodiscard]] std::uint64_t distinct() const;
+  [[nodiscard]] std::vector<WordTable::Entry> top(std::size_t n) const;  // most frequent first
+  friend bool operator==(const Counts&, const Counts&);                  // the same words
+};
+
+// Counts with `jobs` goroutines. The calling goroutine waits and draws the progress bar meanwhile.
+[[nodiscard]] Counts count_parallel(const std::vector<std::string>& paths, int jobs,
+                                    bool show_progress, Totals& totals);
+
+// The same with one loop and one table, and without a word about files that cannot be read.
+[[nodiscard]] Counts count_plain(const std::vector<std::string>& paths, Totals& totals);
+
+}  // namespace wordfreq

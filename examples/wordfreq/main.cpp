@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+
+// wordfreq: the most frequent words of all text files under the given paths.
+//
+// Exit status: 0 all went well, also if single files could not be read; 1 --check found a
+// difference; 2 wrong usage, a path that does not exist, or no output; 130 Ctrl-C.
+#include <fmt/format.h>
+#include <hamgam/go.h>
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "count.h"
+#include "progress.h"
+#include "report.h"
+
+namespace {
+
+enum ExitStatus { kOk = 0, kDiffers = 1, kUsage = 2, kInterrupted = 130 };
+
+struct Options {
+  std::size_t top = 20;
+  int jobs = hamgam::max_procs();
+  bool check = false;
+  bool no_progress = false;
+  bool json = false;
+  std::vector<std::string> paths{"."};
+};
+
+void declare(CLI::App& app, Options& options) {
+  constexpr int kMostJobs = 1024;
+  app.add_option("--top", options.top, "How many of the most frequent words to print")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--jobs", options.jobs, "How many goroutines count, on as many cores")
+      ->check(CLI::Range(1, kMostJobs))
+      ->capture_default_str();
+  app.add_flag("--check", options.check, "Count again in one plain loop and compare");
+  app.add_flag("--no-progress", options.no_progress, "No progress bar");
+  app.add_flag("--json", options.json, "Print JSON");
+  app.add_option("PATH", options.paths, "Files and directories")->capture_default_str();
+}
+
+bool all_exist(const std::vector<std::string>& paths) {
+  bool all = true;
+  for (const auto& path : paths) {
+    struct stat info {};
+    if (lstat(path.c_str(), &info) != 0) {
+      wordfreq::complain(path, std::strerror(errno));
+      all = false;
+    } else if (S_ISLNK(info.st_mode)) {
+      wordfreq::complain(path, "Symbolic link, not followed");
+    }
+  }
+  return all;
+}
+
+// The first Ctrl-C asks for an end, the second one kills.
+void catch_interrupt() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { wordfreq::interrupted.store(true); };
+  action.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+bool print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
+    return true;
+  }
+  wordfreq::complain("standard output", std::strerror(errno));
+  return false;
+}
+
+int count(const Options& options) {
+  hamgam::max_procs(options.jobs);
+  const bool show_progress = !options.no_progress && wordfreq::stderr_is_terminal();
+  wordfreq::Totals totals;
+  const auto counts =
+      wordfreq::count_parallel(options.paths, options.jobs, show_progress, totals);
+
+  wordfreq::Report report{.counts = counts,
+                          .totals = totals,
+                          .top = options.top,
+                          .jobs = options.jobs,
+                          .interrupted = false,
+                          .check = {}};
+  if (options.check && !wordfreq::interrupted.load()) {
+    wordfreq::Totals plain;
+    const auto again = wordfreq::count_plain(options.paths, plain);
+    if (!wordfreq::interrupted.load()) {
+      report.check = {counts == again, again.elapsed, plain.bytes.value()};
+    }
+  }
+  report.interrupted = wordfreq::interrupted.load();
+  if (!print(options.json ? as_json(report) : as_text(report))) {
+    return kUsage;
+  }
+  if (report.interrupted) {
+    return kInterrupted;
+  }
+  return report.check && !report.check->agrees ? kDiffers : kOk;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Prints the most frequent words of all text files under the given paths.",
+               "wordfreq");
+  declare(app, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  }
+  if (!all_exist(options.paths)) {
+    return kUsage;
+  }
+  catch_interrupt();
+  return hamgam::run([&] { return count(options); });
+}
