@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+
+#include <absl/synchronization/mutex.h>
+
+#include "../threads.h"
+
+namespace {
+
+struct Lock {
+  absl::Mutex mutex;
+  void lock() { mutex.Lock(); }
+  void unlock() { mutex.Unlock(); }
+};
+
+const bench::MutexCases<Lock> cases;
+
+}  // namespace

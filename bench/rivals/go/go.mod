@@ -1,0 +1,3 @@
+module hamgam/bench
+
+go 1.23

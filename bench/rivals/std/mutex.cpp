@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+
+#include <mutex>
+
+#include "../threads.h"
+
+namespace {
+
+const bench::MutexCases<std::mutex> cases;
+
+}  // namespace

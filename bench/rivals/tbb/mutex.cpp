@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+
+#include <oneapi/tbb/mutex.h>
+
+#include "../threads.h"
+
+namespace {
+
+const bench::MutexCases<tbb::mutex> cases;
+
+}  // namespace
