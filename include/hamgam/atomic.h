@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// Atomic<T>: a value that all may change without a lock. AtomicValue<T>: a whole value published at once.
+// Counter: a statistic that many add to and few read.
+//
+// Happens-before (Atomic): if B observes the effect of A, A is before B; all operations on all Atomics are
+// in one total order, as in Go.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+#include "hamgam/detail/atomic.h"
+#include "hamgam/detail/config.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+
+namespace detail {
+
+template <class T>
+concept Countable = std::is_integral_v<T> && !std::is_same_v<T, bool>;
+
+// Sleeps on `address` as long as same(address, argument); looks under the lock that notify takes too.
+HAMGAM_API void atomic_wait(const void* address, bool (*same)(const void* address, const void* old),
+                            const void* old);
+HAMGAM_API void atomic_notify(const void* address, bool all) noexcept;
+
+HAMGAM_API unsigned worker_index() noexcept;
+
+}  // namespace detail
+
+// T must be trivially copyable; up to 8 bytes (16 where the CPU can) it is lock-free. Every operation is
+// sequentially consistent. O(1).
+template <class T>
+class Atomic {
+  static_assert(std::is_trivially_copyable_v<T>, "hamgam::Atomic<T>: T must be trivially copyable");
+
+ public:
+  constexpr Atomic() noexcept : value_(T{}) {}
+  constexpr Atomic(T value) noexcept : value_(value) {}  // NOLINT(google-explicit-constructor)
+  Atomic(const Atomic&) = delete;
+  Atomic& operator=(const Atomic&) = delete;
+
+  [[nodiscard]] T load() const noexcept {
+    return value_.load(detail::kSeqCst);  // [atomic.1] seq_cst, pairs with [atomic.2]
+  }
+  void store(T value) noexcept {
+    value_.store(value, detail::kSeqCst);  // [atomic.2] seq_cst, pairs with [atomic.1]
+  }
+
+  // The former value.
+  T swap(T value) noexcept {
+    return value_.exchange(value, detail::kSeqCst);  // [atomic.3] seq_cst, pairs with [atomic.1]
+  }
+
+  // If the value is `old`, compared byte by byte, makes it `next`. Never fails without cause.
+  [[nodiscard]] bool compare_and_swap(T old, T next) noexcept {
+    // [atomic.4] seq_cst, pairs with [atomic.1]
+    return value_.compare_exchange_strong(old, next, detail::kSeqCst);
+  }
+
+  // Returns the new value, as in Go. Wraps around.
+  T add(T delta) noexcept
+    requires detail::Countable<T>
+  {
+    // [atomic.5] seq_cst, pairs with [atomic.1]
+    return static_cast<T>(value_.fetch_add(delta, detail::kSeqCst) + delta);
+  }
+
+  // These return the former value, as in Go.
+  T bit_and(T mask) noexcept
+    requires detail::Countable<T>
+  {
+    return value_.fetch_and(mask, detail::kSeqCst);  // [atomic.6] seq_cst, pairs with [atomic.1]
+  }
+  T bit_or(T mask) noexcept
+    requires detail::Countable<T>
+  {
+    return value_.fetch_or(mask, detail::kSeqCst);  // [atomic.7] seq_cst, pairs with [atomic.1]
+  }
+
+  // Blocks while the value is `old`; parks a goroutine, not its thread. A change is noticed only with a
+  // notify after it.
+  void wait(T old) const {
+    while (same(this, &old)) {
+      detail::atomic_wait(this, &same, &old);
+    }
+  }
+  void notify_one() noexcept { detail::atomic_notify(this, false); }
+  void notify_all() noexcept { detail::atomic_notify(this, true); }
+
+ private:
+  static bool same(const void* self, const void* old) {
+    T const value = static_cast<const Atomic*>(self)->load();
+    return __builtin_memcmp(&value, old, sizeof(T)) == 0;
+  }
+
+  detail::atomic<T> value_;
+};
+
+// The value is immutable once stored; a reader keeps the one it loaded alive. load() of an empty one is
+// null. Happens-before: a store is before each load that returns its value.
+template <class T>
+class AtomicValue {
+ public:
+  AtomicValue() = default;
+  explicit AtomicValue(T value) : value_(std::make_shared<const T>(std::move(value))) {}
+  AtomicValue(const AtomicValue&) = delete;
+  AtomicValue& operator=(const AtomicValue&) = delete;
+
+  [[nodiscard]] std::shared_ptr<const T> load() const {
+    Section const section(*this);
+    return value_;
+  }
+
+  void store(T value) { (void)swap(std::move(value)); }
+
+  // The former value.
+  std::shared_ptr<const T> swap(T value) {
+    auto next = std::make_shared<const T>(std::move(value));
+    Section const section(*this);
+    value_.swap(next);
+    return next;
+  }
+
+ private:
+  // Held for the copy of one pointer. Whoever waits for it sleeps after a few turns.
+  class Section {
+   public:
+    explicit Section(const AtomicValue& owner) : owner_(owner) {
+      int turns = 0;
+      // [value.1] acquire, pairs with [value.2]
+      while (owner_.busy_.exchange(true, detail::kAcquire)) {
+        owner_.pause(++turns);
+      }
+      detail::tsan_acquire(&owner_);
+    }
+    ~Section() {
+      detail::tsan_release(&owner_);
+      owner_.busy_.store(false, detail::kRelease);  // [value.2] release, pairs with [value.1]
+    }
+    Section(const Section&) = delete;
+    Section& operator=(const Section&) = delete;
+
+   private:
+    const AtomicValue& owner_;
+  };
+
+  static void pause(int turns) noexcept {
+    detail::spin_pause();
+    if (turns % 64 == 0) {
+      std::this_thread::yield();
+    }
+  }
+
+  mutable detail::atomic<bool> busy_{false};
+  std::shared_ptr<const T> value_;
+};
+
+// Adding touches a cache line that few others use; reading sums up all of them. A value read while others
+// add is some value in between. No happens-before edge.
+class Counter {
+ public:
+  constexpr Counter() noexcept = default;
+  Counter(const Counter&) = delete;
+  Counter& operator=(const Counter&) = delete;
+
+  void add(std::int64_t n = 1) noexcept {
+    Shard& shard = shards_[detail::worker_index() % kShards];
+    shard.value.fetch_add(n, detail::kRelaxed);  // relaxed: a statistic
+  }
+
+  [[nodiscard]] std::int64_t value() const noexcept {
+    std::int64_t sum = 0;
+    for (const Shard& shard : shards_) {
+      sum += shard.value.load(detail::kRelaxed);  // relaxed: a statistic
+    }
+    return sum;
+  }
+
+ private:
+  static constexpr std::size_t kShards = 16;
+  struct alignas(64) Shard {
+    detail::atomic<std::int64_t> value{0};
+  };
+  Shard shards_[kShards];
+};
+
+}  // namespace hamgam::inline HAMGAM_ABI

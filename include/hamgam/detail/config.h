@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// Compiler and build switches that the public headers need. HAMGAM_TSAN and HAMGAM_ASAN come from
+// the build (HAMGAM_SANITIZE); the inline namespace differs with them, so that a program and a
+// library that were built differently fail to link instead of failing to work.
+
+#if defined(HAMGAM_TSAN)
+#define HAMGAM_ABI v0_tsan
+#elif defined(HAMGAM_ASAN)
+#define HAMGAM_ABI v0_asan
+#else
+#define HAMGAM_ABI v0
+#endif
+
+#define HAMGAM_API __attribute__((visibility("default")))
+#define HAMGAM_NOINLINE __attribute__((noinline))
+#define HAMGAM_INLINE __attribute__((always_inline)) inline
+#define HAMGAM_COLD __attribute__((cold, noinline))
+#define HAMGAM_LIKELY(x) __builtin_expect(!!(x), 1)
+#define HAMGAM_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#if defined(__clang__)
+#define HAMGAM_LIFETIMEBOUND [[clang::lifetimebound]]
+#else
+#define HAMGAM_LIFETIMEBOUND
+#endif

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// What the go() template needs of a goroutine's record.
+
+#include <cstddef>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "hamgam/detail/config.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+struct GoOptions;
+}  // namespace hamgam::inline HAMGAM_ABI
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+inline constexpr std::size_t kInlineClosure = 64;
+
+struct GoroutineHead {
+  alignas(16) std::byte closure[kInlineClosure];
+  void (*invoke)(void* closure);  // runs and destroys the closure
+  void* argument;                 // the closure: above, or on the heap
+};
+
+// A record to put a closure in. Throws std::bad_alloc.
+HAMGAM_API GoroutineHead* new_goroutine();
+HAMGAM_API GoroutineHead* new_goroutine(GoOptions&& options);
+HAMGAM_API void discard_goroutine(GoroutineHead* head) noexcept;
+// Makes it runnable; the head belongs to the scheduler from here on.
+HAMGAM_API void start_goroutine(GoroutineHead* head, void (*invoke)(void*), void* closure) noexcept;
+
+// Records are used again by goroutines that nothing orders; ThreadSanitizer must see a closure's
+// memory as fresh each time, so there it is always on the heap.
+#if defined(HAMGAM_TSAN)
+inline constexpr bool kClosureInRecord = false;
+#else
+inline constexpr bool kClosureInRecord = true;
+#endif
+
+template <class C>
+inline constexpr bool kFitsRecord = kClosureInRecord && sizeof(C) <= kInlineClosure && alignof(C) <= 16;
+
+// An exception that nobody catches leaves the guard's destructor unrun: the process dies with its
+// whole stack standing. The guard is for the end of C's life otherwise, goexit() included.
+template <class C>
+void invoke_closure(void* raw) {
+  if constexpr (kFitsRecord<C>) {
+    struct Guard {
+      C* closure;
+      ~Guard() { closure->~C(); }
+    } const guard{static_cast<C*>(raw)};
+    (*guard.closure)();
+  } else {
+    std::unique_ptr<C> const guard(static_cast<C*>(raw));
+    (*guard)();
+  }
+}
+
+template <class C, class... Options>
+void launch(C&& closure, Options&&... options) {
+  using Closure = std::remove_cvref_t<C>;
+  GoroutineHead* head = new_goroutine(std::forward<Options>(options)...);
+  struct Guard {
+    GoroutineHead* head;
+    ~Guard() {
+      if (head != nullptr) {
+        discard_goroutine(head);
+      }
+    }
+  } guard{head};
+  void* place = nullptr;
+  if constexpr (kFitsRecord<Closure>) {
+    place = ::new (static_cast<void*>(head->closure)) Closure(std::forward<C>(closure));
+  } else {
+    place = new Closure(std::forward<C>(closure));
+  }
+  guard.head = nullptr;
+  start_goroutine(head, &invoke_closure<Closure>, place);
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// Goroutines: functions that run concurrently, multiplexed onto a few threads.
+//
+// Happens-before: the call of go(f) is before the start of f. The end of a goroutine is before
+// nothing: wait for it with a WaitGroup, a channel or a Task.
+//
+// A goroutine may resume on another thread after anything that can block. Therefore
+//  * do not keep the address of a thread_local across a call that may block;
+//  * do not hold a std::mutex across one: its unlock must come from the thread that locked it;
+//  * the floating-point environment (fesetround) is the thread's, not the goroutine's.
+//
+// Environment, read when the runtime starts: HAMGAM_PROCS (as max_procs), HAMGAM_STACK (bytes of a
+// goroutine's stack, 256 KiB unless set; only what is touched costs memory).
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "hamgam/detail/config.h"
+#include "hamgam/detail/fatal.h"
+#include "hamgam/detail/goroutine.h"
+#include "hamgam/panic.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+
+struct GoOptions {
+  std::string name;            // shown in dumps
+  std::size_t stack_size = 0;  // bytes; 0: the default
+};
+
+namespace detail {
+
+template <class F>
+void require_function(const F& f) noexcept {
+  if constexpr (requires { static_cast<bool>(f == nullptr); }) {
+    if (f == nullptr) {
+      fatal("go of nil func value");
+    }
+  }
+}
+
+template <class F, class... Args>
+concept Callable = std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
+
+// f with its arguments, evaluated now and moved into the call later.
+template <class F, class... Args>
+auto bind_call(F&& f, Args&&... args) {
+  require_function(f);
+  if constexpr (sizeof...(Args) == 0) {
+    return [f = std::decay_t<F>(std::forward<F>(f))]() mutable { std::invoke(std::move(f)); };
+  } else {
+    return [f = std::decay_t<F>(std::forward<F>(f)),
+            bound = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable {
+      std::apply(
+          [&f](auto&... values) { std::invoke(std::move(f), std::move(values)...); }, bound);
+    };
+  }
+}
+
+// What goexit() unwinds with. Only the goroutine's own bottom frame catches it.
+struct GoexitSignal {};
+
+HAMGAM_API void run_main(void (*main)(void*), void* argument);
+HAMGAM_API void enter_blocking() noexcept;
+HAMGAM_API void exit_blocking() noexcept;
+
+struct BlockingScope {
+  BlockingScope() noexcept { enter_blocking(); }
+  ~BlockingScope() { exit_blocking(); }
+  BlockingScope(const BlockingScope&) = delete;
+  BlockingScope& operator=(const BlockingScope&) = delete;
+};
+
+}  // namespace detail
+
+// Starts a goroutine that calls f(args...). The arguments are evaluated by the caller and copied or
+// moved into the goroutine; use std::ref for a reference. From any thread; never blocks. An exception
+// that escapes f ends the process: "panic: <what()>" and a stack trace. A null function is the fatal
+// error "go of nil func value". Throws std::bad_alloc if there is no memory for it. O(1).
+template <class F, class... Args>
+  requires detail::Callable<F, Args...>
+void go(F&& f, Args&&... args) {
+  detail::launch(detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+}
+
+template <class F, class... Args>
+  requires detail::Callable<F, Args...>
+void go(GoOptions options, F&& f, Args&&... args) {
+  detail::launch(detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...),
+                 std::move(options));
+}
+
+// Runs f as the main goroutine and returns its int (0 for void) when it ends; an exception that
+// escapes f comes out of run. Blocks the calling thread meanwhile. Goroutines still running do not
+// hold it back; they go on until the process ends. While it runs, "all asleep" is detected: fatal
+// error "all goroutines are asleep - deadlock!". Called by a goroutine or while another run is on:
+// Panic. May be called again afterwards.
+template <class F>
+  requires std::invocable<std::decay_t<F>>
+int run(F&& f) {
+  using Function = std::decay_t<F>;
+  struct Call {
+    Function f;
+    int result = 0;
+  } call{std::forward<F>(f)};
+  detail::run_main(
+      [](void* raw) {
+        auto* c = static_cast<Call*>(raw);
+        if constexpr (std::is_void_v<std::invoke_result_t<Function>>) {
+          std::invoke(std::move(c->f));
+        } else {
+          c->result = static_cast<int>(std::invoke(std::move(c->f)));
+        }
+      },
+      &call);
+  return call.result;
+}
+
+// Lets others run (Go: runtime.Gosched). On a plain thread: std::this_thread::yield.
+HAMGAM_API void yield();
+
+// Ends the calling goroutine by unwinding its stack; a catch (...) on the way must rethrow. On a plain
+// thread: Panic. From the main goroutine the others go on, and once all ended it is the fatal error
+// "no goroutines (main called runtime.Goexit) - deadlock!".
+[[noreturn]] HAMGAM_API void goexit();
+
+// The calling goroutine's number, 0 on a thread that is none. Never used twice.
+[[nodiscard]] HAMGAM_API std::uint64_t goroutine_id() noexcept;
+
+// How many goroutines exist. A snapshot.
+[[nodiscard]] HAMGAM_API std::size_t num_goroutine() noexcept;
+
+// Sets how many goroutines run at once and returns the former value; n < 1 only asks. The default is
+// the number of CPUs that the affinity mask and the cgroup grant. May change while running: surplus
+// workers stop at their next scheduling point.
+HAMGAM_API int max_procs(int n = 0);
+
+// Runs f, which may block its thread (a system call, a foreign library), and returns its result. Another
+// worker takes over meanwhile, so no other goroutine is held up. On a plain thread it only calls f.
+template <class F>
+  requires std::invocable<F>
+decltype(auto) blocking(F&& f) {
+  detail::BlockingScope const scope;
+  return std::invoke(std::forward<F>(f));
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI

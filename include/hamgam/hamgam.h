@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// All of Hamgam.
+
+#include "hamgam/atomic.h"     // IWYU pragma: export
+#include "hamgam/go.h"         // IWYU pragma: export
+#include "hamgam/guarded.h"    // IWYU pragma: export
+#include "hamgam/mutex.h"      // IWYU pragma: export
+#include "hamgam/panic.h"      // IWYU pragma: export
+#include "hamgam/time.h"       // IWYU pragma: export
+#include "hamgam/version.h"    // IWYU pragma: export
+#include "hamgam/waitgroup.h"  // IWYU pragma: export

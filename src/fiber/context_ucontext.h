@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// The portable fallback: POSIX ucontext. Two system calls a switch.
+
+#include <ucontext.h>
+
+#include <cstdint>
+
+#include "hamgam/detail/config.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+struct Context {
+  ucontext_t saved;
+  void* passed = nullptr;
+};
+
+inline void start_ucontext(unsigned high, unsigned low) {
+  auto* context = reinterpret_cast<Context*>(static_cast<std::uintptr_t>(high) << 32 | low);
+  fiber_entry(context->passed);
+}
+
+inline void prepare_context(Context& context, void* stack_bottom, void* stack_top) noexcept {
+  getcontext(&context.saved);
+  context.saved.uc_stack.ss_sp = stack_bottom;
+  context.saved.uc_stack.ss_size =
+      static_cast<std::size_t>(static_cast<char*>(stack_top) - static_cast<char*>(stack_bottom));
+  context.saved.uc_link = nullptr;
+  auto const address = reinterpret_cast<std::uintptr_t>(&context);
+  makecontext(&context.saved, reinterpret_cast<void (*)()>(&start_ucontext), 2,
+              static_cast<unsigned>(address >> 32), static_cast<unsigned>(address));
+}
+
+inline void* switch_context(Context& from, Context& to, void* pass) noexcept {
+  to.passed = pass;
+  swapcontext(&from.saved, &to.saved);
+  return from.passed;
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

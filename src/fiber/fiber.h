@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// Fiber: a Context, its stack, and what a switch must carry along: the exceptions in flight (libstdc++
+// keeps them per thread; without this a goroutine could not park inside a catch block), errno, and what
+// the sanitizers want to be told.
+//
+// Thread safety: a Fiber is changed only by the thread that runs it or, while it is suspended, by the
+// one that owns it.
+
+#include <cxxabi.h>
+
+#include <cerrno>
+#include <cstddef>
+
+#include "fiber/context.h"
+#include "fiber/stack.h"
+#include "hamgam/detail/config.h"
+#include "os/memory.h"
+#include "os/thread.h"
+
+#if defined(HAMGAM_ASAN)
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(HAMGAM_TSAN)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+// The layout that the Itanium C++ ABI gives __cxa_eh_globals.
+struct ExceptionState {
+  void* caught = nullptr;
+  unsigned uncaught = 0;
+};
+
+// Where the current thread keeps what a switch carries along. Asked once per thread, as compilers
+// would cache the answer over a switch to another thread.
+struct ThreadState {
+  ExceptionState* exceptions = nullptr;
+  int* error = nullptr;
+
+  HAMGAM_NOINLINE static ThreadState of_this_thread() noexcept {
+    return {reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals()), &errno};
+  }
+};
+
+struct Fiber {
+  Context context;
+  Stack* stack = nullptr;  // null: the thread's own, or not bound yet
+  ExceptionState exceptions;
+  int error = 0;
+#if defined(HAMGAM_ASAN)
+  void* fake_stack = nullptr;
+  const void* asan_bottom = nullptr;
+  std::size_t asan_size = 0;
+#endif
+#if defined(HAMGAM_TSAN)
+  void* tsan = nullptr;
+#endif
+};
+
+// Binds a stack, so that the first switch to the fiber runs fiber_entry on it.
+inline void bind_stack(Fiber& fiber, Stack* stack) noexcept {
+  stack->resident = true;
+  fiber.stack = stack;
+  fiber.exceptions = {};
+  fiber.error = 0;
+#if defined(HAMGAM_ASAN)
+  fiber.fake_stack = nullptr;
+  fiber.asan_bottom = stack->bottom;
+  fiber.asan_size = static_cast<std::size_t>(stack->top() - stack->bottom);
+#endif
+#if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
+  forget_memory(stack->bottom, stack->size);
+#endif
+#if defined(HAMGAM_TSAN)
+  // A fiber starts ordered after the one that creates it. Only the scheduler's own context, which is
+  // ordered after nobody, may therefore create one: switch to a new goroutine from there.
+  fiber.tsan = __tsan_create_fiber(0);
+#endif
+  prepare_context(fiber.context, stack->bottom, stack->top());
+}
+
+// Makes `fiber` stand for the calling thread's own stack.
+inline void adopt_thread([[maybe_unused]] Fiber& fiber) noexcept {
+#if defined(HAMGAM_ASAN)
+  find_thread_stack(fiber.asan_bottom, fiber.asan_size);
+#endif
+#if defined(HAMGAM_TSAN)
+  fiber.tsan = __tsan_get_current_fiber();
+#endif
+}
+
+// Called once a fiber that ended is off its stack.
+inline void retire_fiber([[maybe_unused]] Fiber& fiber) noexcept {
+#if defined(HAMGAM_TSAN)
+  __tsan_destroy_fiber(fiber.tsan);
+  fiber.tsan = nullptr;
+#endif
+}
+
+// To be called first on a fresh stack.
+HAMGAM_INLINE void enter_fiber() noexcept {
+#if defined(HAMGAM_ASAN)
+  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+}
+
+// Switches; see switch_context. `ending`: `from` will never be resumed.
+HAMGAM_INLINE void* switch_fiber(const ThreadState& thread, Fiber& from, Fiber& to, void* pass,
+                                 [[maybe_unused]] bool ending = false) noexcept {
+  from.exceptions = *thread.exceptions;
+  from.error = *thread.error;
+  *thread.exceptions = to.exceptions;
+  *thread.error = to.error;
+#if defined(HAMGAM_ASAN)
+  __sanitizer_start_switch_fiber(ending ? nullptr : &from.fake_stack, to.asan_bottom, to.asan_size);
+#endif
+#if defined(HAMGAM_TSAN)
+  __tsan_switch_to_fiber(to.tsan, __tsan_switch_to_fiber_no_sync);
+#endif
+  void* passed = switch_context(from.context, to.context, pass);
+#if defined(HAMGAM_ASAN)
+  __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
+#endif
+  return passed;
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

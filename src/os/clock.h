@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+#include <cstdint>
+
+#include "hamgam/detail/config.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+// Nanoseconds of the monotonic clock that every deadline is measured on.
+using Nanos = std::int64_t;
+inline constexpr Nanos kForever = INT64_MAX;
+inline constexpr Nanos kMillisecond = 1'000'000;
+
+Nanos now() noexcept;
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "os/membarrier.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+// From linux/membarrier.h, some of which older headers lack.
+constexpr int kQuery = 0;
+constexpr int kPrivateExpeditedRseq = 1 << 7;
+constexpr int kRegisterPrivateExpeditedRseq = 1 << 8;
+}  // namespace
+
+bool rseq_barrier_available() noexcept {
+#if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
+  return false;  // the sanitizers see neither the sequence nor the barrier
+#else
+  static const bool kAvailable = [] {
+    int const saved = errno;
+    long const offered = syscall(SYS_membarrier, kQuery, 0, 0);
+    bool const works = offered > 0 && (offered & kPrivateExpeditedRseq) != 0 &&
+                       syscall(SYS_membarrier, kRegisterPrivateExpeditedRseq, 0, 0) == 0;
+    errno = saved;
+    return works;
+  }();
+  return kAvailable;
+#endif
+}
+
+void rseq_barrier() noexcept {
+  int const saved = errno;
+  syscall(SYS_membarrier, kPrivateExpeditedRseq, 0, 0);
+  errno = saved;
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

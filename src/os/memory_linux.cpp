@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "hamgam/detail/atomic.h"
+#include "os/memory.h"
+
+#if defined(HAMGAM_ASAN)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
+#endif
+
+#if defined(HAMGAM_TSAN)
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
+}
+#endif
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr int kMadvGuardInstall = 102;  // MADV_GUARD_INSTALL; not in older headers
+constexpr int kProtection = PROT_READ | PROT_WRITE;
+constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+// LeakSanitizer reads the stacks page by page and knows guards only as mappings of their own.
+#if defined(HAMGAM_ASAN)
+constexpr bool kMayMark = false;
+#else
+constexpr bool kMayMark = true;
+#endif
+
+// How many guards mprotect may install: each splits a mapping in two, and the program needs some.
+long mprotect_budget() noexcept {
+  long limit = 65530;
+  if (std::FILE* file = std::fopen("/proc/sys/vm/max_map_count", "re")) {
+    long read = 0;
+    if (std::fscanf(file, "%ld", &read) == 1 && read > 0) {
+      limit = read;
+    }
+    std::fclose(file);
+  }
+  return limit / 4;
+}
+
+}  // namespace
+
+std::size_t page_size() noexcept {
+  static const auto kSize = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return kSize;
+}
+
+void* reserve_memory(std::size_t size) noexcept {
+  void* start = mmap(nullptr, size, kProtection, kFlags, -1, 0);
+  if (start == MAP_FAILED) {
+    return nullptr;
+  }
+  madvise(start, size, MADV_NOHUGEPAGE);
+#if defined(HAMGAM_ASAN)
+  __lsan_register_root_region(start, size);
+#endif
+  return start;
+}
+
+void release_memory(void* start, std::size_t size) noexcept {
+#if defined(HAMGAM_ASAN)
+  __lsan_unregister_root_region(start, size);
+#endif
+  munmap(start, size);
+}
+
+void discard_memory(void* start, std::size_t size) noexcept {
+  madvise(start, size, MADV_DONTNEED);
+}
+
+bool install_guard(void* page) noexcept {
+  static atomic<bool> marks_work{kMayMark};
+  static atomic<long> budget{mprotect_budget()};
+  // relaxed throughout: both are hints that guard no other data
+  if (marks_work.load(kRelaxed)) {
+    if (madvise(page, page_size(), kMadvGuardInstall) == 0) {
+      return true;
+    }
+    marks_work.store(false, kRelaxed);
+  }
+  return budget.fetch_sub(1, kRelaxed) > 0 && mprotect(page, page_size(), PROT_NONE) == 0;
+}
+
+void forget_memory([[maybe_unused]] void* start, [[maybe_unused]] std::size_t size) noexcept {
+#if defined(HAMGAM_ASAN)
+  ASAN_UNPOISON_MEMORY_REGION(start, size);
+#elif defined(HAMGAM_TSAN)
+  // ThreadSanitizer resets a range when it is mapped anew while accesses are being ignored.
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  mmap(start, size, kProtection, kFlags | MAP_FIXED, -1, 0);
+  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+#endif
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+#include <cstdint>
+
+#include "hamgam/detail/atomic.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+// The lock under the scheduler and the parking lot, held for some tens of instructions.
+// A spin lock because its unlock is a plain store; a waiter that spins in vain gives up its time
+// slice, then sleeps, so that a holder that was preempted gets to run. The thread that unlocks need
+// not be the one that locked: after-switch actions rely on it.
+class SpinLock {
+ public:
+  constexpr SpinLock() noexcept = default;
+  SpinLock(const SpinLock&) = delete;
+  SpinLock& operator=(const SpinLock&) = delete;
+
+  void lock() noexcept {
+    // [spin.1] acquire, pairs with [spin.2]
+    if (HAMGAM_UNLIKELY(word_.exchange(1, kAcquire) != 0)) {
+      lock_slow();
+    }
+  }
+
+  [[nodiscard]] bool try_lock() noexcept {
+    return word_.load(kRelaxed) == 0 &&       // relaxed: only a hint
+           word_.exchange(1, kAcquire) == 0;  // [spin.3] acquire, pairs with [spin.2]
+  }
+
+  void unlock() noexcept {
+    word_.store(0, kRelease);  // [spin.2] release, pairs with [spin.1]: publishes the section
+  }
+
+ private:
+  void lock_slow() noexcept;
+
+  atomic<std::uint32_t> word_{0};
+};
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <climits>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <new>
+
+#include "os/clock.h"
+#include "os/thread.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+struct Start {
+  const char* name;
+  void (*entry)(void*);
+  void* argument;
+};
+
+void* thread_main(void* raw) {
+  std::unique_ptr<Start> start(static_cast<Start*>(raw));
+  Start const s = *start;
+  start.reset();
+  pthread_setname_np(pthread_self(), s.name);
+  prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  // deadlines are meant to the microsecond
+  s.entry(s.argument);
+  return nullptr;
+}
+
+struct FileCloser {
+  void operator()(std::FILE* file) const noexcept { std::fclose(file); }
+};
+using File = std::unique_ptr<std::FILE, FileCloser>;
+
+// CPUs that a cgroup v2 directory grants: "max 100000" or "150000 100000"; INT_MAX: no limit.
+int quota_of(const char* directory) noexcept {
+  char path[PATH_MAX];
+  std::snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", directory);
+  File file(std::fopen(path, "re"));
+  long long quota = 0;
+  long long period = 0;
+  if (file == nullptr || std::fscanf(file.get(), "%lld %lld", &quota, &period) != 2 ||
+      quota <= 0 || period <= 0) {
+    return INT_MAX;
+  }
+  return static_cast<int>(std::min<long long>((quota + period - 1) / period, INT_MAX));
+}
+
+// The smallest quota on the way from this process's cgroup up to the root.
+int cgroup_cpus() noexcept {
+  File file(std::fopen("/proc/self/cgroup", "re"));
+  char line[PATH_MAX];
+  while (file != nullptr && std::fgets(line, sizeof line, file.get()) != nullptr) {
+    if (std::strncmp(line, "0::", 3) != 0) {
+      continue;
+    }
+    char* directory = line + 3;
+    directory[std::strcspn(directory, "\n")] = '\0';
+    int cpus = quota_of(directory);
+    while (char* slash = std::strrchr(directory, '/')) {
+      *slash = '\0';
+      cpus = std::min(cpus, quota_of(directory));
+    }
+    return cpus;
+  }
+  return INT_MAX;
+}
+
+}  // namespace
+
+bool start_thread(const char* name, void (*entry)(void*), void* argument) noexcept {
+  std::unique_ptr<Start> start(new (std::nothrow) Start{name, entry, argument});
+  if (start == nullptr) {
+    return false;
+  }
+  sigset_t blocked;
+  sigset_t former;
+  sigfillset(&blocked);
+  for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF}) {
+    sigdelset(&blocked, fault);
+  }
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_sigmask(SIG_SETMASK, &blocked, &former);
+  pthread_t thread;
+  bool const started = pthread_create(&thread, &attributes, thread_main, start.get()) == 0;
+  pthread_sigmask(SIG_SETMASK, &former, nullptr);
+  pthread_attr_destroy(&attributes);
+  if (started) {
+    (void)start.release();  // NOLINT(bugprone-unused-return-value): the thread owns it now
+  }
+  return started;
+}
+
+void yield_thread() noexcept { sched_yield(); }
+
+void nap_thread() noexcept {
+  timespec const nap{0, 50'000};
+  nanosleep(&nap, nullptr);
+}
+
+void find_thread_stack(const void*& bottom, std::size_t& size) noexcept {
+  pthread_attr_t attributes;
+  void* start = nullptr;
+  size = 0;
+  if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+    pthread_attr_getstack(&attributes, &start, &size);
+    pthread_attr_destroy(&attributes);
+  }
+  bottom = start;
+}
+
+int available_cpus() noexcept {
+  cpu_set_t mask;
+  int const allowed = sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 1;
+  return std::max(1, std::min(allowed, cgroup_cpus()));
+}
+
+int count_threads() noexcept {
+  std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir("/proc/self/task"), closedir);
+  int count = 0;
+  while (tasks != nullptr) {
+    const dirent* entry = readdir(tasks.get());
+    if (entry == nullptr) {
+      break;
+    }
+    count += entry->d_name[0] != '.' ? 1 : 0;
+  }
+  return count;
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

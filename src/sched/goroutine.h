@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// A goroutine's record, and where records come from.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "fiber/fiber.h"
+#include "hamgam/detail/atomic.h"
+#include "hamgam/detail/goroutine.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+// What few goroutines have.
+struct GoroutineExtras {
+  std::string name;
+  std::size_t stack_size = 0;
+};
+
+// Life: free -> (new_goroutine) filled in -> runnable -> running <-> waiting -> free.
+// Thread safety: whoever holds the goroutine (the queue it is in, the worker that runs it, the waker that
+// took it off its wait queue) is the only one to touch it; id, wait_reason and the like may be read by a
+// dump at any time and are therefore atomic.
+struct Goroutine : GoroutineHead {
+  Goroutine* next = nullptr;  // in a run queue or a free list
+  Fiber fiber;                // fiber.stack is null until it first runs
+  GoroutineExtras* extras = nullptr;
+  atomic<std::uint64_t> id{0};                 // 0: free
+  atomic<const char*> wait_reason{nullptr};    // null: running or runnable
+  const void* created_at = nullptr;            // the call of go
+  std::uint64_t created_by = 0;                // the id of the goroutine that did
+};
+
+// A worker's free records. Not thread-safe: its owner's.
+class GoroutineCache {
+ public:
+  GoroutineCache() = default;
+  GoroutineCache(const GoroutineCache&) = delete;
+  GoroutineCache& operator=(const GoroutineCache&) = delete;
+
+  // Null if there is no memory.
+  Goroutine* take() noexcept {
+    Goroutine* g = first_;
+    if (HAMGAM_UNLIKELY(g == nullptr)) {
+      return refill();
+    }
+    first_ = g->next;
+    --count_;
+    return g;
+  }
+
+  void give(Goroutine* g) noexcept {
+    g->next = first_;
+    first_ = g;
+    if (HAMGAM_UNLIKELY(++count_ > kCapacity)) {
+      spill();
+    }
+  }
+
+ private:
+  static constexpr std::size_t kCapacity = 512;
+
+  HAMGAM_NOINLINE Goroutine* refill() noexcept;
+  HAMGAM_NOINLINE void spill() noexcept;
+
+  Goroutine* first_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+// For threads that are no worker.
+Goroutine* take_shared_record() noexcept;
+void give_shared_record(Goroutine* g) noexcept;
+
+// Calls f for every record there is, free ones too (their id is 0).
+void for_each_record(void (*f)(Goroutine& g, void* argument), void* argument) noexcept;
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sched/idle.h"
+
+#include <mutex>
+
+#include "sched/worker.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+Worker* Idle::claim_sleeper(bool& nobody_sleeps) noexcept {
+  nobody_sleeps = false;
+  std::uint64_t counts = counts_.load(kRelaxed);  // relaxed: the CAS checks it
+  do {
+    if (counts >> 32 != 0 || static_cast<std::uint32_t>(counts) >= width()) {
+      return nullptr;
+    }
+    // [idle.4] seq_cst, pairs with [idle.2]
+  } while (!counts_.compare_exchange_weak(counts, counts + kActive + kSearching, kSeqCst, kRelaxed));
+  std::lock_guard const guard(lock_);
+  Worker* worker = first_;
+  // The timekeeper last: another one would have to take over its timers.
+  if (worker != nullptr && worker == timekeeper() && worker->next_sleeper != nullptr) {
+    worker = worker->next_sleeper;
+  }
+  if (worker == nullptr) {
+    nobody_sleeps = true;
+    return nullptr;
+  }
+  unlink(*worker);
+  return worker;
+}
+
+bool Idle::take_slot(bool force) noexcept {
+  std::uint64_t counts = counts_.load(kRelaxed);  // relaxed: the CAS checks it
+  do {
+    if (!force && static_cast<std::uint32_t>(counts) >= width()) {
+      return false;
+    }
+    // [idle.5] seq_cst, pairs with [idle.2]
+  } while (!counts_.compare_exchange_weak(counts, counts + kActive, kSeqCst, kRelaxed));
+  return true;
+}
+
+void Idle::give_slot() noexcept {
+  counts_.fetch_sub(kActive, kSeqCst);  // [idle.2] seq_cst, pairs with [idle.1]
+}
+
+bool Idle::start_searching() noexcept {
+  std::uint64_t const counts = counts_.load(kRelaxed);  // relaxed: a heuristic
+  if (2 * (counts >> 32) >= static_cast<std::uint32_t>(counts)) {
+    return false;
+  }
+  counts_.fetch_add(kSearching, kSeqCst);  // [idle.6] seq_cst, pairs with [idle.2]
+  return true;
+}
+
+bool Idle::stop_searching() noexcept {
+  // [idle.7] seq_cst, pairs with [idle.1]
+  return counts_.fetch_sub(kSearching, kSeqCst) >> 32 == 1;
+}
+
+bool Idle::go_to_sleep(Worker& worker, bool held_slot) noexcept {
+  std::lock_guard const guard(lock_);
+  worker.wake.store(Worker::kAsleep, kRelaxed);  // relaxed: wakers write it under lock_ or after it
+  worker.asleep = true;
+  worker.prev_sleeper = nullptr;
+  worker.next_sleeper = first_;
+  if (first_ != nullptr) {
+    first_->prev_sleeper = &worker;
+  }
+  first_ = &worker;
+  if (timekeeper() == nullptr) {
+    timekeeper_.store(&worker, kRelaxed);  // relaxed: fenced by the RMW below, [timers.2]
+  }
+  std::uint64_t const change = (held_slot ? kActive : 0) + (worker.searching ? kSearching : 0);
+  // [idle.8] seq_cst, pairs with [idle.1]
+  std::uint64_t const before = counts_.fetch_sub(change, kSeqCst);
+  bool const last = worker.searching && before >> 32 == 1;
+  worker.searching = false;
+  return last;
+}
+
+bool Idle::wake_self(Worker& worker) noexcept {
+  std::lock_guard const guard(lock_);
+  if (!worker.asleep || !take_slot()) {
+    return false;
+  }
+  unlink(worker);
+  return true;
+}
+
+// Under lock_.
+void Idle::unlink(Worker& worker) noexcept {
+  worker.asleep = false;
+  if (worker.prev_sleeper != nullptr) {
+    worker.prev_sleeper->next_sleeper = worker.next_sleeper;
+  } else {
+    first_ = worker.next_sleeper;
+  }
+  if (worker.next_sleeper != nullptr) {
+    worker.next_sleeper->prev_sleeper = worker.prev_sleeper;
+  }
+  if (timekeeper() == &worker) {
+    timekeeper_.store(first_, kRelaxed);  // relaxed: whoever unlinks tells the heir, if there are timers
+  }
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <algorithm>
+#include <mutex>
+
+#include "base/fatal.h"
+#include "fiber/stack.h"
+#include "os/futex.h"
+#include "os/thread.h"
+#include "sched/scheduler.h"
+
+// The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and sleeps for
+// good a second after the last one fell asleep. It
+//   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits, and
+//     wakes another one in its place;
+//   * wakes a worker for a runnext that is not being run;
+//   * keeps time while no worker sleeps;
+//   * declares deadlock; gives unused stacks back; feeds goroutines that starved for a stack.
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr Nanos kShortest = 20'000;
+constexpr Nanos kLongest = kMillisecond;
+constexpr Nanos kHogging = 10 * kMillisecond;
+constexpr Nanos kLinger = 1000 * kMillisecond;  // awake after the last activity; between two trims
+constexpr std::size_t kStacksKept = 256;
+
+#if defined(HAMGAM_TSAN)
+constexpr int kForeignThreads = 1;  // ThreadSanitizer's own
+#else
+constexpr int kForeignThreads = 0;
+#endif
+
+// True if it found something to do.
+bool look_at(Worker& worker, Nanos time) noexcept {
+  // relaxed throughout: a heuristic, but for the slot's exchange
+  std::uint32_t const tick = worker.tick.load(kRelaxed);
+  bool const running = worker.current.load(kRelaxed) != &worker.base;
+  if (tick != worker.seen_tick || !running) {
+    worker.seen_tick = tick;
+    worker.seen_since = time;
+    return false;
+  }
+  if (worker.slot.load(kRelaxed) != Worker::kHeld) {
+    return false;
+  }
+  bool const has_next = worker.queue.peek_next() != nullptr;
+  if (time - worker.seen_since < kHogging) {
+    if (has_next && g_scheduler.idle.should_wake()) {
+      wake_worker();
+      return true;
+    }
+    return false;
+  }
+  if (has_next || any_work()) {
+    return give_up_slot(worker);
+  }
+  return false;
+}
+
+void feed_starved() noexcept {
+  // relaxed: only this thread clears it
+  if (!g_scheduler.has_starved.load(kRelaxed)) {
+    return;
+  }
+  IntrusiveQueue<Goroutine> all;
+  {
+    std::lock_guard const guard(g_scheduler.starved_lock);
+    all.append(g_scheduler.starved);
+    g_scheduler.has_starved.store(false, kRelaxed);  // relaxed: a hint to go()
+  }
+  while (Goroutine* g = all.pop()) {
+    push_global(g);
+  }
+}
+
+// A stack is wanting and nobody is left who could free one.
+bool starved_for_good() noexcept {
+  return g_scheduler.has_starved.load(kRelaxed);  // relaxed: checked with everything asleep
+}
+
+// Every thread of the process sleeps here and nothing will wake any. Called when no worker is active.
+bool all_asleep() noexcept {
+  // relaxed throughout: the caller looks twice, some time apart, and anything that could run in between
+  // is seen by one of the looks
+  if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.in_blocking.load(kRelaxed) != 0 ||
+      earliest_timer() != kForever || !g_scheduler.global.empty()) {
+    return false;
+  }
+  int const workers = static_cast<int>(g_scheduler.worker_count.load(kRelaxed));
+  int const parked = g_scheduler.sleeping_threads.load(kRelaxed);
+  int const known = workers + parked + 1 + kForeignThreads;  // 1: this thread
+  return count_threads() == known && g_scheduler.idle.active() == 0;
+}
+
+void declare_deadlock() noexcept {
+  if (starved_for_good()) {
+    fatal("out of memory: no stack for a goroutine");
+  }
+  // relaxed: nothing runs
+  if (g_scheduler.main_exited.load(kRelaxed) && count_goroutines() == 0) {
+    fatal("no goroutines (main called runtime.Goexit) - deadlock!");
+  }
+  fatal("all goroutines are asleep - deadlock!");
+}
+
+class Monitor {
+ public:
+  void run() noexcept {
+    for (;;) {
+      sleep_until(now() + period_);
+      Nanos const time = now();
+      if (g_scheduler.idle.active() == 0) {
+        idle(time);
+        continue;
+      }
+      last_active_ = time;
+      suspected_ = false;
+      checked_ = false;
+      bool useful = false;
+      if (g_scheduler.idle.timekeeper() == nullptr && earliest_timer() <= time) {
+        useful = run_due_timers(time) > 0;
+      }
+      for_each_worker([&](Worker& worker) { useful |= look_at(worker, time); });
+      period_ = useful ? kShortest : std::min(2 * period_, kLongest);
+      trim(time);
+    }
+  }
+
+ private:
+  void sleep_until(Nanos limit) noexcept {
+    Nanos until = limit;
+    g_scheduler.monitor_looks_at.store(until, kRelaxed);  // relaxed: fenced below
+    full_fence();  // [timers.3] seq_cst, pairs with [timers.1]
+    if (g_scheduler.idle.timekeeper() == nullptr) {
+      until = std::min(until, earliest_timer());
+      g_scheduler.monitor_looks_at.store(until, kRelaxed);  // relaxed: a later adder pokes for nothing
+    }
+    futex_wait(g_scheduler.monitor_wake, 0, until);
+    g_scheduler.monitor_wake.store(0, kRelaxed);  // relaxed: everything is looked at after it
+  }
+
+  void idle(Nanos time) noexcept {
+    feed_starved();
+    trim(time);
+    if (!checked_ && all_asleep()) {
+      if (suspected_) {
+        declare_deadlock();
+      }
+      suspected_ = true;
+      period_ = kMillisecond;
+      return;
+    }
+    suspected_ = false;
+    checked_ = true;
+    period_ = 10 * kMillisecond;
+    if (time - last_active_ < kLinger || g_scheduler.has_starved.load(kRelaxed)) {  // relaxed: ours
+      return;
+    }
+    // [deep.1] seq_cst, pairs with [deep.2]: a waker counts a worker active, then looks here.
+    g_scheduler.monitor_deep.store(true, kSeqCst);
+    full_fence();
+    g_scheduler.monitor_looks_at.store(kForever, kRelaxed);  // relaxed: an idle worker keeps time
+    while (g_scheduler.idle.active() == 0 &&
+           g_scheduler.monitor_deep.load(kRelaxed)) {  // relaxed: the futex decides
+      futex_wait(g_scheduler.monitor_wake, 0);
+      g_scheduler.monitor_wake.store(0, kRelaxed);  // relaxed: as above
+    }
+    g_scheduler.monitor_deep.store(false, kRelaxed);  // relaxed: awake now
+    checked_ = false;
+    period_ = kShortest;
+    last_active_ = now();
+  }
+
+  void trim(Nanos time) noexcept {
+    if (time - last_trim_ >= kLinger) {
+      last_trim_ = time;
+      trim_stacks(kStacksKept);
+    }
+  }
+
+  Nanos period_ = kShortest;
+  Nanos last_active_ = now();
+  Nanos last_trim_ = now();
+  bool suspected_ = false;  // all seemed asleep at the last look
+  bool checked_ = false;    // not a deadlock, and nothing has run since
+};
+
+void monitor_main(void* /*unused*/) {
+  Monitor monitor;
+  monitor.run();
+}
+
+}  // namespace
+
+void start_monitor() noexcept {
+  static atomic<bool> started{false};
+  // relaxed: only one may start it
+  if (!started.load(kRelaxed) && !started.exchange(true, kRelaxed) &&
+      !start_thread("hamgam-monitor", &monitor_main, nullptr)) {
+    started.store(false, kRelaxed);  // relaxed: the next worker tries again
+  }
+}
+
+void rouse_monitor() noexcept {
+  // relaxed: ordered by the read-modify-write that counted the worker, [deep.2] pairs with [deep.1]
+  if (HAMGAM_UNLIKELY(g_scheduler.monitor_deep.load(kRelaxed))) {
+    g_scheduler.monitor_deep.store(false, kRelaxed);  // relaxed: the futex carries the news
+    g_scheduler.monitor_wake.store(1, kRelaxed);      // relaxed: as above
+    futex_wake(g_scheduler.monitor_wake, 1);
+  }
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

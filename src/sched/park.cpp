@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sched/park.h"
+
+#include "os/thread.h"
+#include "sched/switch.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+Goroutine* current_goroutine() noexcept {
+  Worker* w = this_worker();
+  if (w == nullptr) {
+    return nullptr;
+  }
+  Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
+  return g != &w->base ? g : nullptr;
+}
+
+void park(AfterSwitch after, void* argument, const char* reason) noexcept {
+  Worker* w = this_worker();
+  Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
+  g->wait_reason.store(reason, kRelaxed);    // relaxed: for dumps
+  w->after = after;
+  w->after_argument = argument;
+  w->parks.store(w->parks.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
+  Goroutine* next = kSwitchDirectly ? next_local(*w) : nullptr;
+  if (next == nullptr || !bind(*w, *next)) {
+    next = &w->base;
+  }
+  switch_to(w, *g, *next);
+}
+
+void ready(Goroutine* g) noexcept {
+  g->wait_reason.store(nullptr, kRelaxed);  // relaxed: for dumps
+  if (Worker* w = this_worker()) {
+    push_next(*w, g);
+  } else {
+    push_global(g);
+  }
+}
+
+void yield_goroutine() noexcept {
+  Worker* w = this_worker();
+  Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
+  Goroutine* next = next_local(*w);
+  w->after_argument = g;
+  if (HAMGAM_LIKELY(next != nullptr && kSwitchDirectly && bind(*w, *next))) {
+    // The goroutine may only be found once it is off its stack, hence by the action. It is no new work:
+    // whoever should share the ring was woken when it was filled.
+    w->after = [](void* left) noexcept {
+      push_ring(*this_worker(), static_cast<Goroutine*>(left));
+    };
+    switch_to(w, *g, *next);
+    return;
+  }
+  // relaxed throughout: hints; what is missed now is seen at the next scheduling point
+  if (next == nullptr && w->slot.load(kRelaxed) == Worker::kHeld &&
+      w->tick.load(kRelaxed) % kFairTicks != 0 && g_scheduler.global.empty()) {
+    return;  // nobody else wants to run here
+  }
+  if (next != nullptr && !kSwitchDirectly) {
+    push_ring(*w, next);
+  }
+  // The base looks at the global queue before this worker can fall asleep: nobody need be woken.
+  w->after = [](void* left) noexcept { g_scheduler.global.push(static_cast<Goroutine*>(left)); };
+  switch_to(w, *g, w->base);
+}
+
+bool worth_spinning() noexcept {
+  Worker* w = this_worker();
+  Idle& idle = g_scheduler.idle;
+  return idle.width() > 1 && idle.active() > (w != nullptr ? 1U : 0U) &&
+         (w == nullptr || (w->queue.ring_empty() && w->queue.peek_next() == nullptr));
+}
+
+unsigned worker_index() noexcept {
+  Worker* w = this_worker();
+  return w != nullptr ? w->index + 1 : 0;
+}
+
+void thread_sleeps() noexcept {
+  g_scheduler.sleeping_threads.fetch_add(1, kRelaxed);  // relaxed: the monitor looks twice
+}
+
+void thread_wakes() noexcept {
+  g_scheduler.sleeping_threads.fetch_sub(1, kRelaxed);  // relaxed: as above
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "base/fatal.h"
+#include "fiber/stack.h"
+#include "hamgam/go.h"
+#include "os/futex.h"
+#include "os/thread.h"
+#include "sched/switch.h"
+
+// run(), max_procs, blocking, and the start of the runtime.
+
+namespace hamgam::inline HAMGAM_ABI {
+
+namespace detail {
+
+namespace {
+
+// The number in the environment variable, or `otherwise`, after a line on standard error if it is no
+// number within the limits.
+std::size_t number_from_environment(const char* name, std::size_t least, std::size_t most,
+                                    std::size_t otherwise) noexcept {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == '\0') {
+    return otherwise;
+  }
+  char* end = nullptr;
+  errno = 0;
+  unsigned long long const value = std::strtoull(text, &end, 10);
+  if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value < least || value > most) {
+    std::fprintf(stderr, "hamgam: %s=\"%s\" ignored: a whole number from %zu to %zu is wanted\n",
+                 name, text, least, most);
+    return otherwise;
+  }
+  return static_cast<std::size_t>(value);
+}
+
+constexpr std::size_t kMaxProcs = 1024;
+
+struct Main {
+  void (*function)(void*);
+  void* argument;
+  std::exception_ptr exception;
+  atomic<std::uint32_t> done{0};
+};
+
+void main_goroutine(Main& main) {
+  try {
+    main.function(main.argument);
+  } catch (const GoexitSignal&) {
+    g_scheduler.main_exited.store(true, kRelaxed);  // relaxed: read when everything is asleep
+    throw;
+  } catch (...) {
+    main.exception = std::current_exception();
+  }
+  tsan_release(&main);
+  // The futex is in the frame of run_main, which returns once it sees 1.
+  main.done.store(1, kRelease);  // [run.1] release, pairs with [run.2]: the result
+  futex_wake(main.done, 1);
+}
+
+}  // namespace
+
+void ensure_started() noexcept {
+  // [start.1] acquire, pairs with [start.2]
+  if (HAMGAM_LIKELY(g_scheduler.started.load(kAcquire))) {
+    return;
+  }
+  static constinit SpinLock lock;
+  std::lock_guard const guard(lock);
+  if (g_scheduler.started.load(kRelaxed)) {  // relaxed: under the lock
+    return;
+  }
+  int const saved = errno;
+  auto const cpus = static_cast<std::size_t>(available_cpus());
+  auto const procs = number_from_environment("HAMGAM_PROCS", 1, kMaxProcs, cpus);
+  set_default_stack_size(number_from_environment("HAMGAM_STACK", kMinStackSize, kMaxStackSize,
+                                                 default_stack_size()));
+  g_scheduler.idle.set_width(static_cast<std::uint32_t>(std::min(procs, kMaxProcs)));
+  install_crash_handlers();
+  errno = saved;
+  g_scheduler.started.store(true, kRelease);  // [start.2] release, pairs with [start.1]
+}
+
+std::size_t count_goroutines() noexcept {
+  // relaxed throughout: a snapshot. Ends are summed first, so that the difference is never negative.
+  std::uint64_t ended = 0;
+  for_each_worker([&](const Worker& worker) { ended += worker.ended.load(kRelaxed); });
+  std::uint64_t started = g_scheduler.started_by_threads.load(kRelaxed);
+  for_each_worker([&](const Worker& worker) { started += worker.started.load(kRelaxed); });
+  return static_cast<std::size_t>(started - std::min(started, ended));
+}
+
+// The calling thread sleeps and the main goroutine runs on the workers like any other. Rejected: making
+// the thread a worker for the time. It could then be in the middle of another goroutine when main ends,
+// and that one would hold run back for as long as it likes.
+void run_main(void (*function)(void*), void* argument) {
+  ensure_started();
+  // relaxed: run does not order anything by it
+  if (current_goroutine() != nullptr || g_scheduler.in_run.exchange(true, kRelaxed)) {
+    throw_panic("run called while another run is active");
+  }
+  g_scheduler.main_exited.store(false, kRelaxed);  // relaxed: set by the main goroutine only
+  Main main{function, argument, nullptr};
+  try {
+    launch([&main] { main_goroutine(main); });
+  } catch (...) {
+    g_scheduler.in_run.store(false, kRelaxed);  // relaxed: as above
+    throw;
+  }
+  thread_sleeps();
+  while (main.done.load(kAcquire) == 0) {  // [run.2] acquire, pairs with [run.1]
+    futex_wait(main.done, 0);
+  }
+  thread_wakes();
+  tsan_acquire(&main);
+  g_scheduler.in_run.store(false, kRelaxed);  // relaxed: as above
+  if (main.exception != nullptr) {
+    std::rethrow_exception(main.exception);
+  }
+}
+
+void enter_blocking() noexcept {
+  if (current_goroutine() == nullptr) {
+    return;
+  }
+  Worker& w = *this_worker();
+  g_scheduler.in_blocking.fetch_add(1, kRelaxed);  // relaxed: for the detection of deadlocks
+  // Thieves take from the ring at once; runnext they would leave alone for a while.
+  if (Goroutine* next = w.queue.take_next()) {
+    push_ring(w, next);
+  }
+  give_up_slot(w);
+}
+
+// The goroutine may have parked meanwhile and be on another worker now.
+void exit_blocking() noexcept {
+  if (current_goroutine() == nullptr) {
+    return;
+  }
+  Worker& w = *this_worker();
+  g_scheduler.in_blocking.fetch_sub(1, kRelaxed);  // relaxed: as above
+  // relaxed: only its owner sets the slot while the worker is awake
+  if (w.slot.load(kRelaxed) != Worker::kHeld && g_scheduler.idle.take_slot()) {
+    w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: as above
+  }
+}
+
+}  // namespace detail
+
+void yield() {
+  if (detail::current_goroutine() != nullptr) {
+    detail::yield_goroutine();
+  } else {
+    std::this_thread::yield();
+  }
+}
+
+void goexit() {
+  if (detail::current_goroutine() == nullptr) {
+    detail::throw_panic("goexit called on a thread that is no goroutine");
+  }
+  throw detail::GoexitSignal{};
+}
+
+std::uint64_t goroutine_id() noexcept {
+  const detail::Goroutine* g = detail::current_goroutine();
+  return g != nullptr ? g->id.load(detail::kRelaxed) : 0;  // relaxed: ours
+}
+
+std::size_t num_goroutine() noexcept { return detail::count_goroutines(); }
+
+int max_procs(int n) {
+  detail::ensure_started();
+  detail::Idle& idle = detail::g_scheduler.idle;
+  static constinit detail::SpinLock lock;
+  std::lock_guard const guard(lock);
+  int const former = static_cast<int>(idle.width());
+  if (n >= 1) {
+    idle.set_width(std::min(static_cast<std::uint32_t>(n), std::uint32_t{detail::kMaxProcs}));
+    detail::full_fence();  // [idle.11] seq_cst, pairs with [idle.2]
+    if (idle.should_wake() && detail::any_work()) {
+      detail::wake_worker();  // and that one wakes the next, as long as there is work
+    }
+  }
+  return former;
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// The scheduler's shared state and its parts, for the files of this folder only; layers above see
+// sched/park.h.
+//
+//   worker_loop.cpp   what a worker does: next goroutine, steal, sleep
+//   spawn.cpp         a goroutine's birth and end
+//   park.cpp          the seam
+//   timers.cpp        whose turn it is to keep time
+//   monitor.cpp       hogs, timers while everybody is busy, deadlock, memory given back
+//   run.cpp           run(), max_procs, blocking, the start of the runtime
+//   crash.cpp         panic, fatal error, stack overflow: what is printed
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/intrusive_queue.h"
+#include "hamgam/detail/atomic.h"
+#include "os/spin_lock.h"
+#include "sched/global_queue.h"
+#include "sched/idle.h"
+#include "sched/worker.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+#if defined(HAMGAM_TSAN)
+// A goroutine's TSan fiber must be made by the scheduler's own context (bind_stack): all switches go
+// through it, and no goroutine inherits another one's stack by falling through to it.
+inline constexpr bool kSwitchDirectly = false;
+inline constexpr bool kReuseHotStack = false;
+#elif defined(HAMGAM_ASAN) || defined(HAMGAM_CONTEXT_UCONTEXT)
+inline constexpr bool kSwitchDirectly = true;
+inline constexpr bool kReuseHotStack = false;
+#else
+inline constexpr bool kSwitchDirectly = true;
+inline constexpr bool kReuseHotStack = true;
+#endif
+
+inline constexpr std::uint32_t kMaxWorkers = 4096;
+inline constexpr std::uint32_t kFairTicks = 61;  // as Go: how often shared work goes first
+
+struct Scheduler {
+  GlobalQueue global;
+  Idle idle;
+
+  // Workers, in the order of their start; never removed.
+  alignas(kCacheLine) atomic<std::uint32_t> worker_count{0};
+  atomic<Worker*> workers[kMaxWorkers] = {};
+  SpinLock start_lock;
+  atomic<bool> started{false};
+
+  // Goroutines that plain threads started.
+  atomic<std::uint64_t> started_by_threads{0};
+  atomic<std::uint64_t> next_id{2};  // 1 is run's main goroutine
+
+  // Goroutines that could not run for want of a stack. While there are any, go throws.
+  SpinLock starved_lock;
+  IntrusiveQueue<Goroutine> starved;
+  atomic<bool> has_starved{false};
+
+  atomic<std::uint32_t> futile_wakes{0};      // workers woken that found nothing
+  atomic<Nanos> keeper_looks_at{kForever};    // when the sleeping timekeeper looks at the timers
+
+  // The monitor.
+  atomic<std::uint32_t> monitor_wake{0};
+  atomic<bool> monitor_deep{false};       // sleeps until told
+  atomic<Nanos> monitor_looks_at{kForever};
+  atomic<std::uint32_t> in_blocking{0};  // goroutines in a blocking region
+  atomic<std::int32_t> sleeping_threads{0};
+
+  // run().
+  atomic<bool> in_run{false};
+  atomic<bool> main_exited{false};  // by goexit
+};
+
+extern constinit Scheduler g_scheduler;
+
+template <class F>
+void for_each_worker(F f) noexcept {
+  // [sched.1] acquire, pairs with [sched.2]: the worker is constructed.
+  std::uint32_t const count = g_scheduler.worker_count.load(kAcquire);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    // relaxed: published by the count; null while its thread is still being started
+    if (Worker* worker = g_scheduler.workers[i].load(kRelaxed)) {
+      f(*worker);
+    }
+  }
+}
+
+// worker_loop.cpp
+bool any_work() noexcept;            // that a worker without any could take
+void wake_worker() noexcept;         // after a submission, if idle.should_wake()
+bool give_up_slot(Worker& w) noexcept;  // and wakes another worker if there is work; false: had none
+bool bind_slow(Worker& w, Goroutine& g) noexcept;
+void push_ring(Worker& w, Goroutine* g) noexcept;
+void push_global(Goroutine* g) noexcept;
+void lone_work(Worker& w) noexcept;
+
+// timers.cpp
+Nanos earliest_timer() noexcept;
+std::size_t run_due_timers(Nanos time) noexcept;  // of all workers
+void hand_timers_over() noexcept;  // somebody else must keep time now
+
+// monitor.cpp
+void start_monitor() noexcept;
+void rouse_monitor() noexcept;                // if it sleeps deeply
+
+// run.cpp
+void ensure_started() noexcept;
+std::size_t count_goroutines() noexcept;
+
+// crash.cpp
+void install_crash_handlers() noexcept;
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <new>
+
+#include "hamgam/go.h"
+#include "sched/switch.h"
+
+// A goroutine's birth and end.
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr std::uint64_t kIdBlock = 64;
+
+std::uint64_t fresh_id(Worker& w) noexcept {
+  if (HAMGAM_UNLIKELY(w.next_id == w.end_id)) {
+    w.next_id = g_scheduler.next_id.fetch_add(kIdBlock, kRelaxed);  // relaxed: only unique
+    w.end_id = w.next_id + kIdBlock;
+  }
+  return w.next_id++;
+}
+
+void recycle(Worker& w, Goroutine* g) noexcept {
+  if (HAMGAM_UNLIKELY(g->extras != nullptr)) {
+    delete g->extras;
+    g->extras = nullptr;
+  }
+  g->id.store(0, kRelaxed);  // relaxed: for dumps
+  w.records.give(g);
+}
+
+// After-switch action of a goroutine that ended.
+void bury(void* raw) noexcept {
+  auto* g = static_cast<Goroutine*>(raw);
+  Worker& w = *this_worker();
+  retire_fiber(g->fiber);
+  Stack* stack = g->fiber.stack;
+  g->fiber.stack = nullptr;
+  if (g->extras != nullptr && g->extras->stack_size != 0) {
+    give_sized_stack(stack);
+  } else {
+    w.stacks.give(stack);
+  }
+  recycle(w, g);
+}
+
+// Out of line, so that the frames of fiber_entry keep nothing alive over it. No catch-all: an exception
+// that nobody handles is found to be unhandled while its whole stack stands, and std::terminate is called
+// from the throw.
+HAMGAM_NOINLINE void run_closure(Goroutine* g) {
+  try {
+    g->invoke(g->argument);
+  } catch (const GoexitSignal&) {
+    // The goroutine ends here.
+  }
+}
+
+// May the next goroutine go on on the stack of the one that ended?
+bool can_inherit(const Goroutine& ended, const Goroutine& next) noexcept {
+  return kReuseHotStack && next.fiber.stack == nullptr && next.extras == nullptr &&
+         ended.extras == nullptr;
+}
+
+}  // namespace
+
+// The bottom of each goroutine's stack. One that ends is followed, without a switch, by any that have not
+// run yet; these then share its stack, hot in the cache.
+void fiber_entry(void* pass) {
+  enter_fiber();
+  auto* w = static_cast<Worker*>(pass);
+  run_after_switch(*w);
+  for (;;) {
+    Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
+    tsan_acquire(g);
+    run_closure(g);
+    w = this_worker();
+    w->ended.store(w->ended.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
+    Goroutine* next = kSwitchDirectly ? next_local(*w) : nullptr;
+    if (HAMGAM_LIKELY(next != nullptr && can_inherit(*g, *next))) {
+      next->fiber.stack = g->fiber.stack;
+      g->fiber.stack = nullptr;
+      recycle(*w, g);
+      w->current.store(next, kRelaxed);  // relaxed: for the monitor and dumps
+      continue;
+    }
+    if (next == nullptr || !bind(*w, *next)) {
+      next = &w->base;
+    }
+    w->after = &bury;
+    w->after_argument = g;
+    switch_to(w, *g, *next, true);
+    __builtin_unreachable();
+  }
+}
+
+GoroutineHead* new_goroutine() {
+  Goroutine* g = nullptr;
+  if (Worker* w = this_worker()) {
+    g = w->records.take();
+  } else {
+    ensure_started();
+    g = take_shared_record();
+  }
+  // relaxed: a hint
+  if (HAMGAM_UNLIKELY(g == nullptr || g_scheduler.has_starved.load(kRelaxed))) {
+    if (g != nullptr) {
+      discard_goroutine(g);
+    }
+    throw std::bad_alloc();
+  }
+  return g;
+}
+
+GoroutineHead* new_goroutine(GoOptions&& options) {
+  auto* g = static_cast<Goroutine*>(new_goroutine());
+  try {
+    g->extras = new GoroutineExtras{std::move(options.name), options.stack_size};
+  } catch (...) {
+    discard_goroutine(g);
+    throw;
+  }
+  return g;
+}
+
+void discard_goroutine(GoroutineHead* head) noexcept {
+  auto* g = static_cast<Goroutine*>(head);
+  delete g->extras;
+  g->extras = nullptr;
+  if (Worker* w = this_worker()) {
+    w->records.give(g);
+  } else {
+    give_shared_record(g);
+  }
+}
+
+HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*),
+                                     void* closure) noexcept {
+  auto* g = static_cast<Goroutine*>(head);
+  g->invoke = invoke;
+  g->argument = closure;
+  g->created_at = __builtin_return_address(0);
+  tsan_release(g);
+  if (Worker* w = this_worker()) {
+    g->created_by = w->current.load(kRelaxed)->id.load(kRelaxed);  // relaxed: ours
+    g->id.store(fresh_id(*w), kRelaxed);                           // relaxed: for dumps
+    w->started.store(w->started.load(kRelaxed) + 1, kRelaxed);     // relaxed: ours, a statistic
+    push_next(*w, g);
+  } else {
+    g->created_by = 0;
+    g->id.store(g_scheduler.next_id.fetch_add(1, kRelaxed), kRelaxed);  // relaxed: only unique
+    g_scheduler.started_by_threads.fetch_add(1, kRelaxed);              // relaxed: a statistic
+    push_global(g);
+  }
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// The switch between goroutines, inline because it is the heart of every park.
+
+#include "sched/scheduler.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+// Runs what the goroutine that just left asked for.
+HAMGAM_INLINE void run_after_switch(Worker& w) noexcept {
+  if (AfterSwitch after = w.after) {
+    w.after = nullptr;
+    after(w.after_argument);
+  }
+}
+
+// Gives the goroutine a stack if it has none. False: there is no memory for one, and the goroutine waits
+// among the starved.
+HAMGAM_INLINE bool bind(Worker& w, Goroutine& g) noexcept {
+  return HAMGAM_LIKELY(g.fiber.stack != nullptr) || bind_slow(w, g);
+}
+
+// From `from`, which runs on w, to `to`, which is bound. Returns when somebody resumes `from`, with the
+// worker it is on then.
+HAMGAM_INLINE Worker* switch_to(Worker* w, Goroutine& from, Goroutine& to,
+                                bool ending = false) noexcept {
+  w->current.store(&to, kRelaxed);  // relaxed: for the monitor and dumps
+  auto* now_on = static_cast<Worker*>(switch_fiber(w->thread, from.fiber, to.fiber, w, ending));
+  run_after_switch(*now_on);
+  return now_on;
+}
+
+// The next goroutine of this worker's own queue.
+HAMGAM_INLINE Goroutine* take_local(Worker& w) noexcept {
+  // Two goroutines that wake each other would keep the ring waiting for ever.
+  if (HAMGAM_LIKELY(w.next_streak < kFairTicks)) {
+    if (Goroutine* g = w.queue.take_next()) {
+      ++w.next_streak;
+      return g;
+    }
+  }
+  w.next_streak = 0;
+  if (Goroutine* g = w.queue.pop()) {
+    return g;
+  }
+  return w.queue.take_next();
+}
+
+// A scheduling point: the next goroutine, or null if the base must decide, because there is none here, it
+// is the shared queues' turn, or the worker has lost its slot.
+HAMGAM_INLINE Goroutine* next_local(Worker& w) noexcept {
+  std::uint32_t const tick = w.tick.load(kRelaxed) + 1;  // relaxed: ours
+  w.tick.store(tick, kRelaxed);                          // relaxed: for the monitor
+  // relaxed: the monitor may take the slot at any moment, we notice now or at the next point
+  if (HAMGAM_UNLIKELY(w.slot.load(kRelaxed) != Worker::kHeld || tick % kFairTicks == 0)) {
+    return nullptr;
+  }
+  return take_local(w);
+}
+
+// Makes g the next one to run on w, the calling thread's worker.
+HAMGAM_INLINE void push_next(Worker& w, Goroutine* g) noexcept {
+  // relaxed: as in next_local
+  if (HAMGAM_UNLIKELY(w.slot.load(kRelaxed) != Worker::kHeld)) {
+    push_global(g);
+    return;
+  }
+  if (Goroutine* former = w.queue.exchange_next(g)) {
+    push_ring(w, former);
+    full_fence();  // [idle.1] seq_cst, pairs with [idle.2]
+    if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {
+      wake_worker();
+    }
+  } else if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {  // fenced by exchange_next
+    lone_work(w);
+  }
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sched/timer_heap.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "os/thread.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+constexpr std::size_t kArity = 4;
+}  // namespace
+
+bool TimerHeap::add(Timer& timer, Nanos when) {
+  std::lock_guard const guard(lock_);
+  entries_.emplace_back();  // may throw; nothing has changed then
+  timer.when = when;
+  timer.heap = this;
+  timer.phase.store(Timer::kQueued, kRelaxed);  // relaxed: under lock_
+  sift_up(entries_.size() - 1, {when, &timer});
+  publish_earliest();
+  return entries_.front().timer == &timer;
+}
+
+bool TimerHeap::remove(Timer& timer) noexcept {
+  lock_.lock();
+  std::uint32_t phase = timer.phase.load(kAcquire);  // [timer.3] acquire, pairs with [timer.2]
+  if (phase == Timer::kQueued) {
+    erase(timer.place);
+    timer.phase.store(Timer::kIdle, kRelaxed);  // relaxed: under lock_
+    publish_earliest();
+  }
+  lock_.unlock();
+  bool const removed = phase == Timer::kQueued;
+  while (phase == Timer::kFiring) {
+    spin_pause();
+    phase = timer.phase.load(kAcquire);  // [timer.1] acquire, pairs with [timer.2]: it is over
+    if (phase == Timer::kFiring) {
+      yield_thread();
+    }
+  }
+  return removed;
+}
+
+std::size_t TimerHeap::run_due(Nanos time) noexcept {
+  std::size_t fired = 0;
+  if (earliest() > time) {
+    return fired;
+  }
+  lock_.lock();
+  while (!entries_.empty() && entries_.front().when <= time) {
+    Timer& timer = *entries_.front().timer;
+    erase(0);
+    timer.phase.store(Timer::kFiring, kRelaxed);  // relaxed: under lock_
+    publish_earliest();
+    lock_.unlock();
+    timer.fire(timer);
+    // [timer.2] release, pairs with [timer.1]. The last touch: the timer may be gone now.
+    timer.phase.store(Timer::kIdle, kRelease);
+    ++fired;
+    lock_.lock();
+  }
+  lock_.unlock();
+  return fired;
+}
+
+void TimerHeap::place(std::size_t at, Entry entry) noexcept {
+  entries_[at] = entry;
+  entry.timer->place = at;
+}
+
+void TimerHeap::sift_up(std::size_t at, Entry entry) noexcept {
+  while (at > 0) {
+    std::size_t const parent = (at - 1) / kArity;
+    if (entries_[parent].when <= entry.when) {
+      break;
+    }
+    place(at, entries_[parent]);
+    at = parent;
+  }
+  place(at, entry);
+}
+
+void TimerHeap::sift_down(std::size_t at, Entry entry) noexcept {
+  for (;;) {
+    std::size_t const first = at * kArity + 1;
+    if (first >= entries_.size()) {
+      break;
+    }
+    std::size_t const last = std::min(first + kArity, entries_.size());
+    std::size_t least = first;
+    for (std::size_t child = first + 1; child < last; ++child) {
+      if (entries_[child].when < entries_[least].when) {
+        least = child;
+      }
+    }
+    if (entry.when <= entries_[least].when) {
+      break;
+    }
+    place(at, entries_[least]);
+    at = least;
+  }
+  place(at, entry);
+}
+
+void TimerHeap::erase(std::size_t at) noexcept {
+  Entry const last = entries_.back();
+  entries_.pop_back();
+  if (at == entries_.size()) {
+    return;
+  }
+  if (at > 0 && last.when < entries_[(at - 1) / kArity].when) {
+    sift_up(at, last);
+  } else {
+    sift_down(at, last);
+  }
+}
+
+void TimerHeap::publish_earliest() noexcept {
+  // relaxed: under lock_; readers take it for a hint
+  earliest_.store(entries_.empty() ? kForever : entries_.front().when, kRelaxed);
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

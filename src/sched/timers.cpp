@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <algorithm>
+
+#include "os/futex.h"
+#include "sched/scheduler.h"
+
+// Whose turn it is to keep time. Each worker fires its own timers at scheduling points. Besides, one
+// sleeping worker is the timekeeper: it sleeps no longer than until the earliest timer of all; while
+// none sleeps the monitor does it. Whoever adds an earliest timer looks whether it will be noticed:
+//   [timers.1] adder:  store earliest_;         fence; load keeper_looks_at or monitor_looks_at
+//   [timers.2] keeper: store keeper_looks_at;   fence; load earliest_
+//   [timers.3] monitor: store monitor_looks_at; fence; load earliest_ and the timekeeper
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+Nanos earliest_timer() noexcept {
+  Nanos earliest = kForever;
+  for_each_worker([&](Worker& worker) { earliest = std::min(earliest, worker.timers.earliest()); });
+  return earliest;
+}
+
+std::size_t run_due_timers(Nanos time) noexcept {
+  std::size_t fired = 0;
+  for_each_worker([&](Worker& worker) { fired += worker.timers.run_due(time); });
+  return fired;
+}
+
+namespace {
+
+void tell(Worker& keeper) noexcept {
+  std::uint32_t asleep = Worker::kAsleep;
+  // relaxed: carries nothing but itself
+  if (keeper.wake.compare_exchange_strong(asleep, Worker::kLookAgain, kRelaxed)) {
+    futex_wake(keeper.wake, 1);
+  }
+}
+
+void tell_monitor(Nanos when) noexcept {
+  // relaxed: fenced by the caller, [timers.1]
+  if (when < g_scheduler.monitor_looks_at.load(kRelaxed)) {
+    g_scheduler.monitor_wake.store(1, kRelaxed);  // relaxed: as in tell
+    futex_wake(g_scheduler.monitor_wake, 1);
+  }
+}
+
+}  // namespace
+
+void hand_timers_over() noexcept {
+  Nanos const when = earliest_timer();
+  if (when == kForever) {
+    return;
+  }
+  if (Worker* keeper = g_scheduler.idle.timekeeper()) {
+    tell(*keeper);
+  } else {
+    tell_monitor(when);
+  }
+}
+
+void add_timer(Timer& timer, Nanos when) {
+  Worker* w = this_worker();
+  if (w == nullptr) {
+    w = g_scheduler.workers[0].load(kAcquire);  // [sched.4] acquire, pairs with [sched.2]
+  }
+  if (!w->timers.add(timer, when)) {
+    return;
+  }
+  full_fence();  // [timers.1] seq_cst, pairs with [timers.2] and [timers.3]
+  if (Worker* keeper = g_scheduler.idle.timekeeper()) {
+    // relaxed: fenced above
+    if (when < g_scheduler.keeper_looks_at.load(kRelaxed)) {
+      tell(*keeper);
+    }
+  } else {
+    tell_monitor(when);
+  }
+}
+
+bool remove_timer(Timer& timer) noexcept { return timer.heap->remove(timer); }
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <algorithm>
+#include <mutex>
+#include <new>
+
+#include "os/futex.h"
+#include "os/signals.h"
+#include "os/thread.h"
+#include "sched/switch.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+constinit Scheduler g_scheduler;
+
+#if defined(__x86_64__)
+extern "C" {
+thread_local constinit Worker* hamgam_this_worker = nullptr;
+}
+void set_this_worker(Worker* worker) noexcept { hamgam_this_worker = worker; }
+#else
+namespace {
+thread_local constinit Worker* t_worker = nullptr;
+}
+Worker* this_worker() noexcept {
+  asm volatile("");
+  return t_worker;
+}
+void set_this_worker(Worker* worker) noexcept { t_worker = worker; }
+#endif
+
+namespace {
+
+constexpr int kSearchRounds = 4;
+constexpr int kStuckSpins = 100;  // some microseconds
+constexpr unsigned kMaxLoneBackoff = 8192;
+
+// A goroutine in runnext is left to its worker, which is about to run it; unless that worker does not
+// come to its next scheduling point.
+bool next_is_stuck(const Worker& victim) noexcept {
+  // relaxed throughout: a heuristic
+  Goroutine* const next = victim.queue.peek_next();
+  std::uint32_t const tick = victim.tick.load(kRelaxed);
+  for (int i = 0; i < kStuckSpins; ++i) {
+    if (victim.queue.peek_next() != next || victim.tick.load(kRelaxed) != tick) {
+      return false;
+    }
+    spin_pause();
+  }
+  return next != nullptr;
+}
+
+Goroutine* take_global(Worker& w) noexcept {
+  GlobalQueue& global = g_scheduler.global;
+  if (global.empty()) {
+    return nullptr;
+  }
+  std::size_t const share = global.size() / std::max(1U, g_scheduler.idle.width());
+  IntrusiveQueue<Goroutine> rest;
+  Goroutine* first = global.pop(std::min<std::size_t>(share, RunQueue::kCapacity / 2), rest);
+  while (Goroutine* g = rest.pop()) {
+    push_ring(w, g);
+  }
+  return first;
+}
+
+void stop_searching(Worker& w) noexcept {
+  if (!w.searching) {
+    return;
+  }
+  w.searching = false;
+  if (g_scheduler.idle.stop_searching() && g_scheduler.idle.should_wake() && any_work()) {
+    wake_worker();
+  }
+}
+
+Goroutine* steal_from(Worker& w, Worker& victim, bool next_too) noexcept {
+  Goroutine* g = victim.queue.steal_into(w.queue);
+  if (g == nullptr && next_too && next_is_stuck(victim)) {
+    g = victim.queue.take_next();
+  }
+  return g;
+}
+
+Goroutine* steal(Worker& w) noexcept {
+  if (!w.searching && !(w.searching = g_scheduler.idle.start_searching())) {
+    return nullptr;
+  }
+  for (int round = 0; round < kSearchRounds; ++round) {
+    // [sched.3] acquire, pairs with [sched.2]
+    std::uint32_t const count = g_scheduler.worker_count.load(kAcquire);
+    std::uint32_t const start = w.random.below(count);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      // relaxed: published by the count
+      Worker* victim = g_scheduler.workers[(start + i) % count].load(kRelaxed);
+      if (victim == &w) {
+        continue;
+      }
+      if (Goroutine* g = steal_from(w, *victim, round == kSearchRounds - 1)) {
+        w.steals.store(w.steals.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
+        return g;
+      }
+    }
+    if (run_due_timers(now()) > 0) {
+      if (Goroutine* g = take_local(w)) {
+        return g;
+      }
+    }
+    if (Goroutine* g = take_global(w)) {
+      return g;
+    }
+  }
+  return nullptr;
+}
+
+// Until somebody has use for this worker; it holds a slot then.
+void sleep(Worker& w) noexcept {
+  Idle& idle = g_scheduler.idle;
+  bool const was_searching = w.searching;
+  // [slot.1] acq_rel, pairs with [slot.2]: who gives the slot up, we or the monitor.
+  bool const held = w.slot.exchange(Worker::kNone, kAcqRel) == Worker::kHeld;
+  if (was_searching) {
+    g_scheduler.futile_wakes.fetch_add(1, kRelaxed);  // relaxed: a heuristic
+  }
+  idle.go_to_sleep(w, held);
+  if (idle.should_wake() && any_work()) {  // [idle.2]: fenced by go_to_sleep
+    wake_worker();
+  }
+  for (;;) {
+    // [wake.1] acquire, pairs with [wake.2]: what the waker wrote into this worker.
+    std::uint32_t wake = w.wake.load(kAcquire);
+    if (wake == Worker::kGranted) {
+      return;
+    }
+    if (wake == Worker::kLookAgain) {
+      w.wake.compare_exchange_strong(wake, Worker::kAsleep, kRelaxed);  // relaxed: the loop reloads
+      continue;
+    }
+    Nanos deadline = kForever;
+    if (idle.timekeeper() == &w) {
+      deadline = earliest_timer();
+      g_scheduler.keeper_looks_at.store(deadline, kRelaxed);  // relaxed: fenced below
+      full_fence();  // [timers.2] seq_cst, pairs with [timers.1]
+      deadline = std::min(deadline, earliest_timer());
+      Nanos const time = deadline == kForever ? 0 : now();
+      if (deadline <= time) {
+        if (idle.wake_self(w)) {
+          // relaxed: nobody else changes the slot of a worker that is off the list and holds none
+          w.slot.store(Worker::kHeld, kRelaxed);
+          hand_timers_over();
+          rouse_monitor();
+          return;
+        }
+        run_due_timers(time);  // all slots are taken; others run what this makes runnable
+        continue;
+      }
+    }
+    futex_wait(w.wake, Worker::kAsleep, deadline);
+  }
+}
+
+// Gives everything in the worker's queue to all.
+void hand_queue_over(Worker& w) noexcept {
+  IntrusiveQueue<Goroutine> all;
+  std::size_t count = 0;
+  while (Goroutine* g = w.queue.take_next()) {
+    all.push(g);
+    ++count;
+  }
+  while (Goroutine* g = w.queue.pop()) {
+    all.push(g);
+    ++count;
+  }
+  if (count == 0) {
+    return;
+  }
+  g_scheduler.global.append(all, count);
+  full_fence();  // [idle.9] seq_cst, pairs with [idle.2]
+  if (g_scheduler.idle.should_wake()) {
+    wake_worker();
+  }
+}
+
+// A worker without a slot takes one or retires; one too many retires.
+void settle_slot(Worker& w) noexcept {
+  Idle& idle = g_scheduler.idle;
+  // relaxed: see [slot.1]; if the monitor takes it now we notice at the next scheduling point
+  while (w.slot.load(kRelaxed) != Worker::kHeld || idle.active() > idle.width()) {
+    if (w.slot.load(kRelaxed) != Worker::kHeld && idle.take_slot()) {  // relaxed: as above
+      w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: only its owner sets it while awake
+      return;
+    }
+    hand_queue_over(w);
+    w.stacks.spill(0);
+    sleep(w);
+  }
+}
+
+Goroutine* look_around(Worker& w) noexcept {
+  for (;;) {
+    settle_slot(w);
+    Nanos const due = w.timers.earliest();
+    if (due != kForever) {
+      Nanos const time = now();
+      if (due <= time) {
+        w.timers.run_due(time);
+      }
+    }
+    // relaxed: ours
+    if (w.tick.load(kRelaxed) % kFairTicks == 0) {
+      w.tick.store(w.tick.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours
+      if (Goroutine* g = take_global(w)) {
+        return g;
+      }
+    }
+    if (Goroutine* g = take_local(w)) {
+      return g;
+    }
+    if (Goroutine* g = take_global(w)) {
+      return g;
+    }
+    if (Goroutine* g = steal(w)) {
+      return g;
+    }
+    sleep(w);
+  }
+}
+
+void worker_main(void* raw) {
+  auto* w = static_cast<Worker*>(raw);
+  set_this_worker(w);
+  w->thread = ThreadState::of_this_thread();
+  adopt_thread(w->base.fiber);
+  give_signal_stack();
+  w->current.store(&w->base, kRelaxed);  // relaxed: published below
+  g_scheduler.start_lock.lock();
+  std::uint32_t const index = g_scheduler.worker_count.load(kRelaxed);  // relaxed: under the lock
+  w->index = index;
+  w->random = Random(index + 1);
+  g_scheduler.workers[index].store(w, kRelaxed);             // relaxed: published by the count
+  g_scheduler.worker_count.store(index + 1, kRelease);       // [sched.2] release, pairs with [sched.1]
+  g_scheduler.start_lock.unlock();
+  for (;;) {
+    Goroutine* g = look_around(*w);
+    stop_searching(*w);
+    if (bind(*w, *g)) {
+      switch_to(w, w->base, *g);
+    }
+  }
+}
+
+// On a new thread, counted active and searching already.
+void start_worker() noexcept {
+  Worker* w = nullptr;
+  // relaxed: a limit; the few that start at the same time do not matter
+  if (g_scheduler.worker_count.load(kRelaxed) + 64 < kMaxWorkers) {
+    w = new (std::nothrow) Worker;
+  }
+  if (w != nullptr) {
+    w->searching = true;
+    if (start_thread("hamgam", &worker_main, w)) {
+      start_monitor();
+      return;
+    }
+    delete w;
+  }
+  // No thread to be had: the work waits for those there are.
+  g_scheduler.idle.stop_searching();
+  g_scheduler.idle.give_slot();
+}
+
+}  // namespace
+
+bool any_work() noexcept {
+  if (!g_scheduler.global.empty()) {
+    return true;
+  }
+  bool found = false;
+  for_each_worker([&found](const Worker& worker) {
+    found = found || !worker.queue.ring_empty() || next_is_stuck(worker);
+  });
+  return found;
+}
+
+HAMGAM_NOINLINE void wake_worker() noexcept {
+  bool nobody_sleeps = false;
+  Worker* worker = g_scheduler.idle.claim_sleeper(nobody_sleeps);
+  if (worker != nullptr) {
+    worker->searching = true;
+    worker->slot.store(Worker::kHeld, kRelaxed);      // relaxed: published by [wake.2]
+    worker->wake.store(Worker::kGranted, kRelease);   // [wake.2] release, pairs with [wake.1]
+    futex_wake(worker->wake, 1);
+    hand_timers_over();
+  } else if (nobody_sleeps) {
+    start_worker();
+  } else {
+    return;
+  }
+  rouse_monitor();
+}
+
+bool give_up_slot(Worker& w) noexcept {
+  // [slot.2] acq_rel, pairs with [slot.1]
+  if (w.slot.exchange(Worker::kNone, kAcqRel) != Worker::kHeld) {
+    return false;
+  }
+  g_scheduler.idle.give_slot();  // [idle.2]
+  if (g_scheduler.idle.should_wake() && any_work()) {
+    wake_worker();
+  }
+  return true;
+}
+
+HAMGAM_NOINLINE bool bind_slow(Worker& w, Goroutine& g) noexcept {
+  std::size_t const wanted = g.extras != nullptr ? g.extras->stack_size : 0;
+  Stack* stack = wanted == 0 ? w.stacks.take() : take_sized_stack(wanted);
+  if (HAMGAM_LIKELY(stack != nullptr)) {
+    bind_stack(g.fiber, stack);
+    return true;
+  }
+  std::lock_guard const guard(g_scheduler.starved_lock);
+  g_scheduler.starved.push(&g);
+  g_scheduler.has_starved.store(true, kRelaxed);  // relaxed: go() takes it for a hint
+  return false;
+}
+
+void push_ring(Worker& w, Goroutine* g) noexcept {
+  if (HAMGAM_LIKELY(w.queue.push(g))) {
+    return;
+  }
+  // Full: half of it goes to the global queue, and g behind it.
+  IntrusiveQueue<Goroutine> batch;
+  std::size_t count = 1;
+  for (; count <= RunQueue::kCapacity / 2; ++count) {
+    Goroutine* old = w.queue.pop();
+    if (old == nullptr) {
+      break;
+    }
+    batch.push(old);
+  }
+  batch.push(g);
+  g_scheduler.global.append(batch, count);
+}
+
+void push_global(Goroutine* g) noexcept {
+  g_scheduler.global.push(g);
+  full_fence();  // [idle.10] seq_cst, pairs with [idle.2]
+  if (g_scheduler.idle.should_wake()) {
+    wake_worker();
+  }
+}
+
+// The only work of w is its runnext, which w will most likely run itself in a moment. Waking a thief for
+// it costs more than running it, so that is done less and less often as long as thieves find nothing.
+HAMGAM_NOINLINE void lone_work(Worker& w) noexcept {
+  if (w.lone_wakes_to_skip > 0) {
+    --w.lone_wakes_to_skip;
+    return;
+  }
+  std::uint32_t const futile = g_scheduler.futile_wakes.load(kRelaxed);  // relaxed: a heuristic
+  if (futile != w.seen_futile) {
+    w.seen_futile = futile;
+    w.lone_backoff = std::min(2 * w.lone_backoff + 32, kMaxLoneBackoff);
+    w.lone_wakes_to_skip = w.lone_backoff;
+  } else {
+    w.lone_backoff = 0;
+  }
+  wake_worker();
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

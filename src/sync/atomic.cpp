@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "hamgam/atomic.h"
+
+#include "wait/parking_lot.h"
+
+// Why no wake-up is lost: the waiter compares the value under the bucket's lock and queues itself under it;
+// notify takes the same lock after the change. (A count of sleepers that would spare notify the lock was
+// left out: the lock costs one read-modify-write, the count would cost a fence.)
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+void atomic_wait(const void* address, bool (*same)(const void* address, const void* old),
+                 const void* old) {
+  Waiter me(address);
+  Bucket& bucket = bucket_of(address);
+  bucket.lock();
+  if (!same(address, old)) {
+    bucket.unlock();
+    return;
+  }
+  bucket.push_back(me);
+  (void)bucket.sleep(me, "sync/atomic wait");
+}
+
+void atomic_notify(const void* address, bool all) noexcept {
+  Bucket& bucket = bucket_of(address);
+  bucket.lock();
+  Waiter* first = all ? bucket.pop_all(address) : bucket.pop(address);
+  bucket.unlock();
+  if (all) {
+    wake_all(first);
+  } else if (first != nullptr) {
+    wake(*first);
+  }
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "wait/parking_lot.h"
+
+#include <cstddef>
+#include <utility>
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr int kBucketBits = 10;
+constinit Bucket g_buckets[std::size_t{1} << kBucketBits];
+
+bool before(const void* a, const void* b) noexcept { return std::less<>()(a, b); }
+
+const void* address_of(const Waiter& waiter) noexcept {
+  return waiter.address.load(kRelaxed);  // relaxed: under the bucket's lock
+}
+
+}  // namespace
+
+Bucket& bucket_of(const void* address) noexcept {
+  auto const key = reinterpret_cast<std::uintptr_t>(address) >> 2;
+  return g_buckets[key * 0x9E3779B97F4A7C15U >> (64 - kBucketBits)];
+}
+
+Waiter* Bucket::first(const void* address) const noexcept {
+  Waiter* node = root_;
+  while (node != nullptr && address_of(*node) != address) {
+    node = before(address, address_of(*node)) ? node->left : node->right;
+  }
+  return node;
+}
+
+void Bucket::push_back(Waiter& waiter) noexcept {
+  waiter.queued = true;
+  waiter.outcome = Wake::kNone;
+  waiter.next = nullptr;
+  if (Waiter* head = first(address_of(waiter))) {
+    head->last->next = &waiter;
+    head->last = &waiter;
+  } else {
+    insert(waiter);
+  }
+}
+
+void Bucket::push_front(Waiter& waiter) noexcept {
+  waiter.queued = true;
+  waiter.outcome = Wake::kNone;
+  if (Waiter* head = first(address_of(waiter))) {
+    waiter.last = head->last;
+    replace(*head, &waiter);
+    waiter.next = head;
+  } else {
+    waiter.next = nullptr;
+    insert(waiter);
+  }
+}
+
+Waiter* Bucket::pop(const void* address) noexcept {
+  Waiter* head = first(address);
+  if (head != nullptr) {
+    remove(*head);
+  }
+  return head;
+}
+
+Waiter* Bucket::pop_all(const void* address) noexcept {
+  Waiter* head = first(address);
+  if (head != nullptr) {
+    erase(*head);
+    for (Waiter* waiter = head; waiter != nullptr; waiter = waiter->next) {
+      waiter->queued = false;
+    }
+  }
+  return head;
+}
+
+void Bucket::remove(Waiter& waiter) noexcept {
+  waiter.queued = false;
+  Waiter* head = first(address_of(waiter));
+  if (head == &waiter) {
+    if (Waiter* heir = waiter.next) {
+      heir->last = waiter.last;
+      replace(waiter, heir);
+    } else {
+      erase(waiter);
+    }
+    return;
+  }
+  while (head->next != &waiter) {
+    head = head->next;
+  }
+  head->next = waiter.next;
+  if (waiter.next == nullptr) {
+    first(address_of(waiter))->last = head;
+  }
+}
+
+Wake Bucket::sleep(Waiter& waiter, const char* reason) noexcept {
+  if (waiter.interrupted != Wake::kNone) {
+    remove(waiter);
+    unlock();
+    return waiter.interrupted;
+  }
+  if (waiter.goroutine != nullptr) {
+    park([](void* bucket) noexcept { static_cast<Bucket*>(bucket)->unlock(); }, this, reason);
+    return waiter.outcome;
+  }
+  waiter.word.store(0, kRelaxed);  // relaxed: nobody wakes it before the unlock
+  unlock();
+  return sleep_thread(waiter);
+}
+
+// A new node for an address that has none.
+void Bucket::insert(Waiter& waiter) noexcept {
+  seed_ = seed_ * 1664525U + 1013904223U;
+  waiter.priority = seed_;
+  waiter.last = &waiter;
+  waiter.left = nullptr;
+  waiter.right = nullptr;
+  waiter.parent = nullptr;
+  Waiter** link = &root_;
+  while (*link != nullptr) {
+    waiter.parent = *link;
+    link = before(address_of(waiter), address_of(**link)) ? &(*link)->left : &(*link)->right;
+  }
+  *link = &waiter;
+  while (waiter.parent != nullptr && waiter.parent->priority > waiter.priority) {
+    rotate_up(waiter);
+  }
+}
+
+// Puts the heir in the former's place in the treap.
+void Bucket::replace(Waiter& former, Waiter* heir) noexcept {
+  if (heir != nullptr) {
+    heir->priority = former.priority;
+    heir->left = former.left;
+    heir->right = former.right;
+    heir->parent = former.parent;
+    if (heir->left != nullptr) {
+      heir->left->parent = heir;
+    }
+    if (heir->right != nullptr) {
+      heir->right->parent = heir;
+    }
+  }
+  if (former.parent == nullptr) {
+    root_ = heir;
+  } else if (former.parent->left == &former) {
+    former.parent->left = heir;
+  } else {
+    former.parent->right = heir;
+  }
+}
+
+void Bucket::erase(Waiter& node) noexcept {
+  while (node.left != nullptr && node.right != nullptr) {
+    rotate_up(node.left->priority < node.right->priority ? *node.left : *node.right);
+  }
+  Waiter* child = node.left != nullptr ? node.left : node.right;
+  if (child != nullptr) {
+    rotate_up(*child);
+  }
+  replace(node, nullptr);
+}
+
+void Bucket::rotate_up(Waiter& child) noexcept {
+  Waiter& parent = *child.parent;
+  Waiter* const top = parent.parent;
+  if (parent.left == &child) {
+    parent.left = std::exchange(child.right, &parent);
+    if (parent.left != nullptr) {
+      parent.left->parent = &parent;
+    }
+  } else {
+    parent.right = std::exchange(child.left, &parent);
+    if (parent.right != nullptr) {
+      parent.right->parent = &parent;
+    }
+  }
+  parent.parent = &child;
+  child.parent = top;
+  if (top == nullptr) {
+    root_ = &child;
+  } else if (top->left == &parent) {
+    top->left = &child;
+  } else {
+    top->right = &child;
+  }
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail
