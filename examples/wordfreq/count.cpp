@@ -8,8 +8,9 @@
 #include <hamgam/waitgroup.h>
 
 #include <algorithm>
-#include <exception>
 #include <memory>
+#include <optional>
+#include <system_error>
 #include <utility>
 
 #include "files.h"
@@ -24,10 +25,6 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-std::size_t shard_of(std::uint64_t hash, std::size_t shards) {
-  return (hash >> 32) * shards >> 32;
-}
-
 // A file that nobody has opened yet, or the rest of one.
 struct Work {
   std::string path;
@@ -41,13 +38,13 @@ struct Work {
 class ParallelCount {
  public:
   ParallelCount(const std::vector<std::string>& paths, int jobs, Totals& totals)
-      : paths_(paths), totals_(totals), tables_(static_cast<std::size_t>(jobs)) {}
+      : paths_(paths), jobs_(jobs), totals_(totals) {}
 
-  Counts run(bool show_progress) {
+  WordTable run(bool show_progress) {
     hamgam::WaitGroup group;
     group.go([this] { find_files(); });
-    for (WordTable& table : tables_) {
-      group.go([this, &table] { count_files(table); });
+    for (int i = 0; i < jobs_; ++i) {
+      group.go([this] { count_files(); });
     }
     Progress progress(totals_, show_progress);
     if (show_progress) {
@@ -57,7 +54,7 @@ class ParallelCount {
     }
     group.wait();
     progress.clear();
-    return merge();
+    return std::move(**result_.lock());
   }
 
  private:
@@ -75,7 +72,8 @@ class ParallelCount {
     queue_.close();
   }
 
-  void count_files(WordTable& table) {
+  void count_files() {
+    WordTable table;
     Buffer buffer;
     while (auto work = queue_.pop()) {
       if (!interrupted.load()) {
@@ -84,6 +82,7 @@ class ParallelCount {
       queue_.done();
       hamgam::yield();  // the walk and the progress bar want to run too
     }
+    hand_in(std::move(table));
   }
 
   void count_chunk(Work work, WordTable& table, Buffer& buffer) {
@@ -128,89 +127,61 @@ class ParallelCount {
     complain(path, why);
   }
 
-  // Each goroutine gathers one shard from all tables.
-  Counts merge() {
-    Counts counts;
-    if (tables_.size() == 1) {
-      counts.shards = std::move(tables_);
-      return counts;
-    }
-    counts.shards.resize(tables_.size());
-    hamgam::WaitGroup group;
-    for (std::size_t i = 0; i < tables_.size(); ++i) {
-      group.go([this, &counts, i] {
-        for (const WordTable& table : tables_) {
-          for (const auto& entry : table.entries()) {
-            if (shard_of(entry.hash, tables_.size()) == i) {
-              counts.shards[i].add(entry.word, entry.hash, entry.count);
-            }
-          }
+  // The sum of all tables grows from hand to hand: whoever finds one here takes it and adds it to
+  // his own; whoever finds none leaves his and goes. So two of them merge while others still count.
+  void hand_in(WordTable table) {
+    for (;;) {
+      std::optional<WordTable> other;
+      {
+        auto result = result_.lock();
+        if (!result->has_value()) {
+          *result = std::move(table);
+          return;
         }
-      });
+        other = std::exchange(*result, std::nullopt);
+      }
+      table.merge(std::move(*other));
     }
-    group.wait();
-    return counts;
   }
 
   const std::vector<std::string>& paths_;
+  const int jobs_;
   Totals& totals_;
-  std::vector<WordTable> tables_;  // one for each job
   WorkQueue<Work> queue_;
+  hamgam::Guarded<std::optional<WordTable>> result_;
 };
 
 }  // namespace
 
 std::uint64_t Counts::words() const {
   std::uint64_t sum = 0;
-  for (const auto& shard : shards) {
-    for (const auto& entry : shard.entries()) {
-      sum += entry.count;
-    }
-  }
-  return sum;
-}
-
-std::uint64_t Counts::distinct() const {
-  std::uint64_t sum = 0;
-  for (const auto& shard : shards) {
-    sum += shard.entries().size();
+  for (const auto& entry : table.entries()) {
+    sum += entry.count;
   }
   return sum;
 }
 
 std::vector<WordTable::Entry> Counts::top(std::size_t n) const {
-  const auto before = [](const WordTable::Entry& a, const WordTable::Entry& b) {
-    return a.count != b.count ? a.count > b.count : a.word < b.word;
-  };
-  std::vector<WordTable::Entry> best;
-  for (const auto& shard : shards) {
-    const std::size_t kept = best.size();
-    const auto& entries = shard.entries();
-    best.resize(kept + std::min(n, entries.size()));
-    std::partial_sort_copy(entries.begin(), entries.end(),
-                           best.begin() + static_cast<std::ptrdiff_t>(kept), best.end(), before);
-  }
-  std::sort(best.begin(), best.end(), before);
-  best.resize(std::min(n, best.size()));
+  const auto& entries = table.entries();
+  std::vector<WordTable::Entry> best(std::min(n, entries.size()));
+  std::ranges::partial_sort_copy(
+      entries, best, [](const WordTable::Entry& a, const WordTable::Entry& b) {
+        return a.count != b.count ? a.count > b.count : a.word < b.word;
+      });
   return best;
 }
 
 bool operator==(const Counts& a, const Counts& b) {
-  if (a.distinct() != b.distinct()) {
-    return false;
-  }
-  return std::ranges::all_of(a.shards, [&](const WordTable& shard) {
-    return std::ranges::all_of(shard.entries(), [&](const WordTable::Entry& entry) {
-      const auto& other = b.shards[shard_of(entry.hash, b.shards.size())];
-      return other.count(entry.word, entry.hash) == entry.count;
-    });
-  });
+  return a.distinct() == b.distinct() &&
+         std::ranges::all_of(a.table.entries(), [&](const WordTable::Entry& entry) {
+           return b.table.count(entry.word, entry.hash) == entry.count;
+         });
 }
 
 Counts count_parallel(const std::vector<std::string>& paths, int jobs, bool show_progress,
                       Totals& totals) {
   const auto start = SteadyClock::now();
-  Counts counts = ParallelCount(paths, jobs, totals).run(show_progress);
+  Counts counts{.table = ParallelCount(paths, jobs, totals).run(show_progress)};
   counts.elapsed = SteadyClock::now() - start;
   return counts;
 }
@@ -218,7 +189,6 @@ Counts count_parallel(const std::vector<std::string>& paths, int jobs, bool show
 Counts count_plain(const std::vector<std::string>& paths, Totals& totals) {
   const auto start = SteadyClock::now();
   Counts counts;
-  WordTable& table = counts.shards.emplace_back();
   Buffer buffer;
   const auto count_file = [&](const std::string& path, std::uint64_t) {
     try {
@@ -229,7 +199,7 @@ Counts count_plain(const std::vector<std::string>& paths, Totals& totals) {
       }
       totals.files.add();
       read_all(file, buffer, [&](Text text) {
-        count_words(text.words, table);
+        count_words(text.words, counts.table);
         totals.bytes.add(static_cast<std::int64_t>(text.bytes));
         return !interrupted.load();
       });

@@ -32,13 +32,13 @@ struct Totals {
   hamgam::Counter failed;  // files and directories that were not read, or only in part
 };
 
-// Every word and how often it occurs. A word is in the table that shard_of() its hash says.
+// Every word and how often it occurs.
 struct Counts {
-  std::vector<WordTable> shards;
+  WordTable table;
   std::chrono::duration<double> elapsed{};
 
   [[nodiscard]] std::uint64_t words() const;
-  [[nodiscard]] std::uint64_t distinct() const;
+  [[nodiscard]] std::uint64_t distinct() const { return table.entries().size(); }
   [[nodiscard]] std::vector<WordTable::Entry> top(std::size_t n) const;  // most frequent first
   friend bool operator==(const Counts&, const Counts&);                  // the same words
 };

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
+#include <utility>
 
 #include "letters.h"
 
@@ -125,8 +127,29 @@ void WordTable::add(std::string_view word, std::uint64_t hash, std::uint64_t cou
   if (slot.number != 0) [[likely]] {
     entries_[slot.number - 1].count += count;
   } else {
-    insert(slot, word, hash, count);
+    insert(slot, keep(word), hash, count);
   }
+}
+
+void WordTable::merge(WordTable other) {
+  if (other.entries_.size() > entries_.size()) {
+    std::swap(*this, other);
+  }
+  constexpr std::size_t kAhead = 8;  // the slots are far apart: have them fetched in time
+  const auto& entries = other.entries_;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (i + kAhead < entries.size()) {
+      __builtin_prefetch(&slots_[entries[i + kAhead].hash & (slots_.size() - 1)]);
+    }
+    const Entry& entry = entries[i];
+    Slot& slot = slots_[slot_of(entry.word, entry.hash)];
+    if (slot.number != 0) {
+      entries_[slot.number - 1].count += entry.count;
+    } else {
+      insert(slot, entry.word, entry.hash, entry.count);
+    }
+  }
+  std::ranges::move(other.blocks_, std::back_inserter(blocks_));
 }
 
 std::uint64_t WordTable::count(std::string_view word, std::uint64_t hash) const {
@@ -139,7 +162,7 @@ void WordTable::insert(Slot& slot, std::string_view word, std::uint64_t hash,
   if (entries_.size() == UINT32_MAX) {
     throw std::length_error("more than 4294967295 different words");
   }
-  entries_.push_back({keep(word), hash, count});
+  entries_.push_back({word, hash, count});
   slot = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::uint32_t>(entries_.size())};
   if (entries_.size() * 2 > slots_.size()) {
     grow();

@@ -32,6 +32,9 @@ class WordTable {
   // `hash` is the word's hash by hash_of() or count_words(); the word is copied if it is new.
   void add(std::string_view word, std::uint64_t hash, std::uint64_t count = 1);
 
+  // Adds all of `other`. No word is copied, its memory is taken over.
+  void merge(WordTable other);
+
   [[nodiscard]] std::uint64_t count(std::string_view word, std::uint64_t hash) const;
   [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
 

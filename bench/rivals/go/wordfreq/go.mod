@@ -1,0 +1,3 @@
+module hamgam/bench/wordfreq
+
+go 1.22
