@@ -5,7 +5,7 @@
 #
 # HAMGAM_SANITIZE      library's own files                  users, tests, examples
 #   address            -fsanitize=address,undefined         the same
-#   thread             -fsanitize=thread, but for src/fiber the same: for testing our internals
+#   thread             -fsanitize=thread, not src/fiber      the same: for testing our internals
 #   thread-user        annotated, not instrumented          -fsanitize=thread: for finding users' races
 # Code sees HAMGAM_ASAN=1 or HAMGAM_TSAN=1, in the library and in its users alike.
 
@@ -47,7 +47,7 @@ function(hamgam_developer_flags target)
 endfunction()
 
 function(hamgam_library_flags target)
-  # Frame pointers and unwind tables everywhere: dumps and panics print stacks in release builds too.
+  # Frame pointers and unwind tables: dumps and panics print stacks in release builds too.
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer> $<$<COMPILE_LANGUAGE:CXX>:-fexceptions>
     $<$<COMPILE_LANGUAGE:CXX>:-fasynchronous-unwind-tables>)

@@ -98,6 +98,20 @@ class CheckOrders(ToolTest):
         self.write("src/sync/a.cpp", "full_fence();\n")
         self.expect("src/sync/a.cpp:1: full_fence without a tag")
 
+    def test_fence_below_a_tagged_access(self):
+        self.write("src/sync/a.cpp", "// [a.1] seq_cst, pairs with itself\nx.store(1, kSeqCst);\n"
+                   "full_fence();\nint y;\nfull_fence();\n")
+        self.expect("src/sync/a.cpp:5: full_fence without a tag")
+
+    def test_relaxed_access_that_others_order(self):
+        self.write("src/sync/a.cpp",
+                   "x.load(kRelaxed);  // relaxed: fenced, [a.2] pairs with [a.1]\n// [a.1] seq_cst\nx.store(1, kSeqCst);\n")
+        self.expect_clean()
+
+    def test_using_is_no_access(self):
+        self.write("src/sync/a.cpp", "using detail::kAcquire;\n")
+        self.expect_clean()
+
     def test_tag_of_another_statement_does_not_count(self):
         self.write("src/sync/a.cpp", "// [a.1] release, pairs with itself\nx.store(1, kRelease);\n"
                    "x.store(2, kRelease);\n")
