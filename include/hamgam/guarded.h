@@ -41,6 +41,11 @@ struct SharedAccess {
   static void unlock(auto& m) { m.unlock_shared(); }
 };
 
+// For Cond, which waits on the mutex itself.
+struct LockedMutex {
+  static auto* of(const auto& locked) noexcept { return locked.mutex_; }
+};
+
 // The right to touch what is guarded, until the end of its scope. Movable; a BasicLockable, so that a Cond
 // can wait on it (unlock and lock again; in between the data is out of bounds).
 template <class T, class M, class Access>
@@ -86,6 +91,8 @@ class [[nodiscard]] LockedAccess {
   }
 
  private:
+  friend LockedMutex;
+
   void release() noexcept HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
     if (held_) {
       unlock();

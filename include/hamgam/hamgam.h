@@ -5,10 +5,14 @@
 // All of Hamgam.
 
 #include "hamgam/atomic.h"     // IWYU pragma: export
+#include "hamgam/cond.h"       // IWYU pragma: export
 #include "hamgam/go.h"         // IWYU pragma: export
 #include "hamgam/guarded.h"    // IWYU pragma: export
 #include "hamgam/mutex.h"      // IWYU pragma: export
+#include "hamgam/once.h"       // IWYU pragma: export
 #include "hamgam/panic.h"      // IWYU pragma: export
+#include "hamgam/rwmutex.h"    // IWYU pragma: export
+#include "hamgam/semaphore.h"  // IWYU pragma: export
 #include "hamgam/time.h"       // IWYU pragma: export
 #include "hamgam/version.h"    // IWYU pragma: export
 #include "hamgam/waitgroup.h"  // IWYU pragma: export

@@ -14,4 +14,13 @@ bool rseq_barrier_available() noexcept;
 // none is still inside a restartable sequence that it had entered before. A few microseconds.
 void rseq_barrier() noexcept;
 
+// True if heavy_barrier() works. Asked once; the first call is best made while there is one thread, with
+// more of them it may take milliseconds.
+bool heavy_barrier_available() noexcept;
+
+// When it returns, every thread of the process has passed a full fence after the call began. Half a
+// microsecond if no other thread runs, else some more. So the others need no fence of their own, only the
+// compiler must keep to the order.
+void heavy_barrier() noexcept;
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail

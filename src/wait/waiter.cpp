@@ -24,10 +24,12 @@ Bucket& lock_bucket_of(const Waiter& waiter) noexcept {
   }
 }
 
-// Takes the waiter off its queue, if it is in one, and keeps it from entering another. True if it was.
+// Takes the waiter off its queue, if it is in one, and keeps it from entering another. True if it was and
+// slept.
 bool interrupt(Waiter& waiter, Wake how) noexcept {
   Bucket& bucket = lock_bucket_of(waiter);
   bool const queued = waiter.queued;
+  bool const asleep = queued && !waiter.awake;
   if (waiter.interrupted == Wake::kNone) {
     waiter.interrupted = how;
   }
@@ -36,7 +38,7 @@ bool interrupt(Waiter& waiter, Wake how) noexcept {
     waiter.outcome = how;
   }
   bucket.unlock();
-  return queued;
+  return asleep;
 }
 
 void interrupt_and_wake(Waiter& waiter, Wake how) noexcept {

@@ -24,7 +24,7 @@ enum class Wake : std::uint8_t {
 };
 
 // Who may touch what: `goroutine` and `since` are set by the sleeper before it queues. The links, `queued`,
-// `interrupted` and `outcome` belong to the bucket's lock; `token` is between the waker and the sleeper: it
+// `awake`, `interrupted` and `outcome` belong to the bucket's lock; `token` is between the waker and the sleeper: it
 // is written before the wake and read after it.
 struct Waiter {
   explicit Waiter(const void* on) noexcept : address(on), goroutine(current_goroutine()) {}
@@ -45,6 +45,7 @@ struct Waiter {
   std::uint32_t priority = 0;
 
   bool queued = false;
+  bool awake = false;  // queued but not asleep yet: whoever takes it off only sets the outcome
   bool waits_for_ever = true;
   Wake interrupted = Wake::kNone;
   Wake outcome = Wake::kNone;
