@@ -41,9 +41,15 @@ struct SharedAccess {
   static void unlock(auto& m) { m.unlock_shared(); }
 };
 
+template <class T, class M, class Access>
+class LockedAccess;
+
 // For Cond, which waits on the mutex itself.
 struct LockedMutex {
-  static auto* of(const auto& locked) noexcept { return locked.mutex_; }
+  template <class T, class M>
+  static M* of(const LockedAccess<T, M, ExclusiveAccess>& locked) noexcept {
+    return locked.mutex_;
+  }
 };
 
 // The right to touch what is guarded, until the end of its scope. Movable; a BasicLockable, so that a Cond

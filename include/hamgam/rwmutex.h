@@ -40,6 +40,11 @@ namespace hamgam::inline HAMGAM_ABI {
 class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
  public:
   constexpr RWMutex() noexcept = default;
+  ~RWMutex() {
+    if (HAMGAM_UNLIKELY(state_.load(detail::kRelaxed) < 0)) {  // relaxed: nobody else is left
+      forget_slots();
+    }
+  }
   RWMutex(const RWMutex&) = delete;
   RWMutex& operator=(const RWMutex&) = delete;
 
@@ -174,11 +179,11 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   //                                  less those that left here
   // The readers inside are `count` plus the slots that hold this object's address. A reader that came in by
   // a slot leaves by any slot of its thread that holds the lock, else here; so count may be below 0, but
-  // only while kSlots is set.
+  // only while kSlots is set, and slots may be left over. The next writer empties them, or the destructor.
   // Invariants: (1) if anybody sleeps on the object, the bit for it is set. (2) kAwake stands for one
   // writer that was woken and has neither claimed nor gone to sleep again. (3) While writers sleep, kWriter
   // or kAwake is set, but for a moment under the bucket's lock. (4) While kWriter is set, no reader comes in
-  // and kBias is clear. (5) A slot that holds the object's address stands for a reader inside, or is about
+  // and kBias is clear. (5) A slot that holds the object's address stands for one reader, or is about
   // to be emptied by its thread because kBias was clear.
   static constexpr std::int64_t kWriter = 1;
   static constexpr std::int64_t kWritersParked = 2;
@@ -239,6 +244,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     return true;
   }
 
+  HAMGAM_API void forget_slots() noexcept;
   HAMGAM_API void retreat(detail::atomic<const void*>& slot) noexcept;
   HAMGAM_API static void wake_watcher(const void* lock) noexcept;
   HAMGAM_API void lock_slow() noexcept;

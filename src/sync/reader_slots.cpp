@@ -114,6 +114,18 @@ std::int64_t count_readers(const ReaderRow* rows, const void* lock) noexcept {
   return count;
 }
 
+void sweep_readers(ReaderRow* rows, const void* lock) noexcept {
+  for (ReaderRow* row = rows; row != nullptr; row = row->next) {
+    for (auto& slot : row->slots) {
+      const void* held = lock;
+      if (slot.load(kRelaxed) == lock) {  // relaxed: the CAS checks it
+        // By CAS, because the owner may fill it with another lock. relaxed: it tells nobody anything
+        slot.compare_exchange_strong(held, nullptr, kRelaxed, kRelaxed);
+      }
+    }
+  }
+}
+
 void watch_readers(ReaderRow* rows, std::uint32_t change) noexcept {
   for (ReaderRow* row = rows; row != nullptr; row = row->next) {
     row->watched.fetch_add(change, kRelaxed);  // relaxed: a heavy barrier follows where it matters

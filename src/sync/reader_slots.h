@@ -21,6 +21,9 @@ ReaderRow* reader_rows() noexcept;
 // How many slots of these rows hold the lock.
 std::int64_t count_readers(const ReaderRow* rows, const void* lock) noexcept;
 
+// Empties the slots that hold the lock. For whoever knows that nobody is inside and nobody can come in.
+void sweep_readers(ReaderRow* rows, const void* lock) noexcept;
+
 // Adds to `watched` of these rows.
 void watch_readers(ReaderRow* rows, std::uint32_t change) noexcept;
 

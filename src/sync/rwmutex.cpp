@@ -18,15 +18,16 @@
 //  Readers in slots: the reader stores its slot, then loads kBias; the writer clears kBias, then loads the
 //  slots. In between the writer has a heavy barrier, which is a full fence at some point of every thread.
 //  If that point is before the reader's store, its load comes after and sees kBias clear: it retreats. If it
-//  is after the store, the writer sees the slot. (tools for this: the same argument with full fences on
-//  both sides is the textbook store-buffering one; that is what ThreadSanitizer builds run.) A reader that
+//  is after the store, the writer sees the slot. (With full fences on both sides this is the textbook
+//  argument for store buffering; ThreadSanitizer builds run it so.) A reader that
 //  saw kBias set by a later reader than that writer came after it, by [rw.7] and [rw.9].
 //  Nobody is missed while the writer counts: kWriter is set and the barrier is past, so nobody new comes in;
 //  each reader that leaves empties one slot or lowers the count by one; a slot that is filled now is
 //  about to be emptied. So the sum of all slots and the count, read one after the other, is never less than
 //  the number of readers inside at the end: if it is 0, nobody is.
 //  A slot is written by its own thread only, and no goroutine is suspended between finding a slot and
-//  filling or emptying it, so plain loads and stores do.
+//  filling or emptying it, so plain loads and stores do. (A writer sweeps slots that were left over, but
+//  nobody else has business with those.)
 //
 // Why no wake-up is lost. Writers and readers sleep only after a CAS under the bucket's lock that saw kWriter
 // and set their bit; so the release sees the bit and looks at the queues under the same lock. The writer
@@ -84,6 +85,7 @@ class RWMutex::Slow {
   bool wait_for_readers(Waiter& me, std::int64_t claimed) noexcept;
   void revoke() noexcept;
   std::int64_t inside(const ReaderRow* rows) const noexcept;
+  void close_slots(ReaderRow* rows) noexcept;
   bool enter_any_slot() noexcept;
   void consider_slots() noexcept;
   void require_reader() const noexcept;
@@ -207,9 +209,18 @@ bool RWMutex::Slow::wait_for_readers(Waiter& me, std::int64_t claimed) noexcept 
     return false;
   }
   if (slots) {
-    state_.fetch_and(~kSlots, kRelaxed);  // relaxed: nobody is in a slot, nobody can be
+    close_slots(rows);
   }
   return true;
+}
+
+// The writer, alone inside now.
+void RWMutex::Slow::close_slots(ReaderRow* rows) noexcept {
+  // relaxed: nobody is inside, so nobody else changes the count
+  if (state_.load(kRelaxed) < 0) {
+    detail::sweep_readers(rows, &mutex_);
+  }
+  state_.fetch_and((kReader - 1) & ~kSlots, kRelaxed);  // relaxed: as above
 }
 
 // No reader comes into a slot any more, and whoever is in one can be seen there. kBias is clear.
@@ -244,11 +255,12 @@ bool RWMutex::Slow::try_lock() noexcept {
     return true;
   }
   revoke();
-  if (inside(detail::reader_rows()) != 0) {
+  ReaderRow* const rows = detail::reader_rows();
+  if (inside(rows) != 0) {
     release(0);
     return false;
   }
-  state_.fetch_and(~kSlots, kRelaxed);  // relaxed: nobody is in a slot, nobody can be
+  close_slots(rows);
   return true;
 }
 
@@ -508,6 +520,9 @@ bool RWMutex::lock_shared_stoppable(std::stop_token token) {
 }
 
 void RWMutex::unlock_shared_slow() noexcept { Slow(*this).unlock_shared(); }
+
+// Readers that came in by a slot and left by the count, and no writer since.
+void RWMutex::forget_slots() noexcept { detail::sweep_readers(detail::reader_rows(), this); }
 
 void RWMutex::retreat(detail::atomic<const void*>& slot) noexcept {
   slot.store(nullptr, kRelaxed);  // relaxed: nothing was done under it
