@@ -16,7 +16,8 @@ Worker* Idle::claim_sleeper(bool& nobody_sleeps) noexcept {
       return nullptr;
     }
     // [idle.4] seq_cst, pairs with [idle.2]
-  } while (!counts_.compare_exchange_weak(counts, counts + kActive + kSearching, kSeqCst, kRelaxed));
+  } while (
+      !counts_.compare_exchange_weak(counts, counts + kActive + kSearching, kSeqCst, kRelaxed));
   std::lock_guard const guard(lock_);
   Worker* worker = first_;
   // The timekeeper last: another one would have to take over its timers.
@@ -102,7 +103,8 @@ void Idle::unlink(Worker& worker) noexcept {
     worker.next_sleeper->prev_sleeper = worker.prev_sleeper;
   }
   if (timekeeper() == &worker) {
-    timekeeper_.store(first_, kRelaxed);  // relaxed: whoever unlinks tells the heir, if there are timers
+    timekeeper_.store(first_,
+                      kRelaxed);  // relaxed: whoever unlinks tells the heir, if there are timers
   }
 }
 

@@ -9,9 +9,10 @@
 #include "os/thread.h"
 #include "sched/scheduler.h"
 
-// The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and sleeps for
-// good a second after the last one fell asleep. It
-//   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits, and
+// The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and
+// sleeps for good a second after the last one fell asleep. It
+//   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits,
+//   and
 //     wakes another one in its place;
 //   * wakes a worker for a runnext that is not being run;
 //   * keeps time while no worker sleeps;
@@ -81,10 +82,11 @@ bool starved_for_good() noexcept {
   return g_scheduler.has_starved.load(kRelaxed);  // relaxed: checked with everything asleep
 }
 
-// Every thread of the process sleeps here and nothing will wake any. Called when no worker is active.
+// Every thread of the process sleeps here and nothing will wake any. Called when no worker is
+// active.
 bool all_asleep() noexcept {
-  // relaxed throughout: the caller looks twice, some time apart, and anything that could run in between
-  // is seen by one of the looks
+  // relaxed throughout: the caller looks twice, some time apart, and anything that could run in
+  // between is seen by one of the looks
   if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.in_blocking.load(kRelaxed) != 0 ||
       earliest_timer() != kForever || !g_scheduler.global.empty()) {
     return false;
@@ -136,7 +138,8 @@ class Monitor {
     full_fence();  // [timers.3] seq_cst, pairs with [timers.1]
     if (g_scheduler.idle.timekeeper() == nullptr) {
       until = std::min(until, earliest_timer());
-      g_scheduler.monitor_looks_at.store(until, kRelaxed);  // relaxed: a later adder pokes for nothing
+      g_scheduler.monitor_looks_at.store(until,
+                                         kRelaxed);  // relaxed: a later adder pokes for nothing
     }
     futex_wait(g_scheduler.monitor_wake, 0, until);
     g_scheduler.monitor_wake.store(0, kRelaxed);  // relaxed: everything is looked at after it
@@ -161,8 +164,8 @@ class Monitor {
     }
     // [deep.1] seq_cst, pairs with [deep.2]: a waker counts a worker active, then looks here.
     g_scheduler.monitor_deep.store(true, kSeqCst);
-    full_fence();
     g_scheduler.monitor_looks_at.store(kForever, kRelaxed);  // relaxed: an idle worker keeps time
+    full_fence();  // [deep.3] seq_cst, pairs with [deep.2]
     while (g_scheduler.idle.active() == 0 &&
            g_scheduler.monitor_deep.load(kRelaxed)) {  // relaxed: the futex decides
       futex_wait(g_scheduler.monitor_wake, 0);
@@ -205,8 +208,8 @@ void start_monitor() noexcept {
 }
 
 void rouse_monitor() noexcept {
-  // relaxed: ordered by the read-modify-write that counted the worker, [deep.2] pairs with [deep.1]
-  if (HAMGAM_UNLIKELY(g_scheduler.monitor_deep.load(kRelaxed))) {
+  // [deep.2] seq_cst, pairs with [deep.1]: after the read-modify-write that counted the worker
+  if (HAMGAM_UNLIKELY(g_scheduler.monitor_deep.load(kSeqCst))) {
     g_scheduler.monitor_deep.store(false, kRelaxed);  // relaxed: the futex carries the news
     g_scheduler.monitor_wake.store(1, kRelaxed);      // relaxed: as above
     futex_wake(g_scheduler.monitor_wake, 1);

@@ -45,8 +45,8 @@ void yield_goroutine() noexcept {
   Goroutine* next = next_local(*w);
   w->after_argument = g;
   if (HAMGAM_LIKELY(next != nullptr && kSwitchDirectly && bind(*w, *next))) {
-    // The goroutine may only be found once it is off its stack, hence by the action. It is no new work:
-    // whoever should share the ring was woken when it was filled.
+    // The goroutine may only be found once it is off its stack, hence by the action. It is no new
+    // work: whoever should share the ring was woken when it was filled.
     w->after = [](void* left) noexcept {
       push_ring(*this_worker(), static_cast<Goroutine*>(left));
     };

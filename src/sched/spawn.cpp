@@ -45,9 +45,9 @@ void bury(void* raw) noexcept {
   recycle(w, g);
 }
 
-// Out of line, so that the frames of fiber_entry keep nothing alive over it. No catch-all: an exception
-// that nobody handles is found to be unhandled while its whole stack stands, and std::terminate is called
-// from the throw.
+// Out of line, so that the frames of fiber_entry keep nothing alive over it. No catch-all: an
+// exception that nobody handles is found to be unhandled while its whole stack stands, and
+// std::terminate is called from the throw.
 HAMGAM_NOINLINE void run_closure(Goroutine* g) {
   try {
     g->invoke(g->argument);
@@ -64,8 +64,8 @@ bool can_inherit(const Goroutine& ended, const Goroutine& next) noexcept {
 
 }  // namespace
 
-// The bottom of each goroutine's stack. One that ends is followed, without a switch, by any that have not
-// run yet; these then share its stack, hot in the cache.
+// The bottom of each goroutine's stack. One that ends is followed, without a switch, by any that
+// have not run yet; these then share its stack, hot in the cache.
 void fiber_entry(void* pass) {
   enter_fiber();
   auto* w = static_cast<Worker*>(pass);

@@ -16,14 +16,14 @@ HAMGAM_INLINE void run_after_switch(Worker& w) noexcept {
   }
 }
 
-// Gives the goroutine a stack if it has none. False: there is no memory for one, and the goroutine waits
-// among the starved.
+// Gives the goroutine a stack if it has none. False: there is no memory for one, and the goroutine
+// waits among the starved.
 HAMGAM_INLINE bool bind(Worker& w, Goroutine& g) noexcept {
   return HAMGAM_LIKELY(g.fiber.stack != nullptr) || bind_slow(w, g);
 }
 
-// From `from`, which runs on w, to `to`, which is bound. Returns when somebody resumes `from`, with the
-// worker it is on then.
+// From `from`, which runs on w, to `to`, which is bound. Returns when somebody resumes `from`, with
+// the worker it is on then.
 HAMGAM_INLINE Worker* switch_to(Worker* w, Goroutine& from, Goroutine& to,
                                 bool ending = false) noexcept {
   w->current.store(&to, kRelaxed);  // relaxed: for the monitor and dumps
@@ -48,8 +48,8 @@ HAMGAM_INLINE Goroutine* take_local(Worker& w) noexcept {
   return w.queue.take_next();
 }
 
-// A scheduling point: the next goroutine, or null if the base must decide, because there is none here, it
-// is the shared queues' turn, or the worker has lost its slot.
+// A scheduling point: the next goroutine, or null if the base must decide, because there is none
+// here, it is the shared queues' turn, or the worker has lost its slot.
 HAMGAM_INLINE Goroutine* next_local(Worker& w) noexcept {
   std::uint32_t const tick = w.tick.load(kRelaxed) + 1;  // relaxed: ours
   w.tick.store(tick, kRelaxed);                          // relaxed: for the monitor

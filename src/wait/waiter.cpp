@@ -24,7 +24,8 @@ Bucket& lock_bucket_of(const Waiter& waiter) noexcept {
   }
 }
 
-// Takes the waiter off its queue, if it is in one, and keeps it from entering another. True if it was.
+// Takes the waiter off its queue, if it is in one, and keeps it from entering another. True if it
+// was.
 bool interrupt(Waiter& waiter, Wake how) noexcept {
   Bucket& bucket = lock_bucket_of(waiter);
   bool const queued = waiter.queued;
@@ -108,7 +109,8 @@ Interrupt::Interrupt(Waiter& waiter, Nanos deadline) : stop_(std::stop_token{}, 
 }
 
 Interrupt::Interrupt(Waiter& waiter, std::stop_token token)
-    : stop_((waiter.waits_for_ever = waiter.waits_for_ever && !token.stop_possible(), std::move(token)),
+    : stop_((waiter.waits_for_ever = waiter.waits_for_ever && !token.stop_possible(),
+             std::move(token)),
             Stop{&waiter}) {}
 
 Interrupt::~Interrupt() {

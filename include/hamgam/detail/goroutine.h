@@ -41,7 +41,8 @@ inline constexpr bool kClosureInRecord = true;
 #endif
 
 template <class C>
-inline constexpr bool kFitsRecord = kClosureInRecord && sizeof(C) <= kInlineClosure && alignof(C) <= 16;
+inline constexpr bool kFitsRecord =
+    kClosureInRecord && sizeof(C) <= kInlineClosure && alignof(C) <= 16;
 
 // An exception that nobody catches leaves the guard's destructor unrun: the process dies with its
 // whole stack standing. The guard is for the end of C's life otherwise, goexit() included.
