@@ -99,11 +99,6 @@ class WaitGroup {
   static constexpr std::int64_t kOne = std::int64_t{1} << 32;
   static constexpr std::int64_t kParked = 1;
 
-  struct Done {
-    WaitGroup* group;
-    ~Done() { group->done(); }
-  };
-
   [[nodiscard]] bool is_zero() noexcept {
     if (state_.load(detail::kAcquire) != 0) {  // [wg.3] acquire, pairs with [wg.1]
       return false;
@@ -121,6 +116,10 @@ class WaitGroup {
     }
   }
 
+  static void done_many(void* self, unsigned count) {
+    static_cast<WaitGroup*>(self)->add(-static_cast<int>(count));
+  }
+
   template <class Call, class... Options>
   void start_bound(Call&& call, Options&&... options) {
     add(1);
@@ -132,12 +131,8 @@ class WaitGroup {
         }
       }
     } undo{this};
-    detail::launch(
-        [this, call = std::forward<Call>(call)]() mutable {
-          Done const done{this};
-          call();
-        },
-        std::forward<Options>(options)...);
+    detail::launch_telling(&done_many, this, std::forward<Call>(call),
+                           std::forward<Options>(options)...);
     undo.group = nullptr;
   }
 

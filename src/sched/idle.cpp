@@ -71,6 +71,7 @@ bool Idle::go_to_sleep(Worker& worker, bool held_slot) noexcept {
     first_->prev_sleeper = &worker;
   }
   first_ = &worker;
+  sleepers_.store(sleepers() + 1, kRelaxed);  // relaxed: under lock_
   if (timekeeper() == nullptr) {
     timekeeper_.store(&worker, kRelaxed);  // relaxed: fenced by the RMW below, [timers.2]
   }
@@ -94,6 +95,7 @@ bool Idle::wake_self(Worker& worker) noexcept {
 // Under lock_.
 void Idle::unlink(Worker& worker) noexcept {
   worker.asleep = false;
+  sleepers_.store(sleepers() - 1, kRelaxed);  // relaxed: under lock_
   if (worker.prev_sleeper != nullptr) {
     worker.prev_sleeper->next_sleeper = worker.next_sleeper;
   } else {

@@ -69,6 +69,11 @@ class Idle {
   // A sleeper wakes itself, for a timer: false if it was claimed or no slot is free.
   bool wake_self(Worker& worker) noexcept;
 
+  // How many workers are in the list of sleepers.
+  [[nodiscard]] std::uint32_t sleepers() const noexcept {
+    return sleepers_.load(kRelaxed);  // relaxed: a snapshot
+  }
+
   // A sleeper that keeps time, or null. Under no lock: a hint.
   [[nodiscard]] Worker* timekeeper() const noexcept {
     return timekeeper_.load(kRelaxed);  // relaxed: fenced by the caller, [timers.1]
@@ -84,6 +89,7 @@ class Idle {
   atomic<std::uint32_t> width_{1};
   alignas(kCacheLine) SpinLock lock_;
   Worker* first_ = nullptr;  // the last one to fall asleep: its caches are the warmest
+  atomic<std::uint32_t> sleepers_{0};  // changed under lock_
   atomic<Worker*> timekeeper_{nullptr};
 };
 

@@ -91,7 +91,11 @@ bool all_asleep() noexcept {
       earliest_timer() != kForever || !g_scheduler.global.empty()) {
     return false;
   }
-  int const workers = static_cast<int>(g_scheduler.worker_count.load(kRelaxed));
+  std::uint32_t const count = g_scheduler.worker_count.load(kRelaxed);
+  if (g_scheduler.idle.sleepers() != count) {
+    return false;  // one runs without a slot
+  }
+  int const workers = static_cast<int>(count);
   int const parked = g_scheduler.sleeping_threads.load(kRelaxed);
   int const known = workers + parked + 1 + kForeignThreads;  // 1: this thread
   return count_threads() == known && g_scheduler.idle.active() == 0;

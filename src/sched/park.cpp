@@ -18,6 +18,9 @@ Goroutine* current_goroutine() noexcept {
 
 void park(AfterSwitch after, void* argument, const char* reason) noexcept {
   Worker* w = this_worker();
+  if (HAMGAM_UNLIKELY(w->untold_ends != 0)) {
+    tell_ends(*w);
+  }
   Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
   g->wait_reason.store(reason, kRelaxed);    // relaxed: for dumps
   w->after = after;
@@ -41,6 +44,9 @@ void ready(Goroutine* g) noexcept {
 
 void yield_goroutine() noexcept {
   Worker* w = this_worker();
+  if (HAMGAM_UNLIKELY(w->untold_ends != 0)) {
+    tell_ends(*w);
+  }
   Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
   Goroutine* next = next_local(*w);
   w->after_argument = g;

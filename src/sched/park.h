@@ -45,8 +45,8 @@ bool worth_spinning() noexcept;
 // A small number that is the same on each call from one worker, for choosing a shard.
 HAMGAM_API unsigned worker_index() noexcept;
 
-// A plain thread tells that it sleeps until another thread or goroutine wakes it, for the detection
-// of deadlocks: a program of which all threads sleep here is stuck.
+// For the detection of deadlocks: a plain thread is about to sleep until somebody wakes it;
+// somebody is about to wake one.
 void thread_sleeps() noexcept;
 void thread_wakes() noexcept;
 

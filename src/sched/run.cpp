@@ -61,6 +61,8 @@ void main_goroutine(Main& main) {
     main.exception = std::current_exception();
   }
   tsan_release(&main);
+  g_scheduler.in_run.store(false,
+                           kRelaxed);  // relaxed: for run_main and the detection of deadlocks
   // The futex is in the frame of run_main, which returns once it sees 1.
   main.done.store(1, kRelease);  // [run.1] release, pairs with [run.2]: the result
   futex_wake(main.done, 1);
@@ -122,7 +124,6 @@ void run_main(void (*function)(void*), void* argument) {
   }
   thread_wakes();
   tsan_acquire(&main);
-  g_scheduler.in_run.store(false, kRelaxed);  // relaxed: as above
   if (main.exception != nullptr) {
     std::rethrow_exception(main.exception);
   }
@@ -133,6 +134,9 @@ void enter_blocking() noexcept {
     return;
   }
   Worker& w = *this_worker();
+  if (w.untold_ends != 0) {
+    tell_ends(w);
+  }
   g_scheduler.in_blocking.fetch_add(1, kRelaxed);  // relaxed: for the detection of deadlocks
   // Thieves take from the ring at once; runnext they would leave alone for a while.
   if (Goroutine* next = w.queue.take_next()) {

@@ -22,6 +22,14 @@ HAMGAM_INLINE bool bind(Worker& w, Goroutine& g) noexcept {
   return HAMGAM_LIKELY(g.fiber.stack != nullptr) || bind_slow(w, g);
 }
 
+// Tells of the ends that were kept back; before anything that may take this worker's goroutine off
+// it.
+inline void tell_ends(Worker& w) noexcept {
+  unsigned const count = w.untold_ends;
+  w.untold_ends = 0;
+  w.untold(w.untold_subject, count);
+}
+
 // From `from`, which runs on w, to `to`, which is bound. Returns when somebody resumes `from`, with
 // the worker it is on then.
 HAMGAM_INLINE Worker* switch_to(Worker* w, Goroutine& from, Goroutine& to,
@@ -75,6 +83,20 @@ HAMGAM_INLINE void push_next(Worker& w, Goroutine* g) noexcept {
     }
   } else if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {  // fenced by exchange_next
     lone_work(w);
+  }
+}
+
+// A new goroutine: the next one if it is the only one here, else behind the others. (Woken ones go
+// before: the data they wait for is hot.)
+HAMGAM_INLINE void push_new(Worker& w, Goroutine* g) noexcept {
+  if (w.queue.peek_next() == nullptr && w.queue.ring_empty()) {
+    push_next(w, g);
+    return;
+  }
+  push_ring(w, g);
+  full_fence();  // [idle.12] seq_cst, pairs with [idle.2]
+  if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {
+    wake_worker();
   }
 }
 

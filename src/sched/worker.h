@@ -43,6 +43,9 @@ struct alignas(kNoSharing) Worker {
   bool searching = false;
   std::uint64_t next_id = 0;
   std::uint64_t end_id = 0;
+  OnEnd untold = nullptr;  // ends of goroutines that nobody has been told of; see OnEnd
+  void* untold_subject = nullptr;
+  unsigned untold_ends = 0;
   StackCache stacks;
   GoroutineCache records;
   Goroutine base;  // stands for the thread's own stack, where the worker looks for work

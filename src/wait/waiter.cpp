@@ -59,6 +59,9 @@ void wake(Waiter& waiter) noexcept {
     ready(g);
     return;
   }
+  if (waiter.waits_for_ever) {
+    thread_wakes();  // from now on it counts as running, whenever its CPU gets to it
+  }
   const atomic<std::uint32_t>& word = waiter.word;
   waiter.word.store(1, kRelease);  // [waiter.1] release, pairs with [waiter.2]; the last touch
   futex_wake(word, 1);             // by address only
@@ -77,9 +80,6 @@ Wake sleep_thread(Waiter& waiter) noexcept {
       }
       limit = kForever;  // a waker got in first and is about to set the word
     }
-  }
-  if (waiter.waits_for_ever) {
-    thread_wakes();
   }
   return waiter.outcome;
 }
