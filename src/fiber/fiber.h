@@ -63,7 +63,6 @@ struct Fiber {
 
 // Binds a stack, so that the first switch to the fiber runs fiber_entry on it.
 inline void bind_stack(Fiber& fiber, Stack* stack) noexcept {
-  stack->resident = true;
   fiber.stack = stack;
   fiber.exceptions = {};
   fiber.error = 0;

@@ -25,7 +25,6 @@ struct Stack {
   char* bottom;       // lowest usable byte; the guard page is below
   std::size_t size;   // usable bytes
   std::uint8_t log2;  // of the size with its guard
-  bool resident;      // touched since its memory was last given back
   bool guarded;
 
   // Where execution starts: 16-byte aligned. Differs a little from stack to stack, so that the hot

@@ -25,6 +25,8 @@ namespace {
 constexpr Nanos kShortest = 20'000;
 constexpr Nanos kLongest = kMillisecond;
 constexpr Nanos kHogging = 10 * kMillisecond;
+constexpr Nanos kFirstIdle = 10 * kMillisecond;
+constexpr Nanos kLastIdle = 500 * kMillisecond;
 constexpr Nanos kLinger = 1000 * kMillisecond;  // awake after the last activity; between two trims
 constexpr std::size_t kStacksKept = 256;
 
@@ -124,7 +126,6 @@ class Monitor {
       }
       last_active_ = time;
       suspected_ = false;
-      checked_ = false;
       bool useful = false;
       if (g_scheduler.idle.timekeeper() == nullptr && earliest_timer() <= time) {
         useful = run_due_timers(time) > 0;
@@ -152,7 +153,7 @@ class Monitor {
   void idle(Nanos time) noexcept {
     feed_starved();
     trim(time);
-    if (!checked_ && all_asleep()) {
+    if (all_asleep()) {
       if (suspected_) {
         declare_deadlock();
       }
@@ -161,9 +162,11 @@ class Monitor {
       return;
     }
     suspected_ = false;
-    checked_ = true;
-    period_ = 10 * kMillisecond;
-    if (time - last_active_ < kLinger || g_scheduler.has_starved.load(kRelaxed)) {  // relaxed: ours
+    period_ = std::clamp(2 * period_, kFirstIdle, kLastIdle);
+    // relaxed: both are hints. A deadlock is not seen while there are threads that we do not know:
+    // these may end.
+    if (time - last_active_ < kLinger || g_scheduler.has_starved.load(kRelaxed) ||
+        (g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever)) {
       return;
     }
     // [deep.1] seq_cst, pairs with [deep.2]: a waker counts a worker active, then looks here.
@@ -176,7 +179,6 @@ class Monitor {
       g_scheduler.monitor_wake.store(0, kRelaxed);  // relaxed: as above
     }
     g_scheduler.monitor_deep.store(false, kRelaxed);  // relaxed: awake now
-    checked_ = false;
     period_ = kShortest;
     last_active_ = now();
   }
@@ -192,7 +194,6 @@ class Monitor {
   Nanos last_active_ = now();
   Nanos last_trim_ = now();
   bool suspected_ = false;  // all seemed asleep at the last look
-  bool checked_ = false;    // not a deadlock, and nothing has run since
 };
 
 void monitor_main(void* /*unused*/) {

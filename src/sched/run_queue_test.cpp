@@ -88,7 +88,7 @@ TEST(RunQueue, thief_takes_the_older_half) {
 TEST(RunQueue, stress_each_comes_out_once) {
   std::uint64_t const seed = test::seed();
   constexpr int kThieves = 2;
-  int const total = test::scaled(400000);
+  int const total = test::scaled(100000);
   std::vector<Goroutine> g(static_cast<std::size_t>(total));
   std::vector<std::atomic<int>> seen(g.size());
   std::vector<RunQueue> queues(1 + kThieves);

@@ -50,7 +50,8 @@ class alignas(kCacheLine) Bucket {
 
  private:
   void insert(Waiter& waiter) noexcept;
-  void replace(Waiter& former, Waiter* heir) noexcept;
+  void relink(Waiter& former, Waiter* other) noexcept;
+  void replace(Waiter& former, Waiter& heir) noexcept;
   void erase(Waiter& node) noexcept;
   void rotate_up(Waiter& child) noexcept;
 
