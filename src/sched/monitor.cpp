@@ -169,6 +169,7 @@ class Monitor {
         (g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever)) {
       return;
     }
+    trim_stacks(kStacksKept);
     // [deep.1] seq_cst, pairs with [deep.2]: a waker counts a worker active, then looks here.
     g_scheduler.monitor_deep.store(true, kSeqCst);
     g_scheduler.monitor_looks_at.store(kForever, kRelaxed);  // relaxed: an idle worker keeps time
