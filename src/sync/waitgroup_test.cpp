@@ -83,23 +83,20 @@ TEST_P(WaitGroupTest, wait_of_zero_returns_at_once) {
 
 // WG2; and the counter is as before.
 TEST_P(WaitGroupTest, misuse_negative_counter) {
-  group_.add(3);
   Crew crew(GetParam());
   for (int i = 0; i < 2; ++i) {
-    crew.start([&] {
-      EXPECT_EQ(text_of_panic([this] { group_.add(-4); }), "sync: negative WaitGroup counter");
-      EXPECT_EQ(text_of_panic([this] { group_.add(INT_MIN); }), "sync: negative WaitGroup counter");
-      WaitGroup fresh;
-      EXPECT_EQ(text_of_panic([&] { fresh.done(); }), "sync: negative WaitGroup counter");
-      fresh.add(1);
-      fresh.done();
-      fresh.wait();
+    crew.start([] {
+      WaitGroup group;
+      EXPECT_EQ(text_of_panic([&] { group.done(); }), "sync: negative WaitGroup counter");
+      group.wait();
+      group.add(3);
+      EXPECT_EQ(text_of_panic([&] { group.add(-4); }), "sync: negative WaitGroup counter");
+      EXPECT_EQ(text_of_panic([&] { group.add(INT_MIN); }), "sync: negative WaitGroup counter");
+      EXPECT_FALSE(group.wait_for(1us));
+      group.add(-3);
+      group.wait();
     });
   }
-  crew.join();
-  EXPECT_FALSE(group_.wait_for(1ms));
-  group_.add(-3);
-  group_.wait();
 }
 
 TEST_P(WaitGroupTest, misuse_negative_counter_beside_a_waiter) {
