@@ -2,6 +2,8 @@
 // Copyright The Hamgam Authors
 #include "hamgam/waitgroup.h"
 
+#include <mutex>
+
 #include "base/fatal.h"
 #include "wait/parking_lot.h"
 
@@ -47,6 +49,13 @@ bool await_zero(atomic<std::int64_t>& word, Waiter& me) {
   }
 }
 
+// kParked may outlive the sleepers: one that gave up leaves it behind.
+bool anybody_sleeps(const void* address) noexcept {
+  Bucket& bucket = bucket_of(address);
+  std::lock_guard const guard(bucket);
+  return bucket.first(address) != nullptr;
+}
+
 }  // namespace
 
 void WaitGroup::add_slow(int n, std::int64_t former) {
@@ -54,7 +63,7 @@ void WaitGroup::add_slow(int n, std::int64_t former) {
   const char* misuse = nullptr;
   if (state < 0) {
     misuse = "sync: negative WaitGroup counter";
-  } else if (former >> 32 == 0 && n > 0) {
+  } else if (former >> 32 == 0 && n > 0 && anybody_sleeps(&state_)) {
     misuse = "sync: WaitGroup misuse: Add called concurrently with Wait";
   }
   if (misuse != nullptr) {
