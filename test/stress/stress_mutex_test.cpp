@@ -63,7 +63,7 @@ TEST_P(StressMutexTest, destroy_after_unlock) {
 
 // The same with a waiter that certainly sleeps and then destroys.
 TEST_P(StressMutexTest, destroy_after_a_wait) {
-  int const rounds = test::scaled(20000);
+  int const rounds = test::scaled(4000);
   for (int round = 0; round < rounds; ++round) {
     auto mutex = std::make_unique<Mutex>();
     mutex->lock();
