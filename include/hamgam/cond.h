@@ -9,12 +9,13 @@
 //   changed.wait(lock, [&] { return !queue.empty(); });       // and elsewhere, after a change:
 //   changed.notify_one();
 //
-// Works with any BasicLockable that the caller holds: Mutex, std::unique_lock, Guarded<T>::Locked, RWMutex,
-// std::shared_lock. Waiters of one Cond may use different locks. First come, first served: a notify wakes
-// those that already wait, the one that has waited longest first, and no later waiter can take it from them;
-// nobody wakes without a notify. It may be called with or without the lock held, and costs one load if
-// nobody waits. Waiters whose Mutex is held when they are notified sleep on until they are given that.
-// The object may be destroyed once all waiters were notified. 4 bytes.
+// Works with any BasicLockable that the caller holds: Mutex, std::unique_lock, Guarded<T>::Locked,
+// RWMutex, std::shared_lock. Waiters of one Cond may use different locks. First come, first served:
+// a notify wakes those that already wait, the one that has waited longest first, and no later
+// waiter can take it from them; nobody wakes without a notify. It may be called with or without the
+// lock held, and costs one load if nobody waits. Waiters whose Mutex is held when they are notified
+// sleep on until they are given that. The object may be destroyed once all waiters were notified. 4
+// bytes.
 //
 // Happens-before: notify is before the return of each wait that it ends.
 
@@ -37,8 +38,8 @@ namespace hamgam::inline HAMGAM_ABI {
 
 namespace detail {
 
-// The lock that a waiter gives up while it sleeps. Where it is, or wraps, a Mutex, that is used directly:
-// the wrapper need not know that it was unlocked in between.
+// The lock that a waiter gives up while it sleeps. Where it is, or wraps, a Mutex, that is used
+// directly: the wrapper need not know that it was unlocked in between.
 struct CondLock {
   Mutex* mutex;
   void* object = nullptr;
@@ -87,7 +88,8 @@ class Cond {
     }
   }
 
-  // The lock is held again on return whatever the result. std::bad_alloc if there is no memory for a timer.
+  // The lock is held again on return whatever the result. std::bad_alloc if there is no memory for
+  // a timer.
   template <class L, class Rep, class Period>
   std::cv_status wait_for(L& lock, const std::chrono::duration<Rep, Period>& d) {
     return status(wait_deadline(detail::cond_lock(lock), detail::deadline_after(d)));
@@ -135,7 +137,8 @@ class Cond {
 
   // Wakes the one that has waited longest (Go: Signal).
   void notify_one() noexcept {
-    // relaxed: a waiter that the caller must reach had the lock before the caller changed what it waits for
+    // relaxed: a waiter that the caller must reach had the lock before the caller changed what it
+    // waits for
     if (waiting_.load(detail::kRelaxed) != 0) {
       notify(false);
     }

@@ -52,8 +52,8 @@ struct LockedMutex {
   }
 };
 
-// The right to touch what is guarded, until the end of its scope. Movable; a BasicLockable, so that a Cond
-// can wait on it (unlock and lock again; in between the data is out of bounds).
+// The right to touch what is guarded, until the end of its scope. Movable; a BasicLockable, so that
+// a Cond can wait on it (unlock and lock again; in between the data is out of bounds).
 template <class T, class M, class Access>
 class [[nodiscard]] LockedAccess {
  public:
@@ -75,7 +75,8 @@ class [[nodiscard]] LockedAccess {
   T& operator*() const noexcept HAMGAM_LIFETIMEBOUND { return *value_; }
   T& get() const noexcept HAMGAM_LIFETIMEBOUND { return *value_; }
 
-  // So that `for (auto& x : guarded.lock())` holds the lock while it runs; `*guarded.lock()` would not.
+  // So that `for (auto& x : guarded.lock())` holds the lock while it runs; `*guarded.lock()` would
+  // not.
   auto begin() const
     requires requires(T& t) { std::begin(t); }
   {
@@ -151,7 +152,7 @@ class Guarded {
   }
 
   // Shared, and therefore const, where M can be locked so.
-  LockedShared lock_shared() const HAMGAM_LIFETIMEBOUND HAMGAM_NO_THREAD_SAFETY_ANALYSIS
+  HAMGAM_NO_THREAD_SAFETY_ANALYSIS LockedShared lock_shared() const HAMGAM_LIFETIMEBOUND
     requires detail::SharedLockable<M>
   {
     mutex_.lock_shared();

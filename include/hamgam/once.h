@@ -11,8 +11,8 @@
 //   auto config = once_value([] { return read_config("app.conf"); });
 //   config().port ...
 //
-// From goroutines and plain threads alike. 8 bytes; the object may not be destroyed while a call is under
-// way.
+// From goroutines and plain threads alike. 8 bytes; the object may not be destroyed while a call is
+// under way.
 //
 // Happens-before: the return of the one f is before the return of each call().
 
@@ -38,9 +38,10 @@ class Once {
   Once(const Once&) = delete;
   Once& operator=(const Once&) = delete;
 
-  // The first call runs f(args...); the others wait until it has returned and run nothing. If f throws, the
-  // exception goes to that caller and the next one tries again; goexit() in f counts as done. From inside f:
-  // fatal error "sync: Once.call called from inside its own function". Once done, one load.
+  // The first call runs f(args...); the others wait until it has returned and run nothing. If f
+  // throws, the exception goes to that caller and the next one tries again; goexit() in f counts as
+  // done. From inside f: fatal error "sync: Once.call called from inside its own function". Once
+  // done, one load.
   template <class F, class... Args>
     requires std::invocable<F, Args...>
   void call(F&& f, Args&&... args) {
@@ -51,7 +52,8 @@ class Once {
   }
 
   [[nodiscard]] bool done() const noexcept {
-    return state_.load(detail::kAcquire) == kDone;  // [once.1] acquire, pairs with [once.2], [once.3]
+    return state_.load(detail::kAcquire) ==
+           kDone;  // [once.1] acquire, pairs with [once.2], [once.3]
   }
 
  private:
@@ -59,7 +61,8 @@ class Once {
   //   0                    not done, nobody is at it               the caller that begins, by CAS
   //   kDone                done; never changes again
   //   runner               this goroutine or thread runs f         the runner, by CAS
-  //   runner | kParked     and others sleep                        the runner, under the bucket's lock
+  //   runner | kParked     and others sleep                        the runner, under the bucket's
+  //   lock
   // A runner is known by an address that has the low bits free.
   static constexpr std::uintptr_t kDone = 1;
   static constexpr std::uintptr_t kParked = 2;
@@ -151,7 +154,8 @@ class OnceState {
 template <class F>
 class OnceFunc {
  public:
-  explicit OnceFunc(std::shared_ptr<OnceState<F, NoValue>> state) noexcept : state_(std::move(state)) {}
+  explicit OnceFunc(std::shared_ptr<OnceState<F, NoValue>> state) noexcept
+      : state_(std::move(state)) {}
   void operator()() const { state_->call(); }
 
  private:
@@ -170,9 +174,9 @@ class OnceValue {
 
 }  // namespace detail
 
-// A callable that runs f on its first call; all calls return once f has. Copies share the one call. An
-// exception from f is kept and rethrown to every caller; after a goexit() in f, the later calls are a Panic.
-// f is destroyed after it was called.
+// A callable that runs f on its first call; all calls return once f has. Copies share the one call.
+// An exception from f is kept and rethrown to every caller; after a goexit() in f, the later calls
+// are a Panic. f is destroyed after it was called.
 template <class F>
   requires std::invocable<std::decay_t<F>>
 [[nodiscard]] auto once_func(F&& f) {
@@ -180,10 +184,11 @@ template <class F>
   return detail::OnceFunc<std::decay_t<F>>(std::make_shared<State>(std::forward<F>(f)));
 }
 
-// The same for an f with a result: the callable returns a reference to it, which lives as long as any copy
-// of the callable.
+// The same for an f with a result: the callable returns a reference to it, which lives as long as
+// any copy of the callable.
 template <class F>
-  requires std::invocable<std::decay_t<F>> && (!std::is_void_v<std::invoke_result_t<std::decay_t<F>>>)
+  requires std::invocable<std::decay_t<F>> &&
+           (!std::is_void_v<std::invoke_result_t<std::decay_t<F>>>)
 [[nodiscard]] auto once_value(F&& f) {
   using Function = std::decay_t<F>;
   using Value = std::decay_t<std::invoke_result_t<Function>>;

@@ -3,26 +3,32 @@
 #pragma once
 
 // RWMutex: many readers or one writer, goroutines and plain threads.
-// Meets Cpp17SharedTimedLockable: use std::shared_lock, std::unique_lock, or SharedLockGuard and LockGuard,
-// which clang's thread-safety analysis understands. Guarded<T, RWMutex> keeps the data together with it.
+// Meets Cpp17SharedTimedLockable: use std::shared_lock, std::unique_lock, or SharedLockGuard and
+// LockGuard, which clang's thread-safety analysis understands. Guarded<T, RWMutex> keeps the data
+// together with it.
 //
-// Not recursive, to read neither; not owned: any goroutine or thread may unlock it. A writer that waits
-// holds back new readers. Bounds, whatever the others do:
-//  * a reader waits for the readers that are inside, then for one writer, and is let in by its unlock_*
+// Not recursive, to read neither; not owned: any goroutine or thread may unlock it. A writer that
+// waits holds back new readers. Bounds, whatever the others do:
+//  * a reader waits for the readers that are inside, then for one writer, and is let in by its
+//  unlock_*
 //    together with all readers that wait then;
-//  * a writer waits as for a Mutex (whoever comes first, but one that has waited for 1 ms is next when the
-//    lock changes hands), and between two writers for those readers only that waited when the first one left.
+//  * a writer waits as for a Mutex (whoever comes first, but one that has waited for 1 ms is next
+//  when the
+//    lock changes hands), and between two writers for those readers only that waited when the first
+//    one left.
 // It may be destroyed right after the unlock that the destroyer's own lock waited for. 16 bytes.
 //
-// Reading costs no read-modify-write and writes no shared cache line once readers prevail: readers then
-// announce themselves in slots of their own thread, and the next writer pays for it, with some microseconds.
+// Reading costs no read-modify-write and writes no shared cache line once readers prevail: readers
+// then announce themselves in slots of their own thread, and the next writer pays for it, with some
+// microseconds.
 //
 // Misuse is a fatal error: "sync: Unlock of unlocked RWMutex", "sync: RUnlock of unlocked RWMutex",
 // "sync: downgrade of unlocked RWMutex".
 //
 // Happens-before: the n-th unlock() is before the return of the m-th lock() for n < m, and of each
-// lock_shared() that follows it; unlock_shared() is before the return of the lock() that follows it.
-// downgrade() is before the return of each lock_shared() that it lets in. A try that fails orders nothing.
+// lock_shared() that follows it; unlock_shared() is before the return of the lock() that follows
+// it. downgrade() is before the return of each lock_shared() that it lets in. A try that fails
+// orders nothing.
 
 #include <chrono>
 #include <cstdint>
@@ -52,9 +58,9 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   void lock() noexcept HAMGAM_ACQUIRE() {
     std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
     // [rw.1] acquire, pairs with [rw.2], [rw.4]
-    if (HAMGAM_UNLIKELY((state & ~kReadsMask) != 0 ||
-                        !state_.compare_exchange_strong(state, kWriter, detail::kAcquire,
-                                                        detail::kRelaxed))) {
+    if (HAMGAM_UNLIKELY(
+            (state & ~kReadsMask) != 0 ||
+            !state_.compare_exchange_strong(state, kWriter, detail::kAcquire, detail::kRelaxed))) {
       lock_slow();
     }
     acquired();
@@ -81,8 +87,8 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     detail::tsan_release(this);
     std::int64_t expected = kWriter;
     // [rw.2] release, pairs with [rw.1], [rw.3], [rw.6]: publishes the critical section
-    if (HAMGAM_UNLIKELY(!state_.compare_exchange_strong(expected, 0, detail::kRelease,
-                                                        detail::kRelaxed))) {
+    if (HAMGAM_UNLIKELY(
+            !state_.compare_exchange_strong(expected, 0, detail::kRelease, detail::kRelaxed))) {
       unlock_slow();
     }
   }
@@ -95,7 +101,8 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     detail::tsan_acquire(this);
   }
 
-  // Does not wait. False if a writer has the lock or waits for it, or another's try_lock looks at it.
+  // Does not wait. False if a writer has the lock or waits for it, or another's try_lock looks at
+  // it.
   [[nodiscard]] bool try_lock_shared() noexcept HAMGAM_TRY_ACQUIRE_SHARED(true) {
     if (HAMGAM_UNLIKELY(!enter() && !try_lock_shared_slow())) {
       return false;
@@ -106,7 +113,8 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
 
   void unlock_shared() noexcept HAMGAM_RELEASE_SHARED() {
     detail::tsan_release(&pause_until_);
-    std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: see leave_slot, or the CAS checks it
+    std::int64_t state =
+        state_.load(detail::kRelaxed);  // relaxed: see leave_slot, or the CAS checks it
     if ((state & kSlots) != 0 && leave_slot(this, detail::slot_index(this))) {
       return;
     }
@@ -118,8 +126,8 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     }
   }
 
-  // From alone to shared, without a gap in which another writer could come. The readers that wait are let
-  // in too.
+  // From alone to shared, without a gap in which another writer could come. The readers that wait
+  // are let in too.
   void downgrade() noexcept HAMGAM_RELEASE() HAMGAM_ACQUIRE_SHARED() {
     detail::tsan_release(this);
     downgrade_slow();
@@ -134,9 +142,8 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   template <class C, class D>
   [[nodiscard]] bool try_lock_until(const std::chrono::time_point<C, D>& t)
       HAMGAM_TRY_ACQUIRE(true) {
-    return try_lock() || detail::attempt_until(t, [this](std::int64_t deadline) {
-             return lock_deadline(deadline);
-           });
+    return try_lock() || detail::attempt_until(
+                             t, [this](std::int64_t deadline) { return lock_deadline(deadline); });
   }
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_shared_for(const std::chrono::duration<Rep, Period>& d)
@@ -163,11 +170,13 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   friend struct RWMutexTest;
 
   // state_ (64 bits)                 changed by                                how
-  //   kWriter        bit 0           the writer: set when it claims the      CAS; released with sleepers
-  //                                  lock, cleared by its unlock             about: under the bucket's lock
-  //   kWritersParked bit 1           a writer before it sleeps, a release    under the bucket's lock
-  //   kReadersParked bit 2           a reader before it sleeps, a release    under the bucket's lock
-  //   kAwake         bit 3           set by the release that wakes a         CAS
+  //   kWriter        bit 0           the writer: set when it claims the      CAS; released with
+  //   sleepers
+  //                                  lock, cleared by its unlock             about: under the
+  //                                  bucket's lock
+  //   kWritersParked bit 1           a writer before it sleeps, a release    under the bucket's
+  //   lock kReadersParked bit 2           a reader before it sleeps, a release    under the
+  //   bucket's lock kAwake         bit 3           set by the release that wakes a         CAS
   //                                  writer, cleared by that writer
   //   kBias          bit 4           set by a reader inside, cleared by      CAS
   //                                  the next writer that claims
@@ -177,14 +186,15 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   //                                  writers
   //   count          bits 32..63     signed: readers that came in here       CAS
   //                                  less those that left here
-  // The readers inside are `count` plus the slots that hold this object's address. A reader that came in by
-  // a slot leaves by any slot of its thread that holds the lock, else here; so count may be below 0, but
-  // only while kSlots is set, and slots may be left over. The next writer empties them, or the destructor.
-  // Invariants: (1) if anybody sleeps on the object, the bit for it is set. (2) kAwake stands for one
-  // writer that was woken and has neither claimed nor gone to sleep again. (3) While writers sleep, kWriter
-  // or kAwake is set, but for a moment under the bucket's lock. (4) While kWriter is set, no reader comes in
-  // and kBias is clear. (5) A slot that holds the object's address stands for one reader, or is about
-  // to be emptied by its thread because kBias was clear.
+  // The readers inside are `count` plus the slots that hold this object's address. A reader that
+  // came in by a slot leaves by any slot of its thread that holds the lock, else here; so count may
+  // be below 0, but only while kSlots is set, and slots may be left over. The next writer empties
+  // them, or the destructor. Invariants: (1) if anybody sleeps on the object, the bit for it is
+  // set. (2) kAwake stands for one writer that was woken and has neither claimed nor gone to sleep
+  // again. (3) While writers sleep, kWriter or kAwake is set, but for a moment under the bucket's
+  // lock. (4) While kWriter is set, no reader comes in and kBias is clear. (5) A slot that holds
+  // the object's address stands for one reader, or is about to be emptied by its thread because
+  // kBias was clear.
   static constexpr std::int64_t kWriter = 1;
   static constexpr std::int64_t kWritersParked = 2;
   static constexpr std::int64_t kReadersParked = 4;
@@ -238,7 +248,8 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     // [rw.5] release, pairs with [slots.3]: the section is before the next writer's
     row->slots[index].store(nullptr, detail::kRelease);
     detail::light_barrier();
-    if (HAMGAM_UNLIKELY(row->watched.load(detail::kRelaxed) != 0)) {  // relaxed: the barrier orders it
+    if (HAMGAM_UNLIKELY(row->watched.load(detail::kRelaxed) !=
+                        0)) {  // relaxed: the barrier orders it
       wake_watcher(lock);
     }
     return true;

@@ -6,21 +6,22 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-// True if the kernel can restart the restartable sequences of all threads of this process, and the C
-// library has registered them: what the Mutex's plain-store unlock needs. Asked once.
+// True if the kernel can restart the restartable sequences of all threads of this process, and the
+// C library has registered them: what the Mutex's plain-store unlock needs. Asked once.
 bool rseq_barrier_available() noexcept;
 
 // When it returns, every thread of the process has passed a full fence after the call began, and
 // none is still inside a restartable sequence that it had entered before. A few microseconds.
-void rseq_barrier() noexcept;
+// False: the kernel refused, and nothing is sure.
+[[nodiscard]] bool rseq_barrier() noexcept;
 
-// True if heavy_barrier() works. Asked once; the first call is best made while there is one thread, with
-// more of them it may take milliseconds.
+// True if heavy_barrier() works. Asked once; the first call is best made while there is one thread,
+// with more of them it may take milliseconds.
 bool heavy_barrier_available() noexcept;
 
 // When it returns, every thread of the process has passed a full fence after the call began. Half a
-// microsecond if no other thread runs, else some more. So the others need no fence of their own, only the
-// compiler must keep to the order.
-void heavy_barrier() noexcept;
+// microsecond if no other thread runs, else some more. So the others need no fence of their own,
+// only the compiler must keep to the order. False: the kernel refused, and nothing is sure.
+[[nodiscard]] bool heavy_barrier() noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

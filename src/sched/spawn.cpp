@@ -12,6 +12,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 
 constexpr std::uint64_t kIdBlock = 64;
+constexpr unsigned kMostUntold = 256;
 
 std::uint64_t fresh_id(Worker& w) noexcept {
   if (HAMGAM_UNLIKELY(w.next_id == w.end_id)) {
@@ -35,8 +36,8 @@ void bury(void* raw) noexcept {
   auto* g = static_cast<Goroutine*>(raw);
   Worker& w = *this_worker();
   retire_fiber(g->fiber);
-  Stack* stack = g->fiber.stack;
-  g->fiber.stack = nullptr;
+  Stack* stack = g->stack;
+  g->stack = nullptr;
   if (g->extras != nullptr && g->extras->stack_size != 0) {
     give_sized_stack(stack);
   } else {
@@ -45,9 +46,9 @@ void bury(void* raw) noexcept {
   recycle(w, g);
 }
 
-// Out of line, so that the frames of fiber_entry keep nothing alive over it. No catch-all: an exception
-// that nobody handles is found to be unhandled while its whole stack stands, and std::terminate is called
-// from the throw.
+// Out of line, so that the frames of fiber_entry keep nothing alive over it. No catch-all: an
+// exception that nobody handles is found to be unhandled while its whole stack stands, and
+// std::terminate is called from the throw.
 HAMGAM_NOINLINE void run_closure(Goroutine* g) {
   try {
     g->invoke(g->argument);
@@ -56,43 +57,29 @@ HAMGAM_NOINLINE void run_closure(Goroutine* g) {
   }
 }
 
+// Remembers that g ended. Whoever waits for it and its like is told by tell_ends.
+void note_end(Worker& w, const Goroutine& g) noexcept {
+  if (w.untold_ends != 0 && w.untold_subject != g.end_subject) {
+    tell_ends(w);
+  }
+  w.untold = g.on_end;
+  w.untold_subject = g.end_subject;
+  ++w.untold_ends;
+}
+
+// May its telling wait until `next`, which runs now and here, has ended too?
+bool can_tell_later(const Worker& w, const Goroutine& next) noexcept {
+  return w.untold_ends == 0 ||
+         (next.end_subject == w.untold_subject && w.untold_ends < kMostUntold);
+}
+
 // May the next goroutine go on on the stack of the one that ended?
 bool can_inherit(const Goroutine& ended, const Goroutine& next) noexcept {
-  return kReuseHotStack && next.fiber.stack == nullptr && next.extras == nullptr &&
+  return kReuseHotStack && next.stack == nullptr && next.extras == nullptr &&
          ended.extras == nullptr;
 }
 
 }  // namespace
-
-// The bottom of each goroutine's stack. One that ends is followed, without a switch, by any that have not
-// run yet; these then share its stack, hot in the cache.
-void fiber_entry(void* pass) {
-  enter_fiber();
-  auto* w = static_cast<Worker*>(pass);
-  run_after_switch(*w);
-  for (;;) {
-    Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
-    tsan_acquire(g);
-    run_closure(g);
-    w = this_worker();
-    w->ended.store(w->ended.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
-    Goroutine* next = kSwitchDirectly ? next_local(*w) : nullptr;
-    if (HAMGAM_LIKELY(next != nullptr && can_inherit(*g, *next))) {
-      next->fiber.stack = g->fiber.stack;
-      g->fiber.stack = nullptr;
-      recycle(*w, g);
-      w->current.store(next, kRelaxed);  // relaxed: for the monitor and dumps
-      continue;
-    }
-    if (next == nullptr || !bind(*w, *next)) {
-      next = &w->base;
-    }
-    w->after = &bury;
-    w->after_argument = g;
-    switch_to(w, *g, *next, true);
-    __builtin_unreachable();
-  }
-}
 
 GoroutineHead* new_goroutine() {
   Goroutine* g = nullptr;
@@ -134,18 +121,20 @@ void discard_goroutine(GoroutineHead* head) noexcept {
   }
 }
 
-HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*),
-                                     void* closure) noexcept {
+HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*), void* closure,
+                                     OnEnd on_end, void* end_subject) noexcept {
   auto* g = static_cast<Goroutine*>(head);
   g->invoke = invoke;
   g->argument = closure;
+  g->on_end = on_end;
+  g->end_subject = end_subject;
   g->created_at = __builtin_return_address(0);
   tsan_release(g);
   if (Worker* w = this_worker()) {
     g->created_by = w->current.load(kRelaxed)->id.load(kRelaxed);  // relaxed: ours
     g->id.store(fresh_id(*w), kRelaxed);                           // relaxed: for dumps
     w->started.store(w->started.load(kRelaxed) + 1, kRelaxed);     // relaxed: ours, a statistic
-    push_next(*w, g);
+    push_new(*w, g);
   } else {
     g->created_by = 0;
     g->id.store(g_scheduler.next_id.fetch_add(1, kRelaxed), kRelaxed);  // relaxed: only unique
@@ -155,3 +144,44 @@ HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*),
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
+
+// The bottom of each goroutine's stack. One that ends is followed, without a switch, by any that
+// have not run yet; these then share its stack, hot in the cache.
+extern "C" void hamgam_fiber_entry(void* pass) {
+  using namespace hamgam::detail;
+  enter_fiber();
+  auto* w = static_cast<Worker*>(pass);
+  run_after_switch(*w);
+  for (;;) {
+    Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
+    tsan_acquire(g);
+    run_closure(g);
+    w = this_worker();
+    w->ended.store(w->ended.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
+    if (g->on_end != nullptr) {
+      note_end(*w, *g);
+    }
+    Goroutine* next = kSwitchDirectly ? next_local(*w) : nullptr;
+    bool const inherits = next != nullptr && can_inherit(*g, *next);
+    if (w->untold_ends != 0 && !(inherits && can_tell_later(*w, *next))) {
+      tell_ends(*w);
+      if (next == nullptr && kSwitchDirectly) {
+        next = next_local(*w);  // whom that woke
+      }
+    }
+    if (HAMGAM_LIKELY(inherits)) {
+      next->stack = g->stack;
+      g->stack = nullptr;
+      recycle(*w, g);
+      w->current.store(next, kRelaxed);  // relaxed: for the monitor and dumps
+      continue;
+    }
+    if (next == nullptr || !bind(*w, *next)) {
+      next = &w->base;
+    }
+    w->after = &bury;
+    w->after_argument = g;
+    switch_to(w, *g, *next, true);
+    __builtin_unreachable();
+  }
+}

@@ -4,17 +4,19 @@
 
 #include "wait/parking_lot.h"
 
-// A waiter queues itself while it still holds the user's lock, then unlocks that and goes to sleep. In
-// between it is queued but awake (Waiter::awake): a notify takes it off all the same, so that it belongs to
-// this waiter and to no later one, and leaves it to find that out.
+// A waiter queues itself while it still holds the user's lock, then unlocks that and goes to sleep.
+// In between it is queued but awake (Waiter::awake): a notify takes it off all the same, so that it
+// belongs to this waiter and to no later one, and leaves it to find that out.
 //
-// Why no wake-up is lost: whoever changes what is waited for does so after the waiter has unlocked, so it
-// sees waiting_ set; and waiting_ is cleared only under the bucket's lock, when the queue is empty.
-// Why none is stolen: a notify ends the wait of the waiter that it takes off the queue. A waiter that is
-// interrupted is off the queue before it was notified, or notified and no longer to be interrupted.
+// Why no wake-up is lost: whoever changes what is waited for does so after the waiter has unlocked,
+// so it sees waiting_ set; and waiting_ is cleared only under the bucket's lock, when the queue is
+// empty. Why none is stolen: a notify ends the wait of the waiter that it takes off the queue. A
+// waiter that is interrupted is off the queue before it was notified, or notified and no longer to
+// be interrupted.
 //
-// Rejected: tickets (Go's notifyList), because a waiter with a deadline could not give its own back; a
-// sequence number to sleep on (a futex), because then a notify belongs to whoever is quickest.
+// Rejected: tickets (Go's notifyList), because a waiter with a deadline could not give its own
+// back; a sequence number to sleep on (a futex), because then a notify belongs to whoever is
+// quickest.
 
 namespace hamgam::inline HAMGAM_ABI {
 

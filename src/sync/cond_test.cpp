@@ -15,9 +15,10 @@
 #include <stop_token>
 #include <vector>
 
-#include "actors.h"
 #include "hamgam/guarded.h"
 #include "hamgam/rwmutex.h"
+#include "support/asleep.h"
+#include "support/crew.h"
 
 namespace {
 
@@ -26,11 +27,11 @@ using hamgam::Cond;
 using hamgam::Guarded;
 using hamgam::Mutex;
 using hamgam::RWMutex;
-using hamgam_test::Actors;
-using hamgam_test::Kind;
-using hamgam_test::parked_on;
-using hamgam_test::until;
-using hamgam_test::until_parked;
+using hamgam::test::await_asleep;
+using hamgam::test::count_asleep;
+using hamgam::test::Crew;
+using hamgam::test::until;
+using hamgam::test::Who;
 
 static_assert(sizeof(Cond) == 4);
 // CO6: what Go finds at run time does not compile here.
@@ -38,10 +39,10 @@ static_assert(!std::is_copy_constructible_v<Cond> && !std::is_move_constructible
 static_assert(!std::is_copy_assignable_v<Cond> && !std::is_move_assignable_v<Cond>);
 constinit Cond g_static;
 
-class CondOf : public testing::TestWithParam<Kind> {};
-INSTANTIATE_TEST_SUITE_P(Kinds, CondOf, hamgam_test::all_kinds(), hamgam_test::kind_name);
+class CondOf : public testing::TestWithParam<Who> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, CondOf, hamgam::test::everybody(), hamgam::test::name_of);
 
-TEST(Cond, NotifyWithNobodyWaiting) {
+TEST(Cond, notify_with_nobody_waiting) {
   g_static.notify_one();
   g_static.notify_all();
   Mutex mutex;
@@ -51,21 +52,20 @@ TEST(Cond, NotifyWithNobodyWaiting) {
   EXPECT_FALSE(mutex.try_lock());
 }
 
-// CO1
-TEST_P(CondOf, NotifyWakesExactlyOne) {
+TEST_P(CondOf, CO1_notify_wakes_exactly_one) {
   constexpr int kWaiters = 4;
   Mutex mutex;
   Cond cond;
   std::atomic<int> awake{0};
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int i = 0; i < kWaiters; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       std::unique_lock lock(mutex);
       cond.wait(lock);
       ++awake;
     });
   }
-  until_parked(&cond, kWaiters);
+  await_asleep(&cond, kWaiters);
   for (int i = 0; i < kWaiters; ++i) {
     EXPECT_EQ(awake, i);
     {
@@ -73,25 +73,24 @@ TEST_P(CondOf, NotifyWakesExactlyOne) {
       cond.notify_one();
     }
     until([&] { return awake == i + 1; });
-    EXPECT_EQ(parked_on(&cond), kWaiters - i - 1);
+    EXPECT_EQ(count_asleep(&cond), kWaiters - i - 1);
   }
   cond.notify_one();
 }
 
-// CO2
-TEST_P(CondOf, FirstComeFirstServed) {
+TEST_P(CondOf, CO2_first_come_first_served) {
   constexpr int kWaiters = 20;
   Mutex mutex;
   Cond cond;
   std::vector<int> order;
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int i = 0; i < kWaiters; ++i) {
-    actors.start([&, i] {
+    crew.start([&, i] {
       std::unique_lock lock(mutex);
       cond.wait(lock);
       order.push_back(i);
     });
-    until_parked(&cond, i + 1);
+    await_asleep(&cond, i + 1);
   }
   for (std::size_t i = 0; i < kWaiters; ++i) {
     cond.notify_one();
@@ -103,18 +102,17 @@ TEST_P(CondOf, FirstComeFirstServed) {
   }
 }
 
-// CO3
-TEST_P(CondOf, NotifyAllWakesEachOnce) {
-  const int waiters = GetParam() == Kind::kGoroutines ? 200 : 20;
+TEST_P(CondOf, CO3_notify_all_wakes_each_once) {
+  const int waiters = GetParam() == Who::kGoroutines ? 200 : 20;
   constexpr int kRounds = 50;
   Mutex mutex;
   Cond cond;
   int round = 0;
   int arrived = 0;
   int woken = 0;
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int i = 0; i < waiters; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       std::unique_lock lock(mutex);
       for (int mine = 0; mine < kRounds; ++mine) {
         ++arrived;
@@ -134,19 +132,18 @@ TEST_P(CondOf, NotifyAllWakesEachOnce) {
     ++round;
     cond.notify_all();
   }
-  actors.join();
+  crew.join();
   EXPECT_EQ(woken, kRounds * waiters);
 }
 
-// CO4
-TEST_P(CondOf, ThreeInTurn) {
+TEST_P(CondOf, CO4_three_in_turn) {
   constexpr int kRounds = 300;
   Mutex mutex;
   Cond cond;
   int turn = 0;
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int me = 0; me < 3; ++me) {
-    actors.start([&, me] {
+    crew.start([&, me] {
       for (int i = 0; i < kRounds; ++i) {
         std::unique_lock lock(mutex);
         cond.wait(lock, [&] { return turn % 3 == me; });
@@ -155,24 +152,24 @@ TEST_P(CondOf, ThreeInTurn) {
       }
     });
   }
-  actors.join();
+  crew.join();
   EXPECT_EQ(turn, 3 * kRounds);
 }
 
 // CO5 (and glibc 25847): a notify goes to who waited then, not to one that came later.
-TEST_P(CondOf, NotifyIsNotStolen) {
+TEST_P(CondOf, CO5_notify_is_not_stolen) {
   for (int i = 0; i < 300; ++i) {
     Mutex mutex;
     Cond cond;
     bool first_woken = false;
-    Actors actors(GetParam());
-    actors.start([&] {
+    Crew crew(GetParam());
+    crew.start([&] {
       std::unique_lock lock(mutex);
       cond.wait(lock);
       first_woken = true;
       cond.notify_one();
     });
-    until_parked(&cond, 1);
+    await_asleep(&cond, 1);
     std::unique_lock lock(mutex);
     cond.notify_one();
     cond.wait(lock);  // queues at once, after the notify
@@ -180,29 +177,29 @@ TEST_P(CondOf, NotifyIsNotStolen) {
   }
 }
 
-TEST_P(CondOf, AnyBasicLockable) {
+TEST_P(CondOf, any_basic_lockable) {
   RWMutex rw;
   std::mutex plain;
   Guarded<int> guarded(0);
   Cond cond;
   std::atomic<int> woken{0};
-  Actors actors(GetParam());
-  actors.start([&] {
+  Crew crew(GetParam());
+  crew.start([&] {
     const std::unique_lock lock(rw);
     cond.wait(rw);
     ++woken;
   });
-  actors.start([&] {
+  crew.start([&] {
     std::shared_lock lock(rw);
     cond.wait(lock);
     ++woken;
   });
-  actors.start([&] {
+  crew.start([&] {
     auto locked = guarded.lock();
     cond.wait(locked, [&] { return *locked == 1; });
     ++woken;
   });
-  actors.start([&] {
+  crew.start([&] {
     auto locked = guarded.lock();
     cond.wait(locked, [&] { return *locked == 1; });
     ++woken;
@@ -212,17 +209,17 @@ TEST_P(CondOf, AnyBasicLockable) {
     cond.wait(lock);
     ++woken;
   });
-  until_parked(&cond, 5);
+  await_asleep(&cond, 5);
   *guarded.lock() = 1;
   cond.notify_all();
-  actors.join();
+  crew.join();
   thread.join();
   EXPECT_EQ(woken, 5);
 }
 
-TEST_P(CondOf, Timeout) {
-  Actors actors(GetParam());
-  actors.start([] {
+TEST_P(CondOf, timeout) {
+  Crew crew(GetParam());
+  crew.start([] {
     Mutex mutex;
     Cond cond;
     std::unique_lock lock(mutex);
@@ -236,40 +233,40 @@ TEST_P(CondOf, Timeout) {
     EXPECT_TRUE(cond.wait_for(lock, 1ms, [] { return true; }));
     EXPECT_FALSE(cond.wait_until(lock, start, [] { return false; }));
     EXPECT_TRUE(lock.owns_lock());
-    EXPECT_EQ(parked_on(&cond), 0);
+    EXPECT_EQ(count_asleep(&cond), 0);
   });
 }
 
-TEST_P(CondOf, Stop) {
+TEST_P(CondOf, stop) {
   Mutex mutex;
   Cond cond;
   std::stop_source stop;
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int i = 0; i < 3; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       std::unique_lock lock(mutex);
       EXPECT_FALSE(cond.wait(lock, stop.get_token(), [] { return false; }));
       EXPECT_TRUE(cond.wait(lock, stop.get_token(), [] { return true; }));
       EXPECT_TRUE(lock.owns_lock());
     });
   }
-  until_parked(&cond, 3);
+  await_asleep(&cond, 3);
   stop.request_stop();
-  actors.join();
+  crew.join();
   std::unique_lock lock(mutex);
   EXPECT_FALSE(cond.wait(lock, stop.get_token(), [] { return false; }));
 }
 
 // Each notify ends exactly one wait, however many others give up meanwhile.
-TEST_P(CondOf, TimeoutRacesWithNotify) {
+TEST_P(CondOf, timeout_races_with_notify) {
   Mutex mutex;
   Cond cond;
   int tokens = 0;
   int taken = 0;
   constexpr int kTokens = 500;
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int i = 0; i < 4; ++i) {
-    actors.start([&, i] {
+    crew.start([&, i] {
       std::minstd_rand random(static_cast<unsigned>(i + 1));
       std::unique_lock lock(mutex);
       while (taken < kTokens) {
@@ -283,7 +280,7 @@ TEST_P(CondOf, TimeoutRacesWithNotify) {
       }
     });
   }
-  actors.start([&] {
+  crew.start([&] {
     for (int i = 0; i < kTokens; ++i) {
       std::unique_lock lock(mutex);
       cond.wait(lock, [&] { return tokens < 2; });
@@ -291,20 +288,20 @@ TEST_P(CondOf, TimeoutRacesWithNotify) {
       cond.notify_one();
     }
   });
-  actors.join();
+  crew.join();
   EXPECT_EQ(taken, kTokens);
-  EXPECT_EQ(parked_on(&cond), 0);
+  EXPECT_EQ(count_asleep(&cond), 0);
 }
 
-TEST_P(CondOf, BoundedQueue) {
+TEST_P(CondOf, bounded_queue) {
   Mutex mutex;
   Cond changed;
   std::deque<int> queue;
   constexpr int kItems = 2000;
   std::int64_t sum = 0;
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int i = 0; i < 2; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       for (int item = 1; item <= kItems; ++item) {
         std::unique_lock lock(mutex);
         changed.wait(lock, [&] { return queue.size() < 4; });
@@ -312,7 +309,7 @@ TEST_P(CondOf, BoundedQueue) {
         changed.notify_all();
       }
     });
-    actors.start([&] {
+    crew.start([&] {
       for (int item = 0; item < kItems; ++item) {
         std::unique_lock lock(mutex);
         changed.wait(lock, [&] { return !queue.empty(); });
@@ -322,51 +319,52 @@ TEST_P(CondOf, BoundedQueue) {
       }
     });
   }
-  actors.join();
+  crew.join();
   EXPECT_EQ(sum, std::int64_t{kItems} * (kItems + 1));
 }
 
-TEST_P(CondOf, DestroyedOnceAllWereNotified) {
+TEST_P(CondOf, destroyed_once_all_were_notified) {
   for (int i = 0; i < 300; ++i) {
     Mutex mutex;
     auto cond = std::make_unique<Cond>();
-    Actors actors(GetParam());
+    Crew crew(GetParam());
     for (int j = 0; j < 2; ++j) {
-      actors.start([&, raw = cond.get()] {
+      crew.start([&, raw = cond.get()] {
         std::unique_lock lock(mutex);
         raw->wait(lock);
       });
     }
-    until_parked(cond.get(), 2);
+    await_asleep(cond.get(), 2);
     cond->notify_all();
     cond.reset();
   }
 }
 
-// Waiters that were notified while the Mutex is held, whose deadline passes before they are given it.
-TEST_P(CondOf, NotifiedBeforeTheDeadlineButLockedAfter) {
+// Waiters that were notified while the Mutex is held, whose deadline passes before they are given
+// it.
+TEST_P(CondOf, notified_before_the_deadline_but_locked_after) {
   Mutex mutex;
   Cond cond;
   std::atomic<int> notified{0};
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int i = 0; i < 4; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       std::unique_lock lock(mutex);
       notified += cond.wait_for(lock, 100ms) == std::cv_status::no_timeout ? 1 : 0;
     });
   }
-  until_parked(&cond, 4);
+  await_asleep(&cond, 4);
   mutex.lock();
   cond.notify_all();
   const auto late = std::chrono::steady_clock::now() + 150ms;
   until([&] { return std::chrono::steady_clock::now() >= late; });
   mutex.unlock();
-  actors.join();
+  crew.join();
   EXPECT_EQ(notified, 4);
   EXPECT_TRUE(mutex.try_lock());
 }
 
-TEST_P(CondOf, WorksWithStdConditionVariableAny) {
+TEST_P(CondOf, works_with_std_condition_variable_any) {
   RWMutex mutex;
   std::condition_variable_any standard;
   bool ready = false;

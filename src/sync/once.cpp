@@ -7,9 +7,9 @@
 
 // The slow paths of Once. Its states stand in the header.
 //
-// Why no wake-up is lost: a late caller sleeps only after it has, under the bucket's lock, set kParked by a
-// CAS that saw a runner; the runner's end sees kParked, so it sets the final state and takes the sleepers
-// off under the same lock. After that it touches the object no more.
+// Why no wake-up is lost: a late caller sleeps only after it has, under the bucket's lock, set
+// kParked by a CAS that saw a runner; the runner's end sees kParked, so it sets the final state and
+// takes the sleepers off under the same lock. After that it touches the object no more.
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -35,7 +35,8 @@ std::uintptr_t caller() noexcept {
 HAMGAM_NOINLINE bool Once::begin() noexcept {
   std::uintptr_t const self = caller();
   for (;;) {
-    std::uintptr_t state = state_.load(kAcquire);  // [once.4] acquire, pairs with [once.2], [once.3]
+    std::uintptr_t state =
+        state_.load(kAcquire);  // [once.4] acquire, pairs with [once.2], [once.3]
     if (state == kDone) {
       return false;
     }

@@ -12,18 +12,19 @@
 #include <stdexcept>
 #include <string>
 
-#include "actors.h"
 #include "hamgam/panic.h"
 #include "hamgam/waitgroup.h"
+#include "support/asleep.h"
+#include "support/crew.h"
 
 namespace {
 
 using hamgam::Once;
 using hamgam::once_func;
 using hamgam::once_value;
-using hamgam_test::Actors;
-using hamgam_test::Kind;
-using hamgam_test::until_parked;
+using hamgam::test::await_asleep;
+using hamgam::test::Crew;
+using hamgam::test::Who;
 
 static_assert(sizeof(Once) == 8);
 static_assert(!std::is_copy_constructible_v<Once>);
@@ -31,10 +32,10 @@ constinit Once g_static;
 
 thread_local std::size_t t_allocations = 0;
 
-class OnceOf : public testing::TestWithParam<Kind> {};
-INSTANTIATE_TEST_SUITE_P(Kinds, OnceOf, hamgam_test::all_kinds(), hamgam_test::kind_name);
+class OnceOf : public testing::TestWithParam<Who> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, OnceOf, hamgam::test::everybody(), hamgam::test::name_of);
 
-TEST(Once, Smoke) {
+TEST(Once, smoke) {
   int calls = 0;
   EXPECT_FALSE(g_static.done());
   g_static.call([&](int n) { calls += n; }, 2);
@@ -43,14 +44,13 @@ TEST(Once, Smoke) {
   EXPECT_EQ(calls, 2);
 }
 
-// ON1
-TEST_P(OnceOf, OneCallThatAllSee) {
+TEST_P(OnceOf, ON1_one_call_that_all_see) {
   for (int round = 0; round < 100; ++round) {
     Once once;
     int calls = 0;  // plain: the edge is the Once's
-    Actors actors(GetParam());
+    Crew crew(GetParam());
     for (int i = 0; i < 10; ++i) {
-      actors.start([&] {
+      crew.start([&] {
         once.call([&] {
           hamgam::yield();
           ++calls;
@@ -61,41 +61,41 @@ TEST_P(OnceOf, OneCallThatAllSee) {
   }
 }
 
-TEST_P(OnceOf, LateCallersSleep) {
+TEST_P(OnceOf, late_callers_sleep) {
   Once once;
   std::atomic<bool> go_on{false};
   std::atomic<int> after{0};
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   std::atomic<bool> began{false};
-  actors.start([&] {
+  crew.start([&] {
     once.call([&] {
       began = true;
-      hamgam_test::until([&] { return go_on.load(); });
+      hamgam::test::until([&] { return go_on.load(); });
     });
   });
-  hamgam_test::until([&] { return began.load(); });
+  hamgam::test::until([&] { return began.load(); });
   for (int i = 0; i < 4; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       once.call([] { FAIL(); });
       ++after;
     });
   }
-  until_parked(&once, 4);
+  await_asleep(&once, 4);
   EXPECT_EQ(after, 0);
   go_on = true;
-  actors.join();
+  crew.join();
   EXPECT_EQ(after, 4);
 }
 
 // ON2, the C++ way: a call that throws was none (the regression of gcc 66146).
-TEST_P(OnceOf, ExceptionLetsTheNextTry) {
+TEST_P(OnceOf, ON2_exception_lets_the_next_try) {
   Once once;
   std::atomic<int> calls{0};
   std::atomic<int> thrown{0};
   std::atomic<int> returned{0};
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int i = 0; i < 8; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       try {
         once.call([&] {
           hamgam::yield();
@@ -109,14 +109,13 @@ TEST_P(OnceOf, ExceptionLetsTheNextTry) {
       }
     });
   }
-  actors.join();
+  crew.join();
   EXPECT_EQ(calls, 4);
   EXPECT_EQ(thrown, 3);
   EXPECT_EQ(returned, 5);
 }
 
-// ON5
-TEST(Once, GoexitCountsAsDone) {
+TEST(Once, ON5_goexit_counts_as_done) {
   Once once;
   std::atomic<int> calls{0};
   hamgam::WaitGroup group;
@@ -133,7 +132,7 @@ TEST(Once, GoexitCountsAsDone) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST(Once, CallsOfDifferentOncesNest) {
+TEST(Once, calls_of_different_onces_nest) {
   Once a;
   Once b;
   int calls = 0;
@@ -142,20 +141,19 @@ TEST(Once, CallsOfDifferentOncesNest) {
   EXPECT_TRUE(a.done() && b.done());
 }
 
-TEST_P(OnceOf, DestroyedOnceAllCallsReturned) {
+TEST_P(OnceOf, destroyed_once_all_calls_returned) {
   for (int i = 0; i < 300; ++i) {
     auto once = std::make_unique<Once>();
-    Actors actors(GetParam());
+    Crew crew(GetParam());
     for (int j = 0; j < 3; ++j) {
-      actors.start([raw = once.get()] { raw->call([] { hamgam::yield(); }); });
+      crew.start([raw = once.get()] { raw->call([] { hamgam::yield(); }); });
     }
-    actors.join();
+    crew.join();
     once.reset();
   }
 }
 
-// ON3
-TEST(OnceFunc, OneCallNoAllocation) {
+TEST(OnceFunc, ON3_one_call_no_allocation) {
   int calls = 0;
   const std::size_t before = t_allocations;
   auto f = once_func([&] { ++calls; });
@@ -171,7 +169,7 @@ TEST(OnceFunc, OneCallNoAllocation) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST(OnceValue, OneValueForAllCopies) {
+TEST(OnceValue, one_value_for_all_copies) {
   int calls = 0;
   auto value = once_value([&] { return std::string("value") + std::to_string(++calls); });
   auto const copy = value;
@@ -181,7 +179,7 @@ TEST(OnceValue, OneValueForAllCopies) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST(OnceValue, ResultNeedNotMove) {
+TEST(OnceValue, result_need_not_move) {
   struct Fixed {
     explicit Fixed(int n) : number(n) {}
     Fixed(const Fixed&) = delete;
@@ -191,19 +189,18 @@ TEST(OnceValue, ResultNeedNotMove) {
   EXPECT_EQ(value().number, 7);
 }
 
-TEST_P(OnceOf, ValueFromMany) {
+TEST_P(OnceOf, value_from_many) {
   auto value = once_value([] {
     hamgam::yield();
     return 42;
   });
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int i = 0; i < 8; ++i) {
-    actors.start([&] { EXPECT_EQ(value(), 42); });
+    crew.start([&] { EXPECT_EQ(value(), 42); });
   }
 }
 
-// ON4
-TEST(OnceFunc, ExceptionIsKept) {
+TEST(OnceFunc, ON4_exception_is_kept) {
   int calls = 0;
   auto f = once_func([&] {
     ++calls;
@@ -226,7 +223,7 @@ TEST(OnceFunc, ExceptionIsKept) {
 }
 
 // ON5 for the wrapped forms: f is not called twice, and who comes later is told.
-TEST(OnceFunc, AfterGoexitAPanic) {
+TEST(OnceFunc, ON5_after_goexit_a_panic) {
   std::atomic<int> calls{0};
   auto value = once_value([&]() -> int {
     ++calls;
@@ -239,8 +236,7 @@ TEST(OnceFunc, AfterGoexitAPanic) {
   EXPECT_EQ(calls, 1);
 }
 
-// ON7
-TEST(OnceFunc, WhatItHeldIsReleasedAfterTheCall) {
+TEST(OnceFunc, ON7_what_it_held_is_released_after_the_call) {
   auto held = std::make_shared<int>(1);
   const std::weak_ptr<int> watch = held;
   auto f = once_func([held = std::move(held)] {});

@@ -8,6 +8,7 @@
 
 #include "os/membarrier.h"
 #include "os/spin_lock.h"
+#include "os/thread.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -66,8 +67,8 @@ ReaderRow* take_row() noexcept {
   return row;
 }
 
-// A thread's hold on its row; gives it back when the thread ends. What still stands in the slots then are
-// readers that are unlocked from elsewhere; the next owner uses the other slots.
+// A thread's hold on its row; gives it back when the thread ends. What still stands in the slots
+// then are readers that are unlocked from elsewhere; the next owner uses the other slots.
 class RowOwner {
  public:
   RowOwner() noexcept : row_(take_row()) {
@@ -100,7 +101,19 @@ HAMGAM_NOINLINE ReaderRow* own_reader_row() noexcept {
 }
 
 ReaderRow* reader_rows() noexcept {
-  return g_rows.load(kAcquire);  // [slots.2] acquire, pairs with [slots.1]: the rows are constructed
+  return g_rows.load(
+      kAcquire);  // [slots.2] acquire, pairs with [slots.1]: the rows are constructed
+}
+
+void fence_readers() noexcept {
+  if (HAMGAM_UNLIKELY(!heavy_barrier())) {
+    // The kernel took it away (a seccomp filter installed late). No processor keeps a store to
+    // itself for a millisecond; and from now on readers use no slots.
+    enable_reader_slots(false);
+    for (int i = 0; i < 20; ++i) {
+      nap_thread();
+    }
+  }
 }
 
 std::int64_t count_readers(const ReaderRow* rows, const void* lock) noexcept {
@@ -119,7 +132,8 @@ void sweep_readers(ReaderRow* rows, const void* lock) noexcept {
     for (auto& slot : row->slots) {
       const void* held = lock;
       if (slot.load(kRelaxed) == lock) {  // relaxed: the CAS checks it
-        // By CAS, because the owner may fill it with another lock. relaxed: it tells nobody anything
+        // By CAS, because the owner may fill it with another lock. relaxed: it tells nobody
+        // anything
         slot.compare_exchange_strong(held, nullptr, kRelaxed, kRelaxed);
       }
     }

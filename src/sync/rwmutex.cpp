@@ -3,43 +3,44 @@
 #include "hamgam/rwmutex.h"
 
 #include "base/fatal.h"
-#include "os/membarrier.h"
 #include "sync/reader_slots.h"
 #include "wait/parking_lot.h"
 
 // The slow paths of RWMutex. Its states and invariants stand in the header.
 //
-// A writer first claims the lock (kWriter), competing with other writers as for a Mutex; from then on no
-// reader comes in, and it waits until those inside have left. Its release lets in all readers that wait.
+// A writer first claims the lock (kWriter), competing with other writers as for a Mutex; from then
+// on no reader comes in, and it waits until those inside have left. Its release lets in all readers
+// that wait.
 //
 // Why no reader and writer overlap.
-//  Readers that are counted: a reader comes in by a CAS that saw kWriter clear, a writer claims by a CAS.
-//  Whichever is second sees the first; the writer goes on only when it has seen nobody inside.
-//  Readers in slots: the reader stores its slot, then loads kBias; the writer clears kBias, then loads the
-//  slots. In between the writer has a heavy barrier, which is a full fence at some point of every thread.
-//  If that point is before the reader's store, its load comes after and sees kBias clear: it retreats. If it
-//  is after the store, the writer sees the slot. (With full fences on both sides this is the textbook
-//  argument for store buffering; ThreadSanitizer builds run it so.) A reader that
-//  saw kBias set by a later reader than that writer came after it, by [rw.7] and [rw.9].
-//  Nobody is missed while the writer counts: kWriter is set and the barrier is past, so nobody new comes in;
-//  each reader that leaves empties one slot or lowers the count by one; a slot that is filled now is
-//  about to be emptied. So the sum of all slots and the count, read one after the other, is never less than
-//  the number of readers inside at the end: if it is 0, nobody is.
-//  A slot is written by its own thread only, and no goroutine is suspended between finding a slot and
-//  filling or emptying it, so plain loads and stores do. (A writer sweeps slots that were left over, but
-//  nobody else has business with those.)
+//  Readers that are counted: a reader comes in by a CAS that saw kWriter clear, a writer claims by
+//  a CAS. Whichever is second sees the first; the writer goes on only when it has seen nobody
+//  inside. Readers in slots: the reader stores its slot, then loads kBias; the writer clears kBias,
+//  then loads the slots. In between the writer has a heavy barrier, which is a full fence at some
+//  point of every thread. If that point is before the reader's store, its load comes after and sees
+//  kBias clear: it retreats. If it is after the store, the writer sees the slot. (With full fences
+//  on both sides this is the textbook argument for store buffering; ThreadSanitizer builds run it
+//  so.) A reader that saw kBias set by a later reader than that writer came after it, by [rw.7] and
+//  [rw.9]. Nobody is missed while the writer counts: kWriter is set and the barrier is past, so
+//  nobody new comes in; each reader that leaves empties one slot or lowers the count by one; a slot
+//  that is filled now is about to be emptied. So the sum of all slots and the count, read one after
+//  the other, is never less than the number of readers inside at the end: if it is 0, nobody is. A
+//  slot is written by its own thread only, and no goroutine is suspended between finding a slot and
+//  filling or emptying it, so plain loads and stores do. (A writer sweeps slots that were left
+//  over, but nobody else has business with those.)
 //
-// Why no wake-up is lost. Writers and readers sleep only after a CAS under the bucket's lock that saw kWriter
-// and set their bit; so the release sees the bit and looks at the queues under the same lock. The writer
-// that waits for readers sleeps after it has, under the bucket's lock, seen somebody inside. A counted
-// reader leaves under that lock while kWriter is set. One in a slot empties it, then loads `watched`; the
-// writer raises `watched`, then (heavy barrier between) loads the slot: it sees the slot empty, or the
-// reader sees `watched` and takes the bucket's lock to wake it.
+// Why no wake-up is lost. Writers and readers sleep only after a CAS under the bucket's lock that
+// saw kWriter and set their bit; so the release sees the bit and looks at the queues under the same
+// lock. The writer that waits for readers sleeps after it has, under the bucket's lock, seen
+// somebody inside. A counted reader leaves under that lock while kWriter is set. One in a slot
+// empties it, then loads `watched`; the writer raises `watched`, then (heavy barrier between) loads
+// the slot: it sees the slot empty, or the reader sees `watched` and takes the bucket's lock to
+// wake it.
 //
-// Rejected: a slot that any thread may empty (it would take a read-modify-write on every way out); a table of
-// slots that all threads share (BRAVO: hashed places collide, and threads share its lines); writers that
-// hold back readers only once they have slept (readers could starve them); a token from lock_shared to
-// unlock_shared (no std::shared_lock).
+// Rejected: a slot that any thread may empty (it would take a read-modify-write on every way out);
+// a table of slots that all threads share (BRAVO: hashed places collide, and threads share its
+// lines); writers that hold back readers only once they have slept (readers could starve them); a
+// token from lock_shared to unlock_shared (no std::shared_lock).
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -168,7 +169,8 @@ bool RWMutex::Slow::lock(Waiter& me) noexcept {
   }
 }
 
-// After claiming: until nobody is inside. `claimed`: the state before. False: interrupted, claim given up.
+// After claiming: until nobody is inside. `claimed`: the state before. False: interrupted, claim
+// given up.
 bool RWMutex::Slow::wait_for_readers(Waiter& me, std::int64_t claimed) noexcept {
   bool const slots = (claimed & kSlots) != 0;
   if (!slots && count(claimed) == 0) {
@@ -186,10 +188,11 @@ bool RWMutex::Slow::wait_for_readers(Waiter& me, std::int64_t claimed) noexcept 
   if (!left) {
     if (slots) {
       detail::watch_readers(rows, 1);
-      detail::heavy_barrier();
+      detail::fence_readers();
     }
     bool woken = true;
-    me.address.store(watcher(&mutex_), kRelaxed);  // relaxed: it is in no queue; the bucket is the same
+    me.address.store(watcher(&mutex_),
+                     kRelaxed);  // relaxed: it is in no queue; the bucket is the same
     for (;;) {
       bucket_.lock();
       left = inside(rows) == 0;
@@ -226,7 +229,7 @@ void RWMutex::Slow::close_slots(ReaderRow* rows) noexcept {
 // No reader comes into a slot any more, and whoever is in one can be seen there. kBias is clear.
 void RWMutex::Slow::revoke() noexcept {
   Nanos const start = detail::now();
-  detail::heavy_barrier();
+  detail::fence_readers();
   Nanos const end = detail::now();
   // relaxed: a heuristic
   mutex_.pause_until_.store(end + detail::reader_slots_pause(end - start), kRelaxed);
@@ -311,7 +314,8 @@ void RWMutex::Slow::release(std::int64_t staying) noexcept {
 }
 
 void RWMutex::Slow::require_writer(const char* otherwise) const noexcept {
-  std::int64_t const state = state_.load(kRelaxed);  // relaxed: the caller has the lock, or is wrong
+  std::int64_t const state =
+      state_.load(kRelaxed);  // relaxed: the caller has the lock, or is wrong
   if ((state & kWriter) == 0 || (state & kSlots) != 0 || count(state) != 0) {
     detail::fatal(otherwise);
   }
@@ -347,8 +351,8 @@ bool RWMutex::Slow::lock_shared(Waiter* me) noexcept {
       continue;
     }
     bucket_.push_back(*me);
-    // The release that wakes us has counted us. Interrupted, we may leave kReadersParked behind: the
-    // release that must come clears it.
+    // The release that wakes us has counted us. Interrupted, we may leave kReadersParked behind:
+    // the release that must come clears it.
     return bucket_.sleep(*me, kReadReason) == Wake::kWoken;
   }
 }
@@ -367,7 +371,8 @@ bool RWMutex::Slow::enter_any_slot() noexcept {
   return false;
 }
 
-// A reader inside, after many others and no writer: from now on by slots, if nothing speaks against it.
+// A reader inside, after many others and no writer: from now on by slots, if nothing speaks against
+// it.
 void RWMutex::Slow::consider_slots() noexcept {
   bool const slots = detail::reader_slots_enabled() &&
                      // relaxed: a heuristic
@@ -414,7 +419,8 @@ void RWMutex::Slow::unlock_shared() noexcept {
   }
 }
 
-// Nobody is counted: then somebody must be in a slot of another thread, where its goroutine came from.
+// Nobody is counted: then somebody must be in a slot of another thread, where its goroutine came
+// from.
 void RWMutex::Slow::require_reader() const noexcept {
   for (;;) {
     std::int64_t const state = state_.load(kRelaxed);  // relaxed: a hint, see below
@@ -425,10 +431,10 @@ void RWMutex::Slow::require_reader() const noexcept {
     if (count(state) > 0) {
       return;
     }
-    // Either a misuse, or readers moved from slot to slot while we counted. Without slots to come into, the
-    // sum is not less than the number of readers inside, as for a writer.
+    // Either a misuse, or readers moved from slot to slot while we counted. Without slots to come
+    // into, the sum is not less than the number of readers inside, as for a writer.
     state_.fetch_and(~kBias, kRelaxed);  // relaxed: the barrier orders it
-    detail::heavy_barrier();
+    detail::fence_readers();
     bool const nobody = inside(detail::reader_rows()) <= 0;
     if ((state_.load(kRelaxed) & kBias) == 0) {  // relaxed: fenced above
       if (nobody) {

@@ -15,50 +15,51 @@
 #include <tuple>
 #include <vector>
 
-#include "actors.h"
 #include "hamgam/guarded.h"
+#include "support/asleep.h"
+#include "support/crew.h"
+#include "support/rwmutex_modes.h"
 #include "sync/reader_slots.h"
-#include "rwmutex_modes.h"
 
 namespace {
 
 using namespace std::chrono_literals;
 using hamgam::Guarded;
 using hamgam::RWMutex;
-using hamgam_test::Actors;
-using hamgam_test::biased;
-using hamgam_test::Kind;
-using hamgam_test::make_biased;
-using hamgam_test::Mode;
-using hamgam_test::parked_on;
-using hamgam_test::readers_of;
-using hamgam_test::RWMutexOf;
-using hamgam_test::until;
-using hamgam_test::until_parked;
-using hamgam_test::watcher_of;
+using hamgam::test::await_asleep;
+using hamgam::test::biased;
+using hamgam::test::count_asleep;
+using hamgam::test::Crew;
+using hamgam::test::make_biased;
+using hamgam::test::Mode;
+using hamgam::test::readers_of;
+using hamgam::test::RWMutexOf;
+using hamgam::test::until;
+using hamgam::test::watcher_of;
+using hamgam::test::Who;
 
 template <class M>
-concept SharedTimedLockable = requires(M m, std::chrono::milliseconds d,
-                                       std::chrono::steady_clock::time_point t) {
-  { m.lock() } -> std::same_as<void>;
-  { m.unlock() } -> std::same_as<void>;
-  { m.try_lock() } -> std::same_as<bool>;
-  { m.try_lock_for(d) } -> std::same_as<bool>;
-  { m.try_lock_until(t) } -> std::same_as<bool>;
-  { m.lock_shared() } -> std::same_as<void>;
-  { m.unlock_shared() } -> std::same_as<void>;
-  { m.try_lock_shared() } -> std::same_as<bool>;
-  { m.try_lock_shared_for(d) } -> std::same_as<bool>;
-  { m.try_lock_shared_until(t) } -> std::same_as<bool>;
-};
+concept SharedTimedLockable =
+    requires(M m, std::chrono::milliseconds d, std::chrono::steady_clock::time_point t) {
+      { m.lock() } -> std::same_as<void>;
+      { m.unlock() } -> std::same_as<void>;
+      { m.try_lock() } -> std::same_as<bool>;
+      { m.try_lock_for(d) } -> std::same_as<bool>;
+      { m.try_lock_until(t) } -> std::same_as<bool>;
+      { m.lock_shared() } -> std::same_as<void>;
+      { m.unlock_shared() } -> std::same_as<void>;
+      { m.try_lock_shared() } -> std::same_as<bool>;
+      { m.try_lock_shared_for(d) } -> std::same_as<bool>;
+      { m.try_lock_shared_until(t) } -> std::same_as<bool>;
+    };
 static_assert(SharedTimedLockable<RWMutex>);
 static_assert(sizeof(RWMutex) == 16);
 static_assert(!std::is_copy_constructible_v<RWMutex>);
 constinit RWMutex g_static;
 
-INSTANTIATE_TEST_SUITE_P(All, RWMutexOf, hamgam_test::all_modes(), hamgam_test::mode_name);
+INSTANTIATE_TEST_SUITE_P(All, RWMutexOf, hamgam::test::all_modes(), hamgam::test::mode_name);
 
-TEST_P(RWMutexOf, Smoke) {
+TEST_P(RWMutexOf, smoke) {
   const std::unique_ptr<RWMutex> mutex = make();
   mutex->lock();
   EXPECT_FALSE(mutex->try_lock());
@@ -78,14 +79,13 @@ TEST_P(RWMutexOf, Smoke) {
   g_static.unlock();
 }
 
-// RW1
-TEST_P(RWMutexOf, ReadersAtTheSameTime) {
+TEST_P(RWMutexOf, RW1_readers_at_the_same_time) {
   for (const int readers : {1, 3, 4}) {
     const std::unique_ptr<RWMutex> mutex = make();
     std::atomic<int> inside{0};
-    Actors actors(kind());
+    Crew crew(kind());
     for (int i = 0; i < readers; ++i) {
-      actors.start([&] {
+      crew.start([&] {
         mutex->lock_shared();
         ++inside;
         until([&] { return inside == readers; });
@@ -95,11 +95,10 @@ TEST_P(RWMutexOf, ReadersAtTheSameTime) {
   }
 }
 
-// RW3
-TEST_P(RWMutexOf, TryMatrix) {
+TEST_P(RWMutexOf, RW3_try_matrix) {
   const std::unique_ptr<RWMutex> mutex = make();
-  Actors actors(kind());
-  actors.start([&] {
+  Crew crew(kind());
+  crew.start([&] {
     ASSERT_TRUE(mutex->try_lock());
     EXPECT_FALSE(mutex->try_lock());
     EXPECT_FALSE(mutex->try_lock_shared());
@@ -124,86 +123,86 @@ TEST_P(RWMutexOf, TryMatrix) {
 }
 
 // RW4, with std::shared_lock in the place of RLocker
-TEST_P(RWMutexOf, WriterWaitsForAllReaders) {
+TEST_P(RWMutexOf, RW4_writer_waits_for_all_readers) {
   const std::unique_ptr<RWMutex> mutex = make();
   std::shared_lock first(*mutex);
   std::shared_lock second(*mutex);
   std::atomic<bool> locked{false};
-  Actors actors(kind());
-  actors.start([&] {
+  Crew crew(kind());
+  crew.start([&] {
     const std::unique_lock lock(*mutex);
     locked = true;
   });
-  until_parked(watcher_of(*mutex), 1);
+  await_asleep(watcher_of(*mutex), 1);
   first.unlock();
-  until_parked(watcher_of(*mutex), 1);
+  await_asleep(watcher_of(*mutex), 1);
   EXPECT_FALSE(locked);
   second.unlock();
-  actors.join();
+  crew.join();
   EXPECT_TRUE(locked);
 }
 
-TEST_P(RWMutexOf, WaitingWriterHoldsBackReaders) {
+TEST_P(RWMutexOf, waiting_writer_holds_back_readers) {
   const std::unique_ptr<RWMutex> mutex = make();
   mutex->lock_shared();
   std::vector<int> order;  // under the mutex
   std::atomic<int> readers{0};
-  Actors actors(kind());
-  actors.start([&] {
+  Crew crew(kind());
+  crew.start([&] {
     const std::unique_lock lock(*mutex);
     EXPECT_EQ(readers, 0);
     order.push_back(1);
   });
-  until_parked(watcher_of(*mutex), 1);
+  await_asleep(watcher_of(*mutex), 1);
   EXPECT_FALSE(mutex->try_lock_shared());
   for (int i = 0; i < 3; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       const std::shared_lock lock(*mutex);
       EXPECT_EQ(order.size(), 1U);
       ++readers;
     });
   }
-  until_parked(readers_of(*mutex), 3);
+  await_asleep(readers_of(*mutex), 3);
   // A second writer: the three readers go before it.
-  actors.start([&] {
+  crew.start([&] {
     const std::unique_lock lock(*mutex);
     EXPECT_EQ(readers, 3);
     order.push_back(2);
   });
-  until_parked(mutex.get(), 1);
+  await_asleep(mutex.get(), 1);
   EXPECT_EQ(readers, 0);
   mutex->unlock_shared();
-  actors.join();
+  crew.join();
   EXPECT_EQ(order, (std::vector<int>{1, 2}));
 }
 
-TEST_P(RWMutexOf, Downgrade) {
+TEST_P(RWMutexOf, downgrade) {
   const std::unique_ptr<RWMutex> mutex = make();
   mutex->lock();
   int value = 0;
   std::atomic<int> readers{0};
-  Actors actors(kind());
+  Crew crew(kind());
   for (int i = 0; i < 2; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       const std::shared_lock lock(*mutex);
       EXPECT_EQ(value, 1);
       ++readers;
     });
   }
-  until_parked(readers_of(*mutex), 2);
-  actors.start([&] {
+  await_asleep(readers_of(*mutex), 2);
+  crew.start([&] {
     const std::unique_lock lock(*mutex);
     EXPECT_EQ(value, 1);
     value = 2;
   });
-  until_parked(mutex.get(), 1);
+  await_asleep(mutex.get(), 1);
   value = 1;
   mutex->downgrade();
   until([&] { return readers == 2; });
   EXPECT_EQ(value, 1);  // no writer comes between
   EXPECT_FALSE(mutex->try_lock());
   mutex->unlock_shared();
-  actors.join();
+  crew.join();
   EXPECT_EQ(value, 2);
   mutex->lock();
   mutex->downgrade();
@@ -212,22 +211,22 @@ TEST_P(RWMutexOf, Downgrade) {
   mutex->unlock_shared();
 }
 
-TEST_P(RWMutexOf, Stop) {
+TEST_P(RWMutexOf, stop) {
   const std::unique_ptr<RWMutex> mutex = make();
   std::stop_source stop;
   mutex->lock_shared();
-  Actors actors(kind());
-  actors.start([&] { EXPECT_FALSE(mutex->try_lock(stop.get_token())); });
-  until_parked(watcher_of(*mutex), 1);
-  actors.start([&] { EXPECT_FALSE(mutex->try_lock(stop.get_token())); });
-  until_parked(mutex.get(), 1);
-  actors.start([&] {
+  Crew crew(kind());
+  crew.start([&] { EXPECT_FALSE(mutex->try_lock(stop.get_token())); });
+  await_asleep(watcher_of(*mutex), 1);
+  crew.start([&] { EXPECT_FALSE(mutex->try_lock(stop.get_token())); });
+  await_asleep(mutex.get(), 1);
+  crew.start([&] {
     mutex->lock_shared();  // let in when the writers give up
     mutex->unlock_shared();
   });
-  until_parked(readers_of(*mutex), 1);
+  await_asleep(readers_of(*mutex), 1);
   stop.request_stop();
-  actors.join();
+  crew.join();
   EXPECT_TRUE(mutex->try_lock_shared(stop.get_token()));
   EXPECT_FALSE(mutex->try_lock(stop.get_token()));
   mutex->unlock_shared();
@@ -235,19 +234,18 @@ TEST_P(RWMutexOf, Stop) {
   EXPECT_TRUE(mutex->try_lock(stop.get_token()));
   EXPECT_FALSE(mutex->try_lock_shared(stop.get_token()));
   std::stop_source other;
-  actors.start([&] { EXPECT_FALSE(mutex->try_lock_shared(other.get_token())); });
-  until_parked(readers_of(*mutex), 1);
+  crew.start([&] { EXPECT_FALSE(mutex->try_lock_shared(other.get_token())); });
+  await_asleep(readers_of(*mutex), 1);
   other.request_stop();
-  actors.join();
+  crew.join();
   mutex->unlock();
 }
 
-// RW2
-TEST_P(RWMutexOf, Hammer) {
+TEST_P(RWMutexOf, RW2_hammer) {
   for (const int readers : {1, 3, 5, 10}) {
     const std::unique_ptr<RWMutex> mutex = make();
     std::atomic<int> activity{0};
-    Actors actors(kind());
+    Crew crew(kind());
     const auto write = [&] {
       for (int i = 0; i < 200; ++i) {
         mutex->lock();
@@ -271,25 +269,25 @@ TEST_P(RWMutexOf, Hammer) {
         mutex->unlock_shared();
       }
     };
-    actors.start(write);
+    crew.start(write);
     for (int i = 0; i < readers / 2; ++i) {
-      actors.start(read);
+      crew.start(read);
     }
-    actors.start(write);
+    crew.start(write);
     for (int i = readers / 2; i < readers; ++i) {
-      actors.start(read);
+      crew.start(read);
     }
   }
 }
 
 // Plain data, so that the sanitizers check the edges.
-TEST_P(RWMutexOf, HappensBefore) {
+TEST_P(RWMutexOf, happens_before) {
   const std::unique_ptr<RWMutex> mutex = make();
   int a = 0;
   int b = 0;
-  Actors actors(kind());
+  Crew crew(kind());
   for (int i = 0; i < 4; ++i) {
-    actors.start([&, i] {
+    crew.start([&, i] {
       for (int j = 0; j < 1000; ++j) {
         if (j % 250 == i * 10) {
           const std::unique_lock lock(*mutex);
@@ -302,16 +300,16 @@ TEST_P(RWMutexOf, HappensBefore) {
       }
     });
   }
-  actors.join();
+  crew.join();
   EXPECT_EQ(a, 16);
 }
 
-TEST_P(RWMutexOf, TimeoutsRaceWithUnlocks) {
+TEST_P(RWMutexOf, timeouts_race_with_unlocks) {
   const std::unique_ptr<RWMutex> mutex = make();
   std::atomic<int> activity{0};
-  Actors actors(kind());
+  Crew crew(kind());
   for (int i = 0; i < 6; ++i) {
-    actors.start([&, i] {
+    crew.start([&, i] {
       std::minstd_rand random(static_cast<unsigned>(i + 1));
       for (int j = 0; j < 300; ++j) {
         const auto d = std::chrono::microseconds(random() % 60);
@@ -331,52 +329,53 @@ TEST_P(RWMutexOf, TimeoutsRaceWithUnlocks) {
       }
     });
   }
-  actors.join();
+  crew.join();
   EXPECT_TRUE(mutex->try_lock());  // nothing was left behind
   mutex->unlock();
 }
 
-TEST_P(RWMutexOf, DestroyedAfterUnlock) {
+TEST_P(RWMutexOf, destroyed_after_unlock) {
   for (int i = 0; i < 300; ++i) {
     auto mutex = make();
     mutex->lock_shared();
-    Actors actors(kind());
-    actors.start([raw = mutex.get()] { raw->unlock_shared(); });
+    Crew crew(kind());
+    crew.start([raw = mutex.get()] { raw->unlock_shared(); });
     mutex->lock();
     mutex.reset();
   }
   for (int i = 0; i < 300; ++i) {
     auto mutex = std::make_unique<RWMutex>();
     mutex->lock();
-    Actors actors(kind());
-    actors.start([raw = mutex.get()] { raw->unlock(); });
+    Crew crew(kind());
+    crew.start([raw = mutex.get()] { raw->unlock(); });
     mutex->lock();
     mutex.reset();
   }
 }
 
-TEST_P(RWMutexOf, UnlockedByAnother) {
+TEST_P(RWMutexOf, unlocked_by_another) {
   const std::unique_ptr<RWMutex> mutex = make();
   for (int i = 0; i < 50; ++i) {
     mutex->lock_shared();
-    Actors actors(kind());
-    actors.start([&] { mutex->unlock_shared(); });
-    actors.join();
-    actors.start([&] { mutex->lock(); });
-    actors.join();
+    Crew crew(kind());
+    crew.start([&] { mutex->unlock_shared(); });
+    crew.join();
+    crew.start([&] { mutex->lock(); });
+    crew.join();
     mutex->unlock();
   }
 }
 
-// A reader that waits is let in by the first writer that unlocks, however many writers follow; and a writer
-// gets in however many readers there are: more writers and readers than a bound would allow may not pass.
-TEST_P(RWMutexOf, ReaderIsNotStarved) {
+// A reader that waits is let in by the first writer that unlocks, however many writers follow; and
+// a writer gets in however many readers there are: more writers and readers than a bound would
+// allow may not pass.
+TEST_P(RWMutexOf, reader_is_not_starved) {
   const std::unique_ptr<RWMutex> mutex = make();
   std::atomic<bool> done{false};
   std::atomic<int> writes{0};
-  Actors actors(kind());
+  Crew crew(kind());
   for (int i = 0; i < 4; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       while (!done) {
         mutex->lock();
         ++writes;
@@ -391,32 +390,32 @@ TEST_P(RWMutexOf, ReaderIsNotStarved) {
   }
   // The bound itself, with the order under control: writer inside, writers queued, then a reader.
   done = true;
-  actors.join();
+  crew.join();
   mutex->lock();
   std::atomic<int> since{0};
   for (int i = 0; i < 4; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       mutex->lock();
       ++since;
       mutex->unlock();
     });
   }
-  until_parked(mutex.get(), 4);
-  actors.start([&] {
+  await_asleep(mutex.get(), 4);
+  crew.start([&] {
     mutex->lock_shared();
     EXPECT_EQ(since, 0);  // all four queued before it, and still it is next
     mutex->unlock_shared();
   });
-  until_parked(readers_of(*mutex), 1);
+  await_asleep(readers_of(*mutex), 1);
   mutex->unlock();
 }
 
-TEST_P(RWMutexOf, WriterIsNotStarved) {
+TEST_P(RWMutexOf, writer_is_not_starved) {
   const std::unique_ptr<RWMutex> mutex = make();
   std::atomic<bool> done{false};
-  Actors actors(kind());
+  Crew crew(kind());
   for (int i = 0; i < 8; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       while (!done) {
         mutex->lock_shared();
         hamgam::yield();  // so that one is inside at every moment
@@ -431,7 +430,7 @@ TEST_P(RWMutexOf, WriterIsNotStarved) {
   done = true;
 }
 
-TEST_P(RWMutexOf, GuardedAndScopedLock) {
+TEST_P(RWMutexOf, guarded_and_scoped_lock) {
   Guarded<std::vector<int>, RWMutex> guarded;
   guarded.with([](auto& v) { v.push_back(1); });
   EXPECT_EQ(guarded.with_shared([](const auto& v) { return v.size(); }), 1U);
@@ -452,7 +451,8 @@ TEST_P(RWMutexOf, GuardedAndScopedLock) {
   }
 }
 
-// ---- the readers' slots --------------------------------------------------------------------------
+// ---- the readers' slots
+// --------------------------------------------------------------------------
 
 class ReaderSlots : public testing::Test {
  protected:
@@ -464,7 +464,7 @@ std::int64_t slots_of(const RWMutex& mutex) {
   return hamgam::detail::count_readers(hamgam::detail::reader_rows(), &mutex);
 }
 
-TEST_F(ReaderSlots, AdoptedByReadersAndRevokedByAWriter) {
+TEST_F(ReaderSlots, adopted_by_readers_and_revoked_by_a_writer) {
   RWMutex mutex;
   if (!make_biased(mutex)) {
     EXPECT_FALSE(hamgam::detail::reader_slots_enabled());
@@ -480,7 +480,7 @@ TEST_F(ReaderSlots, AdoptedByReadersAndRevokedByAWriter) {
   EXPECT_TRUE(make_biased(mutex));
 }
 
-TEST_F(ReaderSlots, MoreReadersThanSlots) {
+TEST_F(ReaderSlots, more_readers_than_slots) {
   RWMutex mutex;
   (void)make_biased(mutex);
   for (int i = 0; i < 20; ++i) {
@@ -494,7 +494,7 @@ TEST_F(ReaderSlots, MoreReadersThanSlots) {
   mutex.unlock();
 }
 
-TEST_F(ReaderSlots, ManyLocksInOneRow) {
+TEST_F(ReaderSlots, many_locks_in_one_row) {
   std::vector<std::unique_ptr<RWMutex>> locks;
   for (int i = 0; i < 12; ++i) {
     locks.push_back(std::make_unique<RWMutex>());
@@ -511,7 +511,7 @@ TEST_F(ReaderSlots, ManyLocksInOneRow) {
   }
 }
 
-TEST_F(ReaderSlots, LockedHereUnlockedThere) {
+TEST_F(ReaderSlots, locked_here_unlocked_there) {
   RWMutex mutex;
   (void)make_biased(mutex);
   mutex.lock_shared();
@@ -524,7 +524,7 @@ TEST_F(ReaderSlots, LockedHereUnlockedThere) {
   mutex.unlock();
 }
 
-TEST_F(ReaderSlots, NothingIsLeftOverInTheMemory) {
+TEST_F(ReaderSlots, nothing_is_left_over_in_the_memory) {
   alignas(RWMutex) std::byte memory[sizeof(RWMutex)];
   for (int i = 0; i < 3; ++i) {
     auto* mutex = new (memory) RWMutex;
@@ -536,7 +536,7 @@ TEST_F(ReaderSlots, NothingIsLeftOverInTheMemory) {
   }
 }
 
-TEST_F(ReaderSlots, ThreadEndsWhileItsRowHasAReader) {
+TEST_F(ReaderSlots, thread_ends_while_its_row_has_a_reader) {
   RWMutex mutex;
   (void)make_biased(mutex);
   std::thread([&] { mutex.lock_shared(); }).join();
@@ -544,7 +544,8 @@ TEST_F(ReaderSlots, ThreadEndsWhileItsRowHasAReader) {
   std::thread([&] {  // may get the row
     mutex.lock_shared();
     mutex.unlock_shared();
-  }).join();
+  })
+      .join();
   EXPECT_FALSE(mutex.try_lock());
   mutex.unlock_shared();
   EXPECT_TRUE(mutex.try_lock());
@@ -552,7 +553,7 @@ TEST_F(ReaderSlots, ThreadEndsWhileItsRowHasAReader) {
 }
 
 // A thread_local that locks while the thread ends, after its row was given back.
-TEST_F(ReaderSlots, ReadByADestructorOfTheThread) {
+TEST_F(ReaderSlots, read_by_a_destructor_of_the_thread) {
   static RWMutex mutex;
   (void)make_biased(mutex);
   struct Late {
@@ -571,16 +572,16 @@ TEST_F(ReaderSlots, ReadByADestructorOfTheThread) {
   mutex.unlock();
 }
 
-TEST_F(ReaderSlots, ParksWhileItReadsAndMoves) {
+TEST_F(ReaderSlots, parks_while_it_reads_and_moves) {
   RWMutex mutex;
   (void)make_biased(mutex);
   for (int round = 0; round < 20; ++round) {
     constexpr int kReaders = 30;
     std::atomic<int> inside{0};
     std::atomic<bool> leave{false};
-    Actors actors(Kind::kGoroutines);
+    Crew crew(Who::kGoroutines);
     for (int i = 0; i < kReaders; ++i) {
-      actors.start([&] {
+      crew.start([&] {
         mutex.lock_shared();
         ++inside;
         until([&] { return leave.load(); });  // yields: resumed by whoever takes it
@@ -590,20 +591,20 @@ TEST_F(ReaderSlots, ParksWhileItReadsAndMoves) {
     until([&] { return inside == kReaders; });
     EXPECT_FALSE(mutex.try_lock());
     std::atomic<bool> written{false};
-    actors.start([&] {
+    crew.start([&] {
       mutex.lock();
       EXPECT_TRUE(leave);
       mutex.unlock();
       written = true;
     });
     leave = true;
-    actors.join();
+    crew.join();
     EXPECT_TRUE(written);
     (void)make_biased(mutex);
   }
 }
 
-TEST_F(ReaderSlots, WriterThatGivesUpLeavesReadersInPeace) {
+TEST_F(ReaderSlots, writer_that_gives_up_leaves_readers_in_peace) {
   RWMutex mutex;
   (void)make_biased(mutex);
   mutex.lock_shared();

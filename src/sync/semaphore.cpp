@@ -6,15 +6,15 @@
 
 // The slow paths of Semaphore. What the state means stands in the header.
 //
-// Units are handed over: whoever gives them back takes the waiters they suffice for off the queue, so
-// nobody can come in between. A waiter's Waiter::token is the number of units it asks for.
+// Units are handed over: whoever gives them back takes the waiters they suffice for off the queue,
+// so nobody can come in between. A waiter's Waiter::token is the number of units it asks for.
 //
-// Why no wake-up is lost. While anybody sleeps the state is negative, and then it changes under the bucket's
-// lock only; each change there that may let the first waiter go on (units given back, the former first one
-// gave up) is followed by serve() under the same lock.
+// Why no wake-up is lost. While anybody sleeps the state is negative, and then it changes under the
+// bucket's lock only; each change there that may let the first waiter go on (units given back, the
+// former first one gave up) is followed by serve() under the same lock.
 //
-// Rejected: units that are up for grabs when a waiter is woken, as with Mutex. Order is what this type is
-// for; who only wants to count has Atomic.
+// Rejected: units that are up for grabs when a waiter is woken, as with Mutex. Order is what this
+// type is for; who only wants to count has Atomic.
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -35,8 +35,8 @@ std::int64_t wanted_by(const Waiter& waiter) noexcept {
   return static_cast<std::int64_t>(waiter.token);
 }
 
-// With `free` units to be had: takes off the waiters whose turn it is and sets the state. The bucket is
-// locked. Wake what it returns once it no longer is; the object may be gone then.
+// With `free` units to be had: takes off the waiters whose turn it is and sets the state. The
+// bucket is locked. Wake what it returns once it no longer is; the object may be gone then.
 Waiter* serve(Bucket& bucket, atomic<std::int64_t>& state, std::int64_t free) noexcept {
   Waiter* served = nullptr;
   Waiter** end = &served;
@@ -54,7 +54,8 @@ Waiter* serve(Bucket& bucket, atomic<std::int64_t>& state, std::int64_t free) no
 }
 
 // True once the units are ours, false if `me` was interrupted first.
-bool take_in_turn(atomic<std::int64_t>& state, const std::int64_t& size, std::int64_t n, Waiter& me) {
+bool take_in_turn(atomic<std::int64_t>& state, const std::int64_t& size, std::int64_t n,
+                  Waiter& me) {
   Bucket& bucket = detail::bucket_of(&state);
   me.token = static_cast<std::uintptr_t>(n);
   if (n > size) {

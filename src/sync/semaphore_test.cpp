@@ -16,17 +16,18 @@
 #include <string>
 #include <vector>
 
-#include "actors.h"
 #include "hamgam/mutex.h"
+#include "support/asleep.h"
+#include "support/crew.h"
 
 namespace {
 
 using namespace std::chrono_literals;
 using hamgam::Semaphore;
-using hamgam_test::Actors;
-using hamgam_test::Kind;
-using hamgam_test::parked_on;
-using hamgam_test::until_parked;
+using hamgam::test::await_asleep;
+using hamgam::test::count_asleep;
+using hamgam::test::Crew;
+using hamgam::test::Who;
 
 template <class F>
 std::string panic_of(F f) {
@@ -42,10 +43,10 @@ static_assert(sizeof(Semaphore) == 16);
 static_assert(!std::is_copy_constructible_v<Semaphore>);
 constinit Semaphore g_static(3);
 
-class SemaphoreOf : public testing::TestWithParam<Kind> {};
-INSTANTIATE_TEST_SUITE_P(Kinds, SemaphoreOf, hamgam_test::all_kinds(), hamgam_test::kind_name);
+class SemaphoreOf : public testing::TestWithParam<Who> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, SemaphoreOf, hamgam::test::everybody(), hamgam::test::name_of);
 
-TEST(Semaphore, Smoke) {
+TEST(Semaphore, smoke) {
   g_static.acquire(2);
   EXPECT_FALSE(g_static.try_acquire(2));
   EXPECT_TRUE(g_static.try_acquire());
@@ -54,8 +55,7 @@ TEST(Semaphore, Smoke) {
   g_static.release(3);
 }
 
-// SE2
-TEST(Semaphore, ReleasedMoreThanHeld) {
+TEST(Semaphore, SE2_released_more_than_held) {
   Semaphore semaphore(1);
   const std::string text = "semaphore: released more than held";
   EXPECT_EQ(panic_of([&] { semaphore.release(1); }), text);
@@ -66,7 +66,7 @@ TEST(Semaphore, ReleasedMoreThanHeld) {
   EXPECT_EQ(panic_of([&] { semaphore.release(std::numeric_limits<std::int64_t>::max()); }), text);
 }
 
-TEST(Semaphore, NegativeNumbers) {
+TEST(Semaphore, negative_numbers) {
   EXPECT_EQ(panic_of([] { const Semaphore bad(-1); }), "semaphore: negative size");
   Semaphore semaphore(1);
   EXPECT_EQ(panic_of([&] { semaphore.acquire(-1); }), "semaphore: negative count");
@@ -75,7 +75,7 @@ TEST(Semaphore, NegativeNumbers) {
   EXPECT_TRUE(semaphore.try_acquire());
 }
 
-TEST(Semaphore, AllNumbersOfUnits) {
+TEST(Semaphore, all_numbers_of_units) {
   const std::int64_t most = std::numeric_limits<std::int64_t>::max();
   Semaphore semaphore(most);
   semaphore.acquire(most);
@@ -88,8 +88,7 @@ TEST(Semaphore, AllNumbersOfUnits) {
   EXPECT_FALSE(none.try_acquire_for(1ms));
 }
 
-// SE3
-TEST(Semaphore, TryAcquireTable) {
+TEST(Semaphore, SE3_try_acquire_table) {
   Semaphore semaphore(2);
   std::vector<bool> tries;
   semaphore.acquire();
@@ -102,8 +101,7 @@ TEST(Semaphore, TryAcquireTable) {
   EXPECT_EQ(tries, (std::vector<bool>{true, false, true, false}));
 }
 
-// SE4
-TEST(Semaphore, AcquireTable) {
+TEST(Semaphore, SE4_acquire_table) {
   Semaphore semaphore(2);
   std::vector<bool> tries;
   semaphore.acquire();
@@ -116,18 +114,17 @@ TEST(Semaphore, AcquireTable) {
   EXPECT_EQ(tries, (std::vector<bool>{true, false, true, false}));
 }
 
-// SE1
-TEST_P(SemaphoreOf, Hammer) {
-  constexpr int kActors = 8;
+TEST_P(SemaphoreOf, SE1_hammer) {
+  constexpr int kCrew = 8;
   constexpr int kLoops = 2000;
-  Semaphore semaphore(kActors);
+  Semaphore semaphore(kCrew);
   std::atomic<std::int64_t> held{0};
-  Actors actors(GetParam());
-  for (int i = 1; i <= kActors; ++i) {
-    actors.start([&, i] {
+  Crew crew(GetParam());
+  for (int i = 1; i <= kCrew; ++i) {
+    crew.start([&, i] {
       for (int j = 0; j < kLoops / i; ++j) {
         semaphore.acquire(i);
-        ASSERT_LE(held.fetch_add(i) + i, kActors);
+        ASSERT_LE(held.fetch_add(i) + i, kCrew);
         if (j % 16 == 0) {
           hamgam::yield();
         }
@@ -136,21 +133,20 @@ TEST_P(SemaphoreOf, Hammer) {
       }
     });
   }
-  actors.join();
-  EXPECT_TRUE(semaphore.try_acquire(kActors));
+  crew.join();
+  EXPECT_TRUE(semaphore.try_acquire(kCrew));
 }
 
-// SE5
-TEST_P(SemaphoreOf, TooBigARequestHoldsNobodyBack) {
+TEST_P(SemaphoreOf, SE5_too_big_a_request_holds_nobody_back) {
   Semaphore semaphore(2);
   std::stop_source stop;
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   std::atomic<bool> began{false};
-  actors.start([&] {
+  crew.start([&] {
     began = true;
     EXPECT_FALSE(semaphore.acquire(stop.get_token(), 3));
   });
-  hamgam_test::until([&] { return began.load(); });
+  hamgam::test::until([&] { return began.load(); });
   for (int i = 0; i < 100; ++i) {
     semaphore.acquire(2);
     semaphore.release(2);
@@ -159,14 +155,13 @@ TEST_P(SemaphoreOf, TooBigARequestHoldsNobodyBack) {
   stop.request_stop();
 }
 
-// SE6
-TEST_P(SemaphoreOf, BigRequestIsNotStarved) {
+TEST_P(SemaphoreOf, SE6_big_request_is_not_starved) {
   constexpr int kSize = 8;
   Semaphore semaphore(kSize);
   std::atomic<bool> done{false};
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   for (int i = 0; i < kSize; ++i) {
-    actors.start([&] {
+    crew.start([&] {
       while (!done) {
         semaphore.acquire();
         hamgam::yield();
@@ -181,57 +176,57 @@ TEST_P(SemaphoreOf, BigRequestIsNotStarved) {
   done = true;
 }
 
-TEST_P(SemaphoreOf, FirstComeFirstServed) {
+TEST_P(SemaphoreOf, first_come_first_served) {
   Semaphore semaphore(4);
   semaphore.acquire(4);
   hamgam::Mutex mutex;
   std::vector<int> order;
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   const std::array<int, 5> wants{1, 4, 2, 3, 1};
   for (int i = 0; i < 5; ++i) {
-    actors.start([&, i] {
+    crew.start([&, i] {
       semaphore.acquire(wants[static_cast<std::size_t>(i)]);
       mutex.lock();
       order.push_back(i);
       mutex.unlock();
       semaphore.release(wants[static_cast<std::size_t>(i)]);
     });
-    until_parked(&semaphore, i + 1);
+    await_asleep(&semaphore, i + 1);
     EXPECT_FALSE(semaphore.try_acquire(0));  // it would overtake
   }
-  semaphore.release(1);  // enough for the first only, whose unit alone does not suffice for the second
-  until_parked(&semaphore, 4);
+  semaphore.release(
+      1);  // enough for the first only, whose unit alone does not suffice for the second
+  await_asleep(&semaphore, 4);
   semaphore.release(3);
-  actors.join();
+  crew.join();
   ASSERT_EQ(order.size(), 5U);
   EXPECT_EQ(order[0], 0);
   EXPECT_EQ(order[1], 1);
   EXPECT_TRUE(semaphore.try_acquire(4));
 }
 
-// SE7
-TEST_P(SemaphoreOf, CancelledHeadLetsTheNextGo) {
+TEST_P(SemaphoreOf, SE7_cancelled_head_lets_the_next_go) {
   Semaphore semaphore(2);
   semaphore.acquire(1);
   std::stop_source stop;
-  Actors actors(GetParam());
-  actors.start([&] { EXPECT_FALSE(semaphore.acquire(stop.get_token(), 2)); });
-  until_parked(&semaphore, 1);
-  actors.start([&] { semaphore.acquire(1); });
-  until_parked(&semaphore, 2);
+  Crew crew(GetParam());
+  crew.start([&] { EXPECT_FALSE(semaphore.acquire(stop.get_token(), 2)); });
+  await_asleep(&semaphore, 1);
+  crew.start([&] { semaphore.acquire(1); });
+  await_asleep(&semaphore, 2);
   stop.request_stop();
-  actors.join();
+  crew.join();
   semaphore.release(2);
   EXPECT_TRUE(semaphore.try_acquire(2));
 }
 
 // SE8, with our rule: free units are taken even when stop was already requested.
-TEST_P(SemaphoreOf, UnitsAreConservedWhenWaitersGiveUp) {
-  constexpr int kActors = 6;
+TEST_P(SemaphoreOf, SE8_units_are_conserved_when_waiters_give_up) {
+  constexpr int kCrew = 6;
   Semaphore semaphore(3);
-  Actors actors(GetParam());
-  for (int i = 0; i < kActors; ++i) {
-    actors.start([&, i] {
+  Crew crew(GetParam());
+  for (int i = 0; i < kCrew; ++i) {
+    crew.start([&, i] {
       std::minstd_rand random(static_cast<unsigned>(i + 1));
       for (int j = 0; j < 300; ++j) {
         const auto n = static_cast<std::int64_t>(random() % 4);
@@ -242,31 +237,31 @@ TEST_P(SemaphoreOf, UnitsAreConservedWhenWaitersGiveUp) {
       }
     });
   }
-  actors.join();
-  EXPECT_EQ(parked_on(&semaphore), 0);
+  crew.join();
+  EXPECT_EQ(count_asleep(&semaphore), 0);
   EXPECT_TRUE(semaphore.try_acquire(3));
   EXPECT_FALSE(semaphore.try_acquire(1));
 }
 
-TEST_P(SemaphoreOf, Stop) {
+TEST_P(SemaphoreOf, stop) {
   Semaphore semaphore(1);
   std::stop_source stop;
   stop.request_stop();
   EXPECT_TRUE(semaphore.acquire(stop.get_token()));
   EXPECT_FALSE(semaphore.acquire(stop.get_token()));
-  Actors actors(GetParam());
+  Crew crew(GetParam());
   std::stop_source other;
-  actors.start([&] { EXPECT_FALSE(semaphore.acquire(other.get_token())); });
-  until_parked(&semaphore, 1);
+  crew.start([&] { EXPECT_FALSE(semaphore.acquire(other.get_token())); });
+  await_asleep(&semaphore, 1);
   other.request_stop();
 }
 
-TEST_P(SemaphoreOf, DestroyedAfterTheLastRelease) {
+TEST_P(SemaphoreOf, destroyed_after_the_last_release) {
   for (int i = 0; i < 500; ++i) {
     auto semaphore = std::make_unique<Semaphore>(1);
     semaphore->acquire();
-    Actors actors(GetParam());
-    actors.start([raw = semaphore.get()] { raw->release(); });
+    Crew crew(GetParam());
+    crew.start([raw = semaphore.get()] { raw->release(); });
     semaphore->acquire();
     semaphore.reset();
   }

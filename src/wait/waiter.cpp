@@ -24,8 +24,8 @@ Bucket& lock_bucket_of(const Waiter& waiter) noexcept {
   }
 }
 
-// Takes the waiter off its queue, if it is in one, and keeps it from entering another. True if it was and
-// slept.
+// Takes the waiter off its queue, if it is in one, and keeps it from entering another. True if it
+// was and slept.
 bool interrupt(Waiter& waiter, Wake how) noexcept {
   Bucket& bucket = lock_bucket_of(waiter);
   bool const queued = waiter.queued;
@@ -60,6 +60,9 @@ void wake(Waiter& waiter) noexcept {
     ready(g);
     return;
   }
+  if (waiter.waits_for_ever) {
+    thread_wakes();  // from now on it counts as running, whenever its CPU gets to it
+  }
   const atomic<std::uint32_t>& word = waiter.word;
   waiter.word.store(1, kRelease);  // [waiter.1] release, pairs with [waiter.2]; the last touch
   futex_wake(word, 1);             // by address only
@@ -78,9 +81,6 @@ Wake sleep_thread(Waiter& waiter) noexcept {
       }
       limit = kForever;  // a waker got in first and is about to set the word
     }
-  }
-  if (waiter.waits_for_ever) {
-    thread_wakes();
   }
   return waiter.outcome;
 }
@@ -110,7 +110,8 @@ Interrupt::Interrupt(Waiter& waiter, Nanos deadline) : stop_(std::stop_token{}, 
 }
 
 Interrupt::Interrupt(Waiter& waiter, std::stop_token token)
-    : stop_((waiter.waits_for_ever = waiter.waits_for_ever && !token.stop_possible(), std::move(token)),
+    : stop_((waiter.waits_for_ever = waiter.waits_for_ever && !token.stop_possible(),
+             std::move(token)),
             Stop{&waiter}) {}
 
 Interrupt::~Interrupt() {

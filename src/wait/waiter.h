@@ -2,8 +2,9 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Waiter: somebody who sleeps, a goroutine or a plain thread. It stands on the sleeper's own stack, so a
-// waker must copy out of it what it needs before it wakes: afterwards it may be gone (wake() does).
+// Waiter: somebody who sleeps, a goroutine or a plain thread. It stands on the sleeper's own stack,
+// so a waker must copy out of it what it needs before it wakes: afterwards it may be gone (wake()
+// does).
 
 #include <cstdint>
 #include <stop_token>
@@ -23,9 +24,9 @@ enum class Wake : std::uint8_t {
   kStopped,   // its stop_token was first
 };
 
-// Who may touch what: `goroutine` and `since` are set by the sleeper before it queues. The links, `queued`,
-// `awake`, `interrupted` and `outcome` belong to the bucket's lock; `token` is between the waker and the sleeper: it
-// is written before the wake and read after it.
+// Who may touch what: `goroutine` and `since` are set by the sleeper before it queues. The links,
+// `queued`, `awake`, `interrupted` and `outcome` belong to the bucket's lock; `token` is between
+// the waker and the sleeper: it is written before the wake and read after it.
 struct Waiter {
   explicit Waiter(const void* on) noexcept : address(on), goroutine(current_goroutine()) {}
   Waiter(const Waiter&) = delete;
@@ -49,18 +50,19 @@ struct Waiter {
   bool waits_for_ever = true;
   Wake interrupted = Wake::kNone;
   Wake outcome = Wake::kNone;
-  Nanos deadline = kForever;  // a plain thread watches it itself
+  Nanos deadline = kForever;      // a plain thread watches it itself
   atomic<std::uint32_t> word{0};  // a plain thread's futex: 1 once woken
 };
 
-// A plain thread sleeps until it is woken or interrupted; it is queued, its bucket no longer locked.
+// A plain thread sleeps until it is woken or interrupted; it is queued, its bucket no longer
+// locked.
 Wake sleep_thread(Waiter& waiter) noexcept;
 
 // Ends the sleep of a waiter that was taken off its queue. Its last touch of the waiter is inside.
 void wake(Waiter& waiter) noexcept;
 
-// While it lives, the waiter's sleeps end when the deadline passes or the token is stopped, and further
-// ones do not begin. When its destructor returns, nobody looks at the waiter any more.
+// While it lives, the waiter's sleeps end when the deadline passes or the token is stopped, and
+// further ones do not begin. When its destructor returns, nobody looks at the waiter any more.
 class Interrupt {
  public:
   // Throws std::bad_alloc.

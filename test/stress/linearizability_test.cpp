@@ -8,8 +8,8 @@
 
 namespace {
 
-using hamgam_test::Call;
-using hamgam_test::linearizable;
+using hamgam::test::Call;
+using hamgam::test::linearizable;
 
 struct Op {
   bool write;
@@ -32,25 +32,25 @@ constexpr Op read(int value) { return {false, value}; }
 
 bool explained(std::vector<Call<Op>> calls) { return linearizable(std::move(calls), Register{}); }
 
-TEST(Linearizability, AcceptsCallsInOrder) {
+TEST(Linearizability, accepts_calls_in_order) {
   EXPECT_TRUE(explained({{write(1), 1, 2}, {read(1), 3, 4}}));
 }
 
-TEST(Linearizability, RefusesAStaleRead) {
+TEST(Linearizability, refuses_a_stale_read) {
   EXPECT_FALSE(explained({{write(1), 1, 2}, {read(0), 3, 4}}));
 }
 
-TEST(Linearizability, AcceptsEitherValueDuringAWrite) {
+TEST(Linearizability, accepts_either_value_during_a_write) {
   EXPECT_TRUE(explained({{write(1), 1, 4}, {read(0), 2, 3}}));
   EXPECT_TRUE(explained({{write(1), 1, 4}, {read(1), 2, 3}}));
 }
 
-TEST(Linearizability, RefusesToGoBack) {
+TEST(Linearizability, refuses_to_go_back) {
   // Two reads during one write, one after the other: new, then old.
   EXPECT_FALSE(explained({{write(1), 1, 6}, {read(1), 2, 3}, {read(0), 4, 5}}));
 }
 
-TEST(Linearizability, ManyOverlappingCallsAreDecidedSoon) {
+TEST(Linearizability, many_overlapping_calls_are_decided_soon) {
   std::vector<Call<Op>> calls;
   for (std::uint64_t i = 0; i < 12; ++i) {
     calls.push_back({write(static_cast<int>(i % 3)), i + 1, 100});

@@ -14,11 +14,11 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 inline constexpr std::size_t kReaderSlots = 8;
 
-// The slots of one thread, a worker's or a plain one. A slot that holds a lock's address stands for one
-// reader of that lock, no matter which goroutine it is and where it runs now.
-// Thread safety: the owning thread writes slots, and a writer that knows that nobody reads any more empties
-// those that were left over; any thread reads them. `watched` is changed by
-// writers that wait for readers, from any thread.
+// The slots of one thread, a worker's or a plain one. A slot that holds a lock's address stands for
+// one reader of that lock, no matter which goroutine it is and where it runs now. Thread safety:
+// the owning thread writes slots, and a writer that knows that nobody reads any more empties those
+// that were left over; any thread reads them. `watched` is changed by writers that wait for
+// readers, from any thread.
 struct alignas(128) ReaderRow {
   atomic<const void*> slots[kReaderSlots] = {};
   atomic<std::uint32_t> watched{0};  // writers that want to be told of a slot that becomes empty
@@ -26,7 +26,8 @@ struct alignas(128) ReaderRow {
   ReaderRow* next_free = nullptr;    // under the list's lock
 };
 
-// The calling thread's row; one whose slots are all taken if it has none yet. Never keep it over a park.
+// The calling thread's row; one whose slots are all taken if it has none yet. Never keep it over a
+// park.
 #if defined(__x86_64__)
 HAMGAM_INLINE ReaderRow* reader_row() noexcept {
   ReaderRow* row;
@@ -45,8 +46,9 @@ HAMGAM_INLINE std::size_t slot_index(const void* lock) noexcept {
   return (reinterpret_cast<std::uintptr_t>(lock) >> 4) % kReaderSlots;
 }
 
-// The reader's half of an asymmetric fence: it only keeps the compiler from reordering, and the writer's
-// heavy_barrier() makes up for it. ThreadSanitizer knows no such thing, there both are full fences.
+// The reader's half of an asymmetric fence: it only keeps the compiler from reordering, and the
+// writer's heavy_barrier() makes up for it. ThreadSanitizer knows no such thing, there both are
+// full fences.
 HAMGAM_INLINE void light_barrier() noexcept {
 #if defined(HAMGAM_TSAN)
   full_fence();  // [slots.9] seq_cst, pairs with [heavy.1]

@@ -10,8 +10,8 @@
 #include <string>
 #include <tuple>
 
-#include "actors.h"
 #include "hamgam/rwmutex.h"
+#include "support/crew.h"
 #include "sync/reader_slots.h"
 
 namespace hamgam::inline HAMGAM_ABI {
@@ -24,7 +24,7 @@ struct RWMutexTest {
 
 }  // namespace hamgam::inline HAMGAM_ABI
 
-namespace hamgam_test {
+namespace hamgam::test {
 
 inline bool biased(const hamgam::RWMutex& mutex) { return hamgam::RWMutexTest::biased(mutex); }
 
@@ -47,7 +47,7 @@ inline const void* watcher_of(const hamgam::RWMutex& mutex) {
 enum class Mode { kCounter, kSlots };
 
 // Slots: every lock is made with readers in slots already, and adopts them again as soon as it can.
-class RWMutexOf : public testing::TestWithParam<std::tuple<Kind, Mode>> {
+class RWMutexOf : public testing::TestWithParam<std::tuple<Who, Mode>> {
  protected:
   void SetUp() override {
     hamgam::detail::enable_reader_slots(slots());
@@ -58,7 +58,7 @@ class RWMutexOf : public testing::TestWithParam<std::tuple<Kind, Mode>> {
     hamgam::detail::set_reader_slots_pause(9);
   }
 
-  [[nodiscard]] Kind kind() const { return std::get<0>(GetParam()); }
+  [[nodiscard]] Who kind() const { return std::get<0>(GetParam()); }
   [[nodiscard]] bool slots() const { return std::get<1>(GetParam()) == Mode::kSlots; }
 
   [[nodiscard]] std::unique_ptr<hamgam::RWMutex> make() const {
@@ -69,11 +69,11 @@ class RWMutexOf : public testing::TestWithParam<std::tuple<Kind, Mode>> {
 };
 
 inline auto all_modes() {
-  return testing::Combine(all_kinds(), testing::Values(Mode::kCounter, Mode::kSlots));
+  return testing::Combine(everybody(), testing::Values(Mode::kCounter, Mode::kSlots));
 }
-inline std::string mode_name(const testing::TestParamInfo<std::tuple<Kind, Mode>>& info) {
-  return name_of(std::get<0>(info.param)) +
+inline std::string mode_name(const testing::TestParamInfo<std::tuple<Who, Mode>>& info) {
+  return name_of(testing::TestParamInfo<Who>(std::get<0>(info.param), 0)) +
          (std::get<1>(info.param) == Mode::kSlots ? "_slots" : "_counter");
 }
 
-}  // namespace hamgam_test
+}  // namespace hamgam::test
