@@ -169,32 +169,30 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
  private:
   friend struct RWMutexTest;
 
-  // state_ (64 bits)                 changed by                                how
-  //   kWriter        bit 0           the writer: set when it claims the      CAS; released with
-  //   sleepers
-  //                                  lock, cleared by its unlock             about: under the
-  //                                  bucket's lock
-  //   kWritersParked bit 1           a writer before it sleeps, a release    under the bucket's
-  //   lock kReadersParked bit 2           a reader before it sleeps, a release    under the
-  //   bucket's lock kAwake         bit 3           set by the release that wakes a         CAS
-  //                                  writer, cleared by that writer
-  //   kBias          bit 4           set by a reader inside, cleared by      CAS
-  //                                  the next writer that claims
-  //   kSlots         bit 5           set with kBias; cleared by a writer     CAS
-  //                                  that found the slots empty
-  //   reads          bits 8..31      counted by readers, set to 0 by         CAS
-  //                                  writers
-  //   count          bits 32..63     signed: readers that came in here       CAS
-  //                                  less those that left here
+  // state_ (64 bits)        changed by                              how
+  //   kWriter         0     the writer: claims the lock, leaves     CAS; leaving: see (3)
+  //   kWritersParked  1     a writer before it sleeps; a release    under the bucket's lock
+  //   kReadersParked  2     a reader before it sleeps; a release    under the bucket's lock
+  //   kAwake          3     a release that wakes a writer sets it,  under the bucket's lock
+  //                         that writer clears it                   CAS
+  //   kBias           4     a reader inside sets it, the next       CAS
+  //                         writer that claims clears it            CAS
+  //   kSlots          5     set with kBias; a writer that found     CAS
+  //                         nobody inside clears it                 RMW
+  //   reads       8..31     a reader adds 1, a writer sets it to 0  CAS
+  //   count      32..63     signed: readers that came in by it      CAS
+  //                         less those that left by it
   // The readers inside are `count` plus the slots that hold this object's address. A reader that
-  // came in by a slot leaves by any slot of its thread that holds the lock, else here; so count may
-  // be below 0, but only while kSlots is set, and slots may be left over. The next writer empties
-  // them, or the destructor. Invariants: (1) if anybody sleeps on the object, the bit for it is
-  // set. (2) kAwake stands for one writer that was woken and has neither claimed nor gone to sleep
-  // again. (3) While writers sleep, kWriter or kAwake is set, but for a moment under the bucket's
-  // lock. (4) While kWriter is set, no reader comes in and kBias is clear. (5) A slot that holds
-  // the object's address stands for one reader, or is about to be emptied by its thread because
-  // kBias was clear.
+  // came in by a slot leaves by any slot of its thread that holds the lock, else by the count; so
+  // that may be below 0, but only while kSlots is set, and slots may be left over. The next writer
+  // empties them, or the destructor.
+  //
+  // Invariants: (1) If anybody sleeps on the object, the bit for it is set. (2) kAwake stands for
+  // one writer that was woken and has neither claimed nor gone to sleep again. (3) While anybody
+  // sleeps, kWriter or kAwake is set, and kWriter is then given up under the bucket's lock only.
+  // (4) While kWriter is set, no reader comes in and kBias is clear. (5) A slot that holds the
+  // object's address stands for one reader, or is about to be emptied by its thread because kBias
+  // was clear.
   static constexpr std::int64_t kWriter = 1;
   static constexpr std::int64_t kWritersParked = 2;
   static constexpr std::int64_t kReadersParked = 4;
@@ -248,8 +246,8 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     // [rw.5] release, pairs with [slots.3]: the section is before the next writer's
     row->slots[index].store(nullptr, detail::kRelease);
     detail::light_barrier();
-    if (HAMGAM_UNLIKELY(row->watched.load(detail::kRelaxed) !=
-                        0)) {  // relaxed: the barrier orders it
+    // relaxed: the barrier orders it
+    if (HAMGAM_UNLIKELY(row->watched.load(detail::kRelaxed) != 0)) {
       wake_watcher(lock);
     }
     return true;

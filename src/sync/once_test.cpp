@@ -253,13 +253,15 @@ TEST(OnceFunc, ON7_what_it_held_is_released_after_the_call) {
 
 }  // namespace
 
-// Counts, per thread, what ON3 limits.
-void* operator new(std::size_t size) {
+// Counts, per thread, what ON3 limits. Not inline, or gcc takes malloc and delete for a mismatch.
+__attribute__((noinline)) void* operator new(std::size_t size) {
   ++t_allocations;
   if (void* memory = std::malloc(size)) {
     return memory;
   }
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+__attribute__((noinline)) void operator delete(void* memory) noexcept { std::free(memory); }
+__attribute__((noinline)) void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
