@@ -253,15 +253,24 @@ TEST(OnceFunc, ON7_what_it_held_is_released_after_the_call) {
 
 }  // namespace
 
-// Counts, per thread, what ON3 limits. Not inline, or gcc takes malloc and delete for a mismatch.
-__attribute__((noinline)) void* operator new(std::size_t size) {
+// Counts, per thread, what ON3 limits. All forms, for AddressSanitizer has its own of those that
+// are not replaced; not inline, or gcc takes malloc and delete for a mismatch.
+#define NOT_INLINE __attribute__((noinline))
+NOT_INLINE void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   ++t_allocations;
-  if (void* memory = std::malloc(size)) {
+  return std::malloc(size);
+}
+NOT_INLINE void* operator new(std::size_t size) {
+  if (void* memory = operator new(size, std::nothrow)) {
     return memory;
   }
   throw std::bad_alloc();
 }
-__attribute__((noinline)) void operator delete(void* memory) noexcept { std::free(memory); }
-__attribute__((noinline)) void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
+NOT_INLINE void* operator new[](std::size_t size) { return operator new(size); }
+NOT_INLINE void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return operator new(size, std::nothrow);
 }
+NOT_INLINE void operator delete(void* memory) noexcept { std::free(memory); }
+NOT_INLINE void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+NOT_INLINE void operator delete[](void* memory) noexcept { std::free(memory); }
+NOT_INLINE void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
