@@ -12,8 +12,7 @@
 // The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and
 // sleeps for good a second after the last one fell asleep. It
 //   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits,
-//   and
-//     wakes another one in its place;
+//     and wakes another one in its place;
 //   * wakes a worker for a runnext that is not being run;
 //   * keeps time while no worker sleeps;
 //   * declares deadlock; gives unused stacks back; feeds goroutines that starved for a stack.
@@ -28,6 +27,7 @@ constexpr Nanos kHogging = 10 * kMillisecond;
 constexpr Nanos kFirstIdle = 10 * kMillisecond;
 constexpr Nanos kLastIdle = 500 * kMillisecond;
 constexpr Nanos kLinger = 1000 * kMillisecond;  // awake after the last activity; between two trims
+constexpr Nanos kHungry = 100 * kMillisecond;   // memory may have come from elsewhere
 constexpr std::size_t kStacksKept = 256;
 
 #if defined(HAMGAM_TSAN)
@@ -63,11 +63,8 @@ bool look_at(Worker& worker, Nanos time) noexcept {
   return false;
 }
 
+// Makes those runnable that could not run for want of a stack.
 void feed_starved() noexcept {
-  // relaxed: only this thread clears it
-  if (!g_scheduler.has_starved.load(kRelaxed)) {
-    return;
-  }
   IntrusiveQueue<Goroutine> all;
   {
     std::lock_guard const guard(g_scheduler.starved_lock);
@@ -88,12 +85,12 @@ bool starved_for_good() noexcept {
 // nobody who was awake at one of all_asleep's looks can have been asleep at an earlier one.
 std::uint64_t activity() noexcept {
   // relaxed throughout: fenced
-  full_fence();
+  full_fence();  // [asleep.1] seq_cst, pairs with itself: looks before and after are that
   std::uint64_t sum = g_scheduler.thread_sleeps.load(kRelaxed);
   for_each_worker([&](const Worker& worker) {
     sum += worker.parks.load(kRelaxed) + worker.ended.load(kRelaxed);
   });
-  full_fence();
+  full_fence();  // [asleep.1] seq_cst, pairs with itself
   return sum;
 }
 
@@ -140,7 +137,7 @@ class Monitor {
       if (g_scheduler.idle.timekeeper() == nullptr && earliest_timer() <= time) {
         useful = run_due_timers(time) > 0;
       }
-      feed_starved();
+      feed(time);
       trim(time);
       if (g_scheduler.idle.active() == 0) {
         idle(time);
@@ -209,6 +206,20 @@ class Monitor {
     }
   }
 
+  // Once something has ended or parked since the last time, there may be a stack.
+  void feed(Nanos time) noexcept {
+    // relaxed: only this thread clears it
+    if (!g_scheduler.has_starved.load(kRelaxed)) {
+      return;
+    }
+    std::uint64_t const now_at = activity();
+    if (now_at != fed_at_ || time - last_fed_ >= kHungry) {
+      fed_at_ = now_at;
+      last_fed_ = time;
+      feed_starved();
+    }
+  }
+
   void trim(Nanos time) noexcept {
     if (time - last_trim_ >= kLinger) {
       last_trim_ = time;
@@ -223,6 +234,8 @@ class Monitor {
   bool for_good_ = false;  // however long that takes
   bool suspected_ = false;  // all seemed asleep at the last look,
   std::uint64_t suspected_at_ = 0;  // and this was activity()
+  std::uint64_t fed_at_ = 0;        // the same, when starved goroutines were fed
+  Nanos last_fed_ = 0;
 };
 
 void monitor_main(void* /*unused*/) {
