@@ -161,7 +161,7 @@ class Cond {
   HAMGAM_API bool wait_stoppable(const detail::CondLock& lock, const std::stop_token& token);
   HAMGAM_API void notify(bool all) noexcept;
 
-  // 1 if anybody waits. Changed under the bucket's lock.
+  // 1 if anybody waits, or gave up since the last notify. Changed under the bucket's lock.
   detail::atomic<std::uint32_t> waiting_{0};
 };
 

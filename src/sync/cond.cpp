@@ -57,6 +57,8 @@ bool sleep_unlocked(atomic<std::uint32_t>& waiting, const CondLock& lock, Waiter
   bucket.push_back(me);
   bucket.unlock();
   unlock(lock);
+  // From here on the Cond may be gone once we are off its queue. (Interrupted, we leave waiting_
+  // behind; the next notify clears it.)
   bucket.lock();
   me.awake = false;
   Wake outcome;
@@ -68,13 +70,7 @@ bool sleep_unlocked(atomic<std::uint32_t>& waiting, const CondLock& lock, Waiter
   }
   bool const notified = outcome == Wake::kWoken;
   if (notified) {
-    detail::tsan_acquire(&waiting);  // an address only: the object may be gone
-  } else {
-    bucket.lock();
-    if (bucket.first(&waiting) == nullptr) {
-      waiting.store(0, kRelaxed);  // relaxed: under the bucket's lock
-    }
-    bucket.unlock();
+    detail::tsan_acquire(&me);
   }
   lock_again(lock);
   return notified;
@@ -104,7 +100,6 @@ bool Cond::wait_stoppable(const CondLock& lock, const std::stop_token& token) {
 }
 
 void Cond::notify(bool all) noexcept {
-  detail::tsan_release(&waiting_);
   Bucket& bucket = detail::bucket_of(&waiting_);
   bucket.lock();
   Waiter* asleep = nullptr;
@@ -113,6 +108,7 @@ void Cond::notify(bool all) noexcept {
   while (next != nullptr) {
     Waiter* const waiter = next;
     next = all ? waiter->next : nullptr;
+    detail::tsan_release(waiter);
     if (waiter->awake) {
       waiter->outcome = Wake::kWoken;
     } else {
