@@ -2,9 +2,9 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Sleeper: somebody who sleeps, a goroutine or a plain thread, whatever it is queued in. It stands on the
-// sleeper's own stack, so a waker must copy out of it what it needs before it wakes: afterwards it may be
-// gone (wake() does).
+// Sleeper: somebody who sleeps, a goroutine or a plain thread, whatever it is queued in. It stands
+// on the sleeper's own stack, so a waker must copy out of it what it needs before it wakes:
+// afterwards it may be gone (wake() does).
 
 #include <cstdint>
 #include <stop_token>
@@ -24,12 +24,13 @@ enum class Wake : std::uint8_t {
   kStopped,   // its stop_token was first
 };
 
-// Who may touch what: `goroutine`, `take_out`, `waits_for_ever` and `deadline` are set by the sleeper before
-// it can be found. `outcome` belongs to whoever took the sleeper off its queue; `word` is between that one
-// and the sleeper.
+// Who may touch what: `goroutine`, `take_out`, `waits_for_ever` and `deadline` are set by the
+// sleeper before it can be found. `outcome` belongs to whoever took the sleeper off its queue;
+// `word` is between that one and the sleeper.
 struct Sleeper {
-  // Keeps wakers from finding the sleeper, for the reason `how`. True if it sleeps and nobody else will wake
-  // it: the caller does. False if a waker came first, or if it does not sleep yet and will see `how`.
+  // Keeps wakers from finding the sleeper, for the reason `how`. True if it sleeps and nobody else
+  // will wake it: the caller does. False if a waker came first, or if it does not sleep yet and
+  // will see `how`.
   using TakeOut = bool (*)(Sleeper& sleeper, Wake how) noexcept;
 
   explicit Sleeper(TakeOut hook) noexcept : goroutine(current_goroutine()), take_out(hook) {}
@@ -53,8 +54,8 @@ Wake sleep_thread(Sleeper& sleeper) noexcept;
 // Ends the sleep of one that was taken off its queue. Its last touch of the sleeper is inside.
 void wake(Sleeper& sleeper) noexcept;
 
-// While it lives, the sleeper's sleeps end when the deadline passes or the token is stopped, and further
-// ones do not begin. When its destructor returns, nobody looks at the sleeper any more.
+// While it lives, the sleeper's sleeps end when the deadline passes or the token is stopped, and
+// further ones do not begin. When its destructor returns, nobody looks at the sleeper any more.
 class Interrupt {
  public:
   // Throws std::bad_alloc.

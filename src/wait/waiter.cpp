@@ -21,7 +21,8 @@ Bucket& lock_bucket_of(const Waiter& waiter) noexcept {
   }
 }
 
-// Takes the waiter off its queue, if it is in one, and keeps it from entering another. True if it was.
+// Takes the waiter off its queue, if it is in one, and keeps it from entering another. True if it
+// was.
 bool leave_bucket(Sleeper& sleeper, Wake how) noexcept {
   auto& waiter = static_cast<Waiter&>(sleeper);
   Bucket& bucket = lock_bucket_of(waiter);
