@@ -10,6 +10,7 @@
 #include "hamgam/guarded.h"    // IWYU pragma: export
 #include "hamgam/mutex.h"      // IWYU pragma: export
 #include "hamgam/panic.h"      // IWYU pragma: export
+#include "hamgam/select.h"     // IWYU pragma: export
 #include "hamgam/time.h"       // IWYU pragma: export
 #include "hamgam/version.h"    // IWYU pragma: export
 #include "hamgam/waitgroup.h"  // IWYU pragma: export
