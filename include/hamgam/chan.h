@@ -251,8 +251,7 @@ class Sending {
   }
 };
 
-// for (T value : channel). *it may be moved from; it is the value that the last ++ (begin)
-// received.
+// for (T value : channel). * hands over the value that the last ++ (begin) received.
 template <class Self>
 class ChanIterator {
  public:
@@ -271,7 +270,7 @@ class ChanIterator {
     return *this;
   }
 
-  value_type&& operator*() const noexcept { return std::move(*value_); }
+  value_type operator*() const noexcept { return std::move(*value_); }  // once for each ++
   ChanIterator& operator++() {
     value_.reset();
     if (std::optional<value_type> next = chan_.recv()) {
