@@ -15,6 +15,7 @@ constexpr std::size_t kArity = 4;
 
 bool TimerHeap::add(Timer& timer, Nanos when) {
   std::lock_guard const guard(lock_);
+  TsanIgnore const ignore;
   entries_.emplace_back();  // may throw; nothing has changed then
   timer.when = when;
   timer.heap = this;

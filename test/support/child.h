@@ -45,7 +45,7 @@ struct Child {
 namespace internal {
 
 inline constexpr const char* kMark = "HAMGAM_TEST_CHILD";
-inline constexpr unsigned kSeconds = 120;  // a child that hangs dies by SIGALRM then
+inline constexpr unsigned kSeconds = 60;  // a child that hangs dies by SIGALRM then
 
 inline std::string own_path() {
   char path[4096];
