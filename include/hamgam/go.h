@@ -51,19 +51,33 @@ void require_function(const F& f) noexcept {
 template <class F, class... Args>
 concept Callable = std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
 
-// f with its arguments, evaluated now and moved into the call later.
+// f with its arguments, evaluated now and moved into the call later, which gives f's result.
 template <class F, class... Args>
-auto bind_call(F&& f, Args&&... args) {
+auto bind_result(F&& f, Args&&... args) {
   require_function(f);
   if constexpr (sizeof...(Args) == 0) {
-    return [f = std::decay_t<F>(std::forward<F>(f))]() mutable { std::invoke(std::move(f)); };
+    return [f = std::decay_t<F>(std::forward<F>(f))]() mutable -> decltype(auto) {
+      return std::invoke(std::move(f));
+    };
   } else {
     return [f = std::decay_t<F>(std::forward<F>(f)),
-            bound = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable {
-      std::apply(
-          [&f](auto&... values) { std::invoke(std::move(f), std::move(values)...); }, bound);
+            bound = std::tuple<std::decay_t<Args>...>(
+                std::forward<Args>(args)...)]() mutable -> decltype(auto) {
+      return std::apply(
+          [&f](auto&... values) -> decltype(auto) {
+            return std::invoke(std::move(f), std::move(values)...);
+          },
+          bound);
     };
   }
+}
+
+// The same for those who ignore the result.
+template <class F, class... Args>
+auto bind_call(F&& f, Args&&... args) {
+  return [call = bind_result(std::forward<F>(f), std::forward<Args>(args)...)]() mutable {
+    static_cast<void>(call());
+  };
 }
 
 // What goexit() unwinds with. Only the goroutine's own bottom frame catches it.
@@ -83,9 +97,10 @@ struct BlockingScope {
 }  // namespace detail
 
 // Starts a goroutine that calls f(args...). The arguments are evaluated by the caller and copied or
-// moved into the goroutine; use std::ref for a reference. From any thread; never blocks. An exception
-// that escapes f ends the process: "panic: <what()>" and a stack trace. A null function is the fatal
-// error "go of nil func value". Throws std::bad_alloc if there is no memory for it. O(1).
+// moved into the goroutine; use std::ref for a reference. From any thread; never blocks. An
+// exception that escapes f ends the process: "panic: <what()>" and a stack trace. A null function
+// is the fatal error "go of nil func value". Throws std::bad_alloc if there is no memory for it.
+// O(1).
 template <class F, class... Args>
   requires detail::Callable<F, Args...>
 void go(F&& f, Args&&... args) {
@@ -128,9 +143,9 @@ int run(F&& f) {
 // Lets others run (Go: runtime.Gosched). On a plain thread: std::this_thread::yield.
 HAMGAM_API void yield();
 
-// Ends the calling goroutine by unwinding its stack; a catch (...) on the way must rethrow. On a plain
-// thread: Panic. From the main goroutine the others go on, and once all ended it is the fatal error
-// "no goroutines (main called runtime.Goexit) - deadlock!".
+// Ends the calling goroutine by unwinding its stack; a catch (...) on the way must rethrow. On a
+// plain thread: Panic. From the main goroutine the others go on, and once all ended it is the fatal
+// error "no goroutines (main called runtime.Goexit) - deadlock!".
 [[noreturn]] HAMGAM_API void goexit();
 
 // The calling goroutine's number, 0 on a thread that is none. Never used twice.
@@ -139,13 +154,14 @@ HAMGAM_API void yield();
 // How many goroutines exist. A snapshot.
 [[nodiscard]] HAMGAM_API std::size_t num_goroutine() noexcept;
 
-// Sets how many goroutines run at once and returns the former value; n < 1 only asks. The default is
-// the number of CPUs that the affinity mask and the cgroup grant. May change while running: surplus
-// workers stop at their next scheduling point.
+// Sets how many goroutines run at once and returns the former value; n < 1 only asks. The default
+// is the number of CPUs that the affinity mask and the cgroup grant. May change while running:
+// surplus workers stop at their next scheduling point.
 HAMGAM_API int max_procs(int n = 0);
 
-// Runs f, which may block its thread (a system call, a foreign library), and returns its result. Another
-// worker takes over meanwhile, so no other goroutine is held up. On a plain thread it only calls f.
+// Runs f, which may block its thread (a system call, a foreign library), and returns its result.
+// Another worker takes over meanwhile, so no other goroutine is held up. On a plain thread it only
+// calls f.
 template <class F>
   requires std::invocable<F>
 decltype(auto) blocking(F&& f) {
