@@ -5,6 +5,7 @@
 // All of Hamgam.
 
 #include "hamgam/atomic.h"        // IWYU pragma: export
+#include "hamgam/chan.h"          // IWYU pragma: export
 #include "hamgam/context.h"       // IWYU pragma: export
 #include "hamgam/errgroup.h"      // IWYU pragma: export
 #include "hamgam/go.h"            // IWYU pragma: export

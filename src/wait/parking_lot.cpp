@@ -191,4 +191,12 @@ void Bucket::rotate_up(Waiter& child) noexcept {
   }
 }
 
+void wake_all(Waiter* first) noexcept {
+  while (first != nullptr) {
+    Waiter* const next = first->next;
+    wake(*first);
+    first = next;
+  }
+}
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail
