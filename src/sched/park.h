@@ -32,10 +32,12 @@ void ready(Goroutine* g) noexcept;
 // Lets others run first.
 void yield_goroutine() noexcept;
 
-// Fires at `when`, on some thread. add_timer throws std::bad_alloc; remove_timer is true if it did not
-// fire, and otherwise returns when it has.
+// Fires at `when`, on some thread. add_timer throws std::bad_alloc; it may be called for a timer that fires
+// now, also from its own `fire`, and then it is queued when that is over. remove_timer is true if it did
+// not fire, and otherwise returns when it has; withdraw_timer does not wait for that.
 void add_timer(Timer& timer, Nanos when);
 bool remove_timer(Timer& timer) noexcept;
+bool withdraw_timer(Timer& timer) noexcept;
 
 // True if spinning for a moment may help: another worker runs meanwhile and nobody waits for this one.
 bool worth_spinning() noexcept;

@@ -20,12 +20,6 @@ Nanos earliest_timer() noexcept {
   return earliest;
 }
 
-std::size_t run_due_timers(Nanos time) noexcept {
-  std::size_t fired = 0;
-  for_each_worker([&](Worker& worker) { fired += worker.timers.run_due(time); });
-  return fired;
-}
-
 namespace {
 
 void tell(Worker& keeper) noexcept {
@@ -58,14 +52,10 @@ void hand_timers_over() noexcept {
   }
 }
 
-void add_timer(Timer& timer, Nanos when) {
-  Worker* w = this_worker();
-  if (w == nullptr) {
-    w = g_scheduler.workers[0].load(kAcquire);  // [sched.4] acquire, pairs with [sched.2]
-  }
-  if (!w->timers.add(timer, when)) {
-    return;
-  }
+namespace {
+
+// A timer that is due at `when` was added; is somebody awake or asleep who will notice in time?
+void see_to_it(Nanos when) noexcept {
   full_fence();  // [timers.1] seq_cst, pairs with [timers.2] and [timers.3]
   if (Worker* keeper = g_scheduler.idle.timekeeper()) {
     // relaxed: fenced above
@@ -77,6 +67,43 @@ void add_timer(Timer& timer, Nanos when) {
   }
 }
 
-bool remove_timer(Timer& timer) noexcept { return timer.heap->remove(timer); }
+}  // namespace
+
+std::size_t run_due_timers(Nanos time) noexcept {
+  std::size_t fired = 0;
+  for_each_worker([&](Worker& worker) {
+    if (std::size_t const count = worker.timers.run_due(time)) {
+      fired += count;
+      // Some may have been added again.
+      if (Nanos const when = worker.timers.earliest(); when != kForever) {
+        see_to_it(when);
+      }
+    }
+  });
+  return fired;
+}
+
+void add_timer(Timer& timer, Nanos when) {
+  TimerHeap* heap = timer.heap;
+  if (heap == nullptr) {
+    Worker* w = this_worker();
+    if (w == nullptr) {
+      ensure_started();
+      w = g_scheduler.workers[0].load(kAcquire);  // [sched.4] acquire, pairs with [sched.2]
+    }
+    heap = &w->timers;
+  }
+  if (heap->add(timer, when)) {
+    see_to_it(when);
+  }
+}
+
+bool remove_timer(Timer& timer) noexcept {
+  return timer.heap != nullptr && timer.heap->remove(timer);
+}
+
+bool withdraw_timer(Timer& timer) noexcept {
+  return timer.heap != nullptr && timer.heap->withdraw(timer);
+}
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
