@@ -35,44 +35,4 @@ inline void use_cpus(int count) {
   sched_setaffinity(0, sizeof chosen, &chosen);
 }
 
-// The work of a mutex's cases; L is any type with lock() and unlock().
-template <class L>
-void lock_alone(int, std::int64_t n) {
-  in_threads(1, [n] {
-    L mutex;
-    for (std::int64_t i = 0; i < n; ++i) {
-      mutex.lock();
-      mutex.unlock();
-    }
-  });
-}
-
-template <class L, int kThreadsPerWorker, bool kWork>
-void contend(int workers, std::int64_t n) {
-  // With one worker ten threads on one CPU, as ten goroutines on one worker.
-  if (kThreadsPerWorker > 1) use_cpus(workers);
-  L mutex;
-  Share share(n);
-  in_threads(workers * kThreadsPerWorker, [&] {
-    std::uint64_t x = 1;
-    while (const std::int64_t count = share.take()) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        mutex.lock();
-        mutex.unlock();
-        if (kWork) x = local_work(x);
-      }
-    }
-    keep(x);
-  });
-}
-
-// A mutex's cases under the names that all share.
-template <class L>
-struct MutexCases {
-  Case uncontended{"Mutex/uncontended", {1}, lock_alone<L>};
-  Case contended{"Mutex/contended", {1, 2}, contend<L, 1, false>};
-  Case slack{"Mutex/slack", {1, 2}, contend<L, 10, false>};
-  Case work{"Mutex/work", {1, 2}, contend<L, 1, true>};
-};
-
 }  // namespace bench

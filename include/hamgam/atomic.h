@@ -2,11 +2,11 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Atomic<T>: a value that all may change without a lock. AtomicValue<T>: a whole value published at once.
-// Counter: a statistic that many add to and few read.
+// Atomic<T>: a value that all may change without a lock. AtomicValue<T>: a whole value published at
+// once. Counter: a statistic that many add to and few read.
 //
-// Happens-before (Atomic): if B observes the effect of A, A is before B; all operations on all Atomics are
-// in one total order, as in Go.
+// Happens-before (Atomic): if B observes the effect of A, A is before B; all operations on all
+// Atomics are in one total order, as in Go.
 
 #include <atomic>
 #include <cstddef>
@@ -26,7 +26,8 @@ namespace detail {
 template <class T>
 concept Countable = std::is_integral_v<T> && !std::is_same_v<T, bool>;
 
-// Sleeps on `address` as long as same(address, argument); looks under the lock that notify takes too.
+// Sleeps on `address` as long as same(address, argument); looks under the lock that notify takes
+// too.
 HAMGAM_API void atomic_wait(const void* address, bool (*same)(const void* address, const void* old),
                             const void* old);
 HAMGAM_API void atomic_notify(const void* address, bool all) noexcept;
@@ -35,8 +36,8 @@ HAMGAM_API unsigned worker_index() noexcept;
 
 }  // namespace detail
 
-// T must be trivially copyable; up to 8 bytes (16 where the CPU can) it is lock-free. Every operation is
-// sequentially consistent. O(1).
+// T must be trivially copyable; up to 8 bytes (16 where the CPU can) it is lock-free. Every
+// operation is sequentially consistent. O(1).
 template <class T>
 class Atomic {
   static_assert(std::is_trivially_copyable_v<T>, "hamgam::Atomic<T>: T must be trivially copyable");
@@ -85,8 +86,8 @@ class Atomic {
     return value_.fetch_or(mask, detail::kSeqCst);  // [atomic.7] seq_cst, pairs with [atomic.1]
   }
 
-  // Blocks while the value is `old`; parks a goroutine, not its thread. A change is noticed only with a
-  // notify after it.
+  // Blocks while the value is `old`; parks a goroutine, not its thread. A change is noticed only
+  // with a notify after it.
   void wait(T old) const {
     while (same(this, &old)) {
       detail::atomic_wait(this, &same, &old);
@@ -104,8 +105,8 @@ class Atomic {
   detail::atomic<T> value_;
 };
 
-// The value is immutable once stored; a reader keeps the one it loaded alive. load() of an empty one is
-// null. Happens-before: a store is before each load that returns its value.
+// The value is immutable once stored; a reader keeps the one it loaded alive. load() of an empty
+// one is null. Happens-before: a store is before each load that returns its value.
 template <class T>
 class AtomicValue {
  public:
@@ -163,8 +164,8 @@ class AtomicValue {
   std::shared_ptr<const T> value_;
 };
 
-// Adding touches a cache line that few others use; reading sums up all of them. A value read while others
-// add is some value in between. No happens-before edge.
+// Adding touches a cache line that few others use; reading sums up all of them. A value read while
+// others add is some value in between. No happens-before edge.
 class Counter {
  public:
   constexpr Counter() noexcept = default;

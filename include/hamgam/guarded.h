@@ -41,8 +41,8 @@ struct SharedAccess {
   static void unlock(auto& m) { m.unlock_shared(); }
 };
 
-// The right to touch what is guarded, until the end of its scope. Movable; a BasicLockable, so that a Cond
-// can wait on it (unlock and lock again; in between the data is out of bounds).
+// The right to touch what is guarded, until the end of its scope. Movable; a BasicLockable, so that
+// a Cond can wait on it (unlock and lock again; in between the data is out of bounds).
 template <class T, class M, class Access>
 class [[nodiscard]] LockedAccess {
  public:
@@ -64,7 +64,8 @@ class [[nodiscard]] LockedAccess {
   T& operator*() const noexcept HAMGAM_LIFETIMEBOUND { return *value_; }
   T& get() const noexcept HAMGAM_LIFETIMEBOUND { return *value_; }
 
-  // So that `for (auto& x : guarded.lock())` holds the lock while it runs; `*guarded.lock()` would not.
+  // So that `for (auto& x : guarded.lock())` holds the lock while it runs; `*guarded.lock()` would
+  // not.
   auto begin() const
     requires requires(T& t) { std::begin(t); }
   {

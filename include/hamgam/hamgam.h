@@ -12,6 +12,7 @@
 #include "hamgam/guarded.h"       // IWYU pragma: export
 #include "hamgam/mutex.h"         // IWYU pragma: export
 #include "hamgam/panic.h"         // IWYU pragma: export
+#include "hamgam/select.h"        // IWYU pragma: export
 #include "hamgam/singleflight.h"  // IWYU pragma: export
 #include "hamgam/spawn.h"         // IWYU pragma: export
 #include "hamgam/time.h"          // IWYU pragma: export

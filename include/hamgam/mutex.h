@@ -3,16 +3,18 @@
 #pragma once
 
 // Mutex: mutual exclusion between goroutines and plain threads.
-// Meets Cpp17Lockable and Cpp17TimedLockable: use std::scoped_lock, std::unique_lock, or LockGuard, which
-// clang's thread-safety analysis understands. Guarded<T> (guarded.h) keeps the data together with it.
+// Meets Cpp17Lockable and Cpp17TimedLockable: use std::scoped_lock, std::unique_lock, or LockGuard,
+// which clang's thread-safety analysis understands. Guarded<T> (guarded.h) keeps the data together
+// with it.
 //
-// Not recursive; not owned: any goroutine or thread may unlock it. A goroutine that waits is parked, a
-// thread sleeps. Whoever comes first gets it (barging), but one that has waited for 1 ms is handed the lock
-// by the next unlock. It may be destroyed right after the unlock that the destroyer's own lock waited for.
-// 4 bytes. Unlocking an unlocked Mutex is the fatal error "sync: unlock of unlocked mutex".
+// Not recursive; not owned: any goroutine or thread may unlock it. A goroutine that waits is
+// parked, a thread sleeps. Whoever comes first gets it (barging), but one that has waited for 1 ms
+// is handed the lock by the next unlock. It may be destroyed right after the unlock that the
+// destroyer's own lock waited for. 4 bytes. Unlocking an unlocked Mutex is the fatal error "sync:
+// unlock of unlocked mutex".
 //
-// Happens-before: the n-th unlock() is before the return of the m-th lock() for n < m. A try that fails
-// orders nothing.
+// Happens-before: the n-th unlock() is before the return of the m-th lock() for n < m. A try that
+// fails orders nothing.
 
 #include <chrono>
 #include <cstdint>
@@ -22,6 +24,7 @@
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/deadline.h"
+#include "hamgam/detail/rseq.h"
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -33,9 +36,10 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
 
   // Blocks until the lock is ours. O(1).
   void lock() noexcept HAMGAM_ACQUIRE() {
-    std::uint32_t expected = 0;
+    std::uint32_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
     // [mutex.1] acquire, pairs with [mutex.2]
-    if (HAMGAM_UNLIKELY(!state_.compare_exchange_strong(expected, kLocked, detail::kAcquire,
+    if (HAMGAM_UNLIKELY((state & kLocked) != 0 ||
+                        !state_.compare_exchange_strong(state, state | kLocked, detail::kAcquire,
                                                         detail::kRelaxed))) {
       lock_slow();
     }
@@ -59,10 +63,18 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
   // The last touch of the object is what lets another one lock it.
   void unlock() noexcept HAMGAM_RELEASE() {
     detail::tsan_release(this);
+#if HAMGAM_RSEQ
+    if (HAMGAM_LIKELY(detail::rseq_offset != 0)) {
+      if (HAMGAM_UNLIKELY(!detail::store_if_equal(state_, kLocked, 0))) {
+        unlock_slow();
+      }
+      return;
+    }
+#endif
     std::uint32_t expected = kLocked;
     // [mutex.2] release, pairs with [mutex.1], [mutex.3], [mutex.5]: publishes the critical section
-    if (HAMGAM_UNLIKELY(!state_.compare_exchange_strong(expected, 0, detail::kRelease,
-                                                        detail::kRelaxed))) {
+    if (HAMGAM_UNLIKELY(
+            !state_.compare_exchange_strong(expected, 0, detail::kRelease, detail::kRelaxed))) {
       unlock_slow();
     }
   }
@@ -77,9 +89,8 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
   template <class C, class D>
   [[nodiscard]] bool try_lock_until(const std::chrono::time_point<C, D>& t)
       HAMGAM_TRY_ACQUIRE(true) {
-    return try_lock() || detail::attempt_until(t, [this](std::int64_t deadline) {
-             return lock_deadline(deadline);
-           });
+    return try_lock() || detail::attempt_until(
+                             t, [this](std::int64_t deadline) { return lock_deadline(deadline); });
   }
 
   // False if stop was requested before the lock was ours. A free lock is taken even then.
@@ -88,16 +99,21 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
   }
 
  private:
-  // state_ (32 bits)       changed by                               how
-  //   kLocked   bit 0      lock, unlock                             CAS
-  //   kParked   bit 1      a locker, before it sleeps; an unlocker  CAS under the bucket's lock
-  //   kAwake    bit 2      set by the unlocker that wakes a waiter, CAS
-  //                        cleared by that waiter
-  // Invariants: (1) if anybody sleeps on the object, kParked is set. (2) kAwake stands for one waiter that
-  // was woken and neither has the lock nor sleeps again: unlock wakes nobody else meanwhile.
+  // state_ (32 bits)          changed by                               how
+  //   kLocked    bit 0        lock; unlock                             CAS; CAS, or a plain store
+  //   of 0 kParked    bit 1        a locker, before it sleeps; an unlocker  CAS under the bucket's
+  //   lock kAwake     bit 2        set by the unlocker that wakes a waiter, CAS
+  //                           cleared by that waiter
+  //   kHeavy     bit 3        set by a locker that wants to sleep,     CAS, under the bucket's lock
+  //                           cleared by an unlocker, some time later  CAS
+  //   kProbe     bit 4        a locker on the way to kHeavy            CAS under the bucket's lock
+  //   idle count bits 8..31   unlocks since anybody slept              CAS, while kHeavy is set
+  // Invariants: (1) if anybody sleeps on the object, kParked and kHeavy are set. (2) kAwake stands
+  // for one waiter that was woken and neither has the lock nor sleeps again: unlock wakes nobody
+  // else meanwhile. (3) The plain store happens only if the state was kLocked and nothing else when
+  // it was checked; while kHeavy is set nobody is between that check and the store
+  // (src/sync/mutex.cpp).
   static constexpr std::uint32_t kLocked = 1;
-  static constexpr std::uint32_t kParked = 2;
-  static constexpr std::uint32_t kAwake = 4;
 
   HAMGAM_API void lock_slow() noexcept;
   HAMGAM_API bool lock_deadline(std::int64_t deadline);

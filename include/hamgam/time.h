@@ -21,7 +21,8 @@ HAMGAM_API void sleep_until_nanos(std::int64_t deadline);
 [[nodiscard]] HAMGAM_API bool sleep_until_nanos(std::int64_t deadline, std::stop_token token);
 }  // namespace detail
 
-// Suspends the calling goroutine (a plain thread: sleeps) for at least d; returns at once if d <= 0.
+// Suspends the calling goroutine (a plain thread: sleeps) for at least d; returns at once if d <=
+// 0.
 template <class Rep, class Period>
 void sleep(const std::chrono::duration<Rep, Period>& d) {
   detail::sleep_until_nanos(detail::deadline_after(d));

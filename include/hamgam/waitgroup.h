@@ -2,18 +2,18 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// WaitGroup: waits until a number of pieces of work are done. Prefer go(f), which counts and starts in one;
-// with add and done by hand, add before the goroutine starts.
+// WaitGroup: waits until a number of pieces of work are done. Prefer go(f), which counts and starts
+// in one; with add and done by hand, add before the goroutine starts.
 //
 //   WaitGroup group;
 //   for (auto& part : parts) group.go([&part] { work(part); });
 //   group.wait();
 //
-// From goroutines and plain threads alike. 8 bytes. It may be destroyed as soon as a wait has returned and
-// no other is under way; it may be used again then.
+// From goroutines and plain threads alike. 8 bytes. It may be destroyed as soon as a wait has
+// returned and no other is under way; it may be used again then.
 //
-// Happens-before: done(), and the end of an f started by go(f), is before the return of each wait that it
-// ends.
+// Happens-before: done(), and the end of an f started by go(f), is before the return of each wait
+// that it ends.
 
 #include <chrono>
 #include <cstdint>
@@ -33,8 +33,8 @@ class WaitGroup {
   WaitGroup(const WaitGroup&) = delete;
   WaitGroup& operator=(const WaitGroup&) = delete;
 
-  // Adds n, which may be negative, to the counter; at 0 all waiters go on. Panic "sync: negative WaitGroup
-  // counter", and the counter is as before. O(1) but for waking.
+  // Adds n, which may be negative, to the counter; at 0 all waiters go on. Panic "sync: negative
+  // WaitGroup counter", and the counter is as before. O(1) but for waking.
   void add(int n = 1) {
     detail::tsan_release(this);
     // [wg.1] acq_rel, pairs with [wg.2] and with itself: the work that was done
@@ -65,9 +65,8 @@ class WaitGroup {
 
   template <class C, class D>
   [[nodiscard]] bool wait_until(const std::chrono::time_point<C, D>& t) {
-    return is_zero() || detail::attempt_until(t, [this](std::int64_t deadline) {
-             return wait_deadline(deadline);
-           });
+    return is_zero() || detail::attempt_until(
+                            t, [this](std::int64_t deadline) { return wait_deadline(deadline); });
   }
 
   // False if stop was requested before the counter was 0.
@@ -75,8 +74,8 @@ class WaitGroup {
     return is_zero() || wait_stoppable(std::move(token));
   }
 
-  // add(1), run f(args...) in a goroutine, done() when it ends, by goexit() too. An exception that escapes
-  // f ends the process before wait can return.
+  // add(1), run f(args...) in a goroutine, done() when it ends, by goexit() too. An exception that
+  // escapes f ends the process before wait can return.
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
   void go(F&& f, Args&&... args) {
@@ -94,16 +93,11 @@ class WaitGroup {
   //   counter   bits 32..63   add                                     RMW
   //   kParked   bit 0         a waiter, before it sleeps; the add     CAS under the bucket's lock
   //                           that wakes
-  // Invariants: (1) if anybody sleeps on the object, kParked is set. (2) From the add that makes the counter
-  // 0 while kParked is set until it has cleared kParked, nobody's wait returns: so that add may still touch
-  // the object. An add that makes it 0 otherwise does not touch it again.
+  // Invariants: (1) if anybody sleeps on the object, kParked is set. (2) From the add that makes
+  // the counter 0 while kParked is set until it has cleared kParked, nobody's wait returns: so that
+  // add may still touch the object. An add that makes it 0 otherwise does not touch it again.
   static constexpr std::int64_t kOne = std::int64_t{1} << 32;
   static constexpr std::int64_t kParked = 1;
-
-  struct Done {
-    WaitGroup* group;
-    ~Done() { group->done(); }
-  };
 
   [[nodiscard]] bool is_zero() noexcept {
     if (state_.load(detail::kAcquire) != 0) {  // [wg.3] acquire, pairs with [wg.1]
@@ -122,6 +116,10 @@ class WaitGroup {
     }
   }
 
+  static void done_many(void* self, unsigned count) {
+    static_cast<WaitGroup*>(self)->add(-static_cast<int>(count));
+  }
+
   template <class Call, class... Options>
   void start_bound(Call&& call, Options&&... options) {
     add(1);
@@ -133,12 +131,8 @@ class WaitGroup {
         }
       }
     } undo{this};
-    detail::launch(
-        [this, call = std::forward<Call>(call)]() mutable {
-          Done const done{this};
-          call();
-        },
-        std::forward<Options>(options)...);
+    detail::launch_telling(&done_many, this, std::forward<Call>(call),
+                           std::forward<Options>(options)...);
     undo.group = nullptr;
   }
 

@@ -8,8 +8,8 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-// xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators"): small, fast
-// and good enough to choose victims and priorities. Not thread-safe: one per owner.
+// xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators"): small,
+// fast and good enough to choose victims and priorities. Not thread-safe: one per owner.
 class Random {
  public:
   explicit constexpr Random(std::uint64_t seed) noexcept

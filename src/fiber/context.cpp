@@ -8,9 +8,7 @@
 
 #if !defined(HAMGAM_CONTEXT_UCONTEXT) && (defined(__x86_64__) || defined(__aarch64__))
 
-extern "C" [[gnu::used]] void hamgam_fiber_call(void* pass) {
-  hamgam::detail::fiber_entry(pass);
-}
+extern "C" [[gnu::used]] void hamgam_fiber_call(void* pass) { hamgam::detail::fiber_entry(pass); }
 
 #if defined(__x86_64__)
 asm(".text\n"

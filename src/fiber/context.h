@@ -9,9 +9,9 @@
 //   void prepare_context(Context&, void* stack_bottom, void* stack_top);
 //       Makes the first switch_context to it call fiber_entry(pass) at the top of that stack.
 //   void* switch_context(Context& from, Context& to, void* pass);
-//       Saves where we are in `from` and resumes `to`, whose own switch_context returns `pass`. Returns
-//       when somebody resumes `from`, with what that one passed; possibly on another thread, so
-//       nothing thread-local that was read before the call may be used after it.
+//       Saves where we are in `from` and resumes `to`, whose own switch_context returns `pass`.
+//       Returns when somebody resumes `from`, with what that one passed; possibly on another
+//       thread, so nothing thread-local that was read before the call may be used after it.
 //
 // The floating-point control words belong to the thread, not to the Context.
 

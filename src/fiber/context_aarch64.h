@@ -2,8 +2,8 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// The same idea as context_x86_64.h: inline, all registers declared lost, resumed by a branch. x29 is
-// saved by hand because it may be the frame pointer, x18 belongs to the platform.
+// The same idea as context_x86_64.h: inline, all registers declared lost, resumed by a branch. x29
+// is saved by hand because it may be the frame pointer, x18 belongs to the platform.
 
 #include "hamgam/detail/config.h"
 

@@ -2,10 +2,10 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Rejected: a function that pushes the callee-saved registers and returns (11 ns: the return address
-// is mispredicted), Boost.Context's jump (7 ns). Instead the switch is inline and tells the compiler
-// that every register is lost, so it spills what is live and nothing else; it resumes by an indirect
-// jump, and the resume point stands in the Context, where debuggers and dumps find it.
+// Rejected: a function that pushes the callee-saved registers and returns (11 ns: the return
+// address is mispredicted), Boost.Context's jump (7 ns). Instead the switch is inline and tells the
+// compiler that every register is lost, so it spills what is live and nothing else; it resumes by
+// an indirect jump, and the resume point stands in the Context, where debuggers and dumps find it.
 
 #include "hamgam/detail/config.h"
 
@@ -27,8 +27,8 @@ inline void prepare_context(Context& context, void* /*stack_bottom*/, void* stac
 }
 
 #if defined(__AVX512F__)
-#define HAMGAM_AVX512_CLOBBERS                                                                 \
-  , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",  \
+#define HAMGAM_AVX512_CLOBBERS                                                                  \
+  , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",   \
       "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", \
       "k7"
 #else

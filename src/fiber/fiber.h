@@ -2,12 +2,12 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Fiber: a Context, its stack, and what a switch must carry along: the exceptions in flight (libstdc++
-// keeps them per thread; without this a goroutine could not park inside a catch block), errno, and what
-// the sanitizers want to be told.
+// Fiber: a Context, its stack, and what a switch must carry along: the exceptions in flight
+// (libstdc++ keeps them per thread; without this a goroutine could not park inside a catch block),
+// errno, and what the sanitizers want to be told.
 //
-// Thread safety: a Fiber is changed only by the thread that runs it or, while it is suspended, by the
-// one that owns it.
+// Thread safety: a Fiber is changed only by the thread that runs it or, while it is suspended, by
+// the one that owns it.
 
 #include <cxxabi.h>
 
@@ -63,7 +63,6 @@ struct Fiber {
 
 // Binds a stack, so that the first switch to the fiber runs fiber_entry on it.
 inline void bind_stack(Fiber& fiber, Stack* stack) noexcept {
-  stack->resident = true;
   fiber.stack = stack;
   fiber.exceptions = {};
   fiber.error = 0;
@@ -76,8 +75,8 @@ inline void bind_stack(Fiber& fiber, Stack* stack) noexcept {
   forget_memory(stack->bottom, stack->size);
 #endif
 #if defined(HAMGAM_TSAN)
-  // A fiber starts ordered after the one that creates it. Only the scheduler's own context, which is
-  // ordered after nobody, may therefore create one: switch to a new goroutine from there.
+  // A fiber starts ordered after the one that creates it. Only the scheduler's own context, which
+  // is ordered after nobody, may therefore create one: switch to a new goroutine from there.
   fiber.tsan = __tsan_create_fiber(0);
 #endif
   prepare_context(fiber.context, stack->bottom, stack->top());

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "hamgam/detail/atomic.h"
@@ -30,94 +32,92 @@ class Depot {
  public:
   // Up to `count` stacks linked by next; null if there is no memory for even one.
   Stack* take(int log2, std::size_t count, std::size_t& taken) noexcept {
-    lock_.lock();
+    std::lock_guard const guard(lock_);
     Stack* first = nullptr;
     for (taken = 0; taken < count; ++taken) {
-      Stack* stack = free_[log2];
+      Stack* stack = pop(warm_[log2]);
+      if (stack == nullptr) {
+        stack = pop(cold_[log2]);
+      }
       if (stack == nullptr) {
         break;
       }
-      free_[log2] = stack->next;
-      stack->next = first;
-      first = stack;
+      push(first, stack);
     }
     if (first == nullptr) {
       first = carve(log2);
       taken = first != nullptr ? 1 : 0;
     }
-    lock_.unlock();
     return first;
   }
 
   // Takes over a chain.
   void give(Stack* first) noexcept {
-    lock_.lock();
-    while (first != nullptr) {
-      Stack* next = first->next;
-      push(first);
-      first = next;
+    std::lock_guard const guard(lock_);
+    while (Stack* stack = pop(first)) {
+      push(warm_[stack->log2], stack);
     }
-    lock_.unlock();
   }
 
   void trim(std::size_t keep) noexcept {
-    std::vector<Stack*> idle;
-    lock_.lock();
-    for (Stack*& list : free_) {
-      // Keeps the first ones of each list: they are the ones used last.
-      Stack** at = &list;
-      for (std::size_t kept = 0; *at != nullptr && kept < keep; ++kept) {
-        at = &(*at)->next;
+    for (int log2 = 0; log2 < kClasses; ++log2) {
+      Stack* const rest = cut(warm_[log2], keep);
+      if (rest == nullptr) {
+        continue;
       }
-      while (*at != nullptr) {
-        Stack* stack = *at;
-        if (stack->resident && add(idle, stack)) {
-          *at = stack->next;
-        } else {
-          at = &stack->next;
-        }
+      discard(rest);
+      std::lock_guard const guard(lock_);
+      for (Stack* chain = rest; Stack* stack = pop(chain);) {
+        push(cold_[log2], stack);
       }
     }
-    lock_.unlock();
-    discard(idle);
-    lock_.lock();
-    for (Stack* stack : idle) {
-      Stack** at = &free_[stack->log2];  // behind the resident ones would be better, and dearer
-      stack->next = *at;
-      *at = stack;
-    }
-    lock_.unlock();
   }
 
  private:
-  static bool add(std::vector<Stack*>& list, Stack* stack) noexcept {
-    try {
-      list.push_back(stack);
-      return true;
-    } catch (const std::bad_alloc&) {
-      return false;
-    }
+  static void push(Stack*& list, Stack* stack) noexcept {
+    stack->next = list;
+    list = stack;
   }
 
-  // Neighbours are given back by one call: their guards survive it.
-  static void discard(std::vector<Stack*>& idle) noexcept {
-    std::sort(idle.begin(), idle.end(),
+  static Stack* pop(Stack*& list) noexcept {
+    Stack* stack = list;
+    if (stack != nullptr) {
+      list = stack->next;
+    }
+    return stack;
+  }
+
+  // Takes all behind the first `keep` of the list, which are the ones used last.
+  Stack* cut(Stack*& list, std::size_t keep) noexcept {
+    std::lock_guard const guard(lock_);
+    Stack** at = &list;
+    for (; *at != nullptr && keep > 0; --keep) {
+      at = &(*at)->next;
+    }
+    return std::exchange(*at, nullptr);
+  }
+
+  // Gives the memory of a chain back; neighbours by one call, as their guards survive it.
+  static void discard(Stack* chain) noexcept {
+    std::vector<Stack*> stacks;
+    try {
+      for (Stack* stack = chain; stack != nullptr; stack = stack->next) {
+        stacks.push_back(stack);
+      }
+    } catch (const std::bad_alloc&) {
+      // The others keep their memory until they are used again.
+    }
+    std::sort(stacks.begin(), stacks.end(),
               [](const Stack* a, const Stack* b) { return a->bottom < b->bottom; });
-    for (std::size_t i = 0; i < idle.size();) {
-      char* const start = idle[i]->bottom;
+    for (std::size_t i = 0; i < stacks.size();) {
+      char* const start = stacks[i]->bottom;
       char* end = start;
       do {
-        end = idle[i]->bottom + idle[i]->size;
-        idle[i]->resident = false;
+        end = stacks[i]->bottom + stacks[i]->size;
         ++i;
-      } while (i < idle.size() && idle[i]->guarded && idle[i]->bottom - page_size() == end);
+      } while (i < stacks.size() && stacks[i]->guarded && stacks[i]->bottom - page_size() == end);
       discard_memory(start, static_cast<std::size_t>(end - start));
     }
-  }
-
-  void push(Stack* stack) noexcept {
-    stack->next = free_[stack->log2];
-    free_[stack->log2] = stack;
   }
 
   Stack* carve(int log2) noexcept {
@@ -143,7 +143,6 @@ class Depot {
     stack->bottom = slab.next + page_size();
     stack->size = size - page_size();
     stack->log2 = static_cast<std::uint8_t>(log2);
-    stack->resident = false;
     stack->guarded = install_guard(slab.next);
     stack->next = nullptr;
     slab.next += size;
@@ -157,7 +156,8 @@ class Depot {
   static constexpr std::size_t kBlock = 256;
 
   SpinLock lock_;
-  Stack* free_[kClasses] = {};
+  Stack* warm_[kClasses] = {};  // may hold memory
+  Stack* cold_[kClasses] = {};  // holds none
   Slab slabs_[kClasses];
   Stack* blocks_ = nullptr;  // descriptors not used yet; never freed, as slabs never are
   std::size_t blocks_left_ = 0;
@@ -207,7 +207,7 @@ void StackCache::spill(std::size_t keep) noexcept {
 
 Stack* take_sized_stack(std::size_t bytes) noexcept {
   std::size_t taken = 0;
-  Stack* stack = g_depot.take(class_of(bytes + page_size()), 1, taken);
+  Stack* stack = g_depot.take(class_of(std::min(bytes, kMaxStackSize) + page_size()), 1, taken);
   return stack;
 }
 

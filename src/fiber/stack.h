@@ -4,13 +4,14 @@
 
 // Stacks: late-bound, pooled, guarded.
 //
-// A stack is carved from a slab of address space that costs nothing until touched; its lowest page is
-// a guard. Stacks of the default size are kept in a cache per worker and a depot that all share; others
-// only in the depot, by size. The contents of stacks that lie unused in the depot are given back to the
-// system now and then (trim_stacks), in batches of neighbours, never on the path of a goroutine's end.
+// A stack is carved from a slab of address space that costs nothing until touched; its lowest page
+// is a guard. Stacks of the default size are kept in a cache per worker and a depot that all share;
+// others only in the depot, by size. The contents of stacks that lie unused in the depot are given
+// back to the system now and then (trim_stacks), in batches of neighbours, never on the path of a
+// goroutine's end.
 //
-// Rejected: one mmap and mprotect per stack (two mappings each: vm.max_map_count stops it near 32,000
-// stacks), segmented stacks (hot splits), copied stacks (pointers into them go bad).
+// Rejected: one mmap and mprotect per stack (two mappings each: vm.max_map_count stops it near
+// 32,000 stacks), segmented stacks (hot splits), copied stacks (pointers into them go bad).
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +25,6 @@ struct Stack {
   char* bottom;       // lowest usable byte; the guard page is below
   std::size_t size;   // usable bytes
   std::uint8_t log2;  // of the size with its guard
-  bool resident;      // touched since its memory was last given back
   bool guarded;
 
   // Where execution starts: 16-byte aligned. Differs a little from stack to stack, so that the hot

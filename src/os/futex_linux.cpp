@@ -19,9 +19,9 @@ bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
     limit.tv_nsec = deadline % 1'000'000'000;
   }
   int const saved = errno;
-  long const result = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
-                              deadline == kForever ? nullptr : &limit, nullptr,
-                              FUTEX_BITSET_MATCH_ANY);
+  long const result =
+      syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
+              deadline == kForever ? nullptr : &limit, nullptr, FUTEX_BITSET_MATCH_ANY);
   bool const timed_out = result != 0 && errno == ETIMEDOUT;
   errno = saved;
   return !timed_out;

@@ -6,12 +6,13 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-// True if the kernel can restart the restartable sequences of all threads of this process, and the C
-// library has registered them: what the Mutex's plain-store unlock needs. Asked once.
+// True if the kernel can restart the restartable sequences of all threads of this process, and the
+// C library has registered them: what the Mutex's plain-store unlock needs. Asked once.
 bool rseq_barrier_available() noexcept;
 
 // When it returns, every thread of the process has passed a full fence after the call began, and
 // none is still inside a restartable sequence that it had entered before. A few microseconds.
-void rseq_barrier() noexcept;
+// False: the kernel refused, and nothing is sure.
+[[nodiscard]] bool rseq_barrier() noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -32,10 +32,11 @@ bool rseq_barrier_available() noexcept {
 #endif
 }
 
-void rseq_barrier() noexcept {
+bool rseq_barrier() noexcept {
   int const saved = errno;
-  syscall(SYS_membarrier, kPrivateExpeditedRseq, 0, 0);
+  bool const passed = syscall(SYS_membarrier, kPrivateExpeditedRseq, 0, 0) == 0;
   errno = saved;
+  return passed;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

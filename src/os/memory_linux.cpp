@@ -76,9 +76,7 @@ void release_memory(void* start, std::size_t size) noexcept {
   munmap(start, size);
 }
 
-void discard_memory(void* start, std::size_t size) noexcept {
-  madvise(start, size, MADV_DONTNEED);
-}
+void discard_memory(void* start, std::size_t size) noexcept { madvise(start, size, MADV_DONTNEED); }
 
 bool install_guard(void* page) noexcept {
   static atomic<bool> marks_work{kMayMark};

@@ -8,8 +8,9 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-// Starts a detached thread that runs entry(argument), with every signal blocked that is not a fault,
-// so that the program's handlers run on its own threads. False if the system has none to give.
+// Starts a detached thread that runs entry(argument), with every signal blocked that is not a
+// fault, so that the program's handlers run on its own threads. False if the system has none to
+// give.
 [[nodiscard]] bool start_thread(const char* name, void (*entry)(void*), void* argument) noexcept;
 
 void yield_thread() noexcept;  // sched_yield

@@ -50,8 +50,8 @@ int quota_of(const char* directory) noexcept {
   File file(std::fopen(path, "re"));
   long long quota = 0;
   long long period = 0;
-  if (file == nullptr || std::fscanf(file.get(), "%lld %lld", &quota, &period) != 2 ||
-      quota <= 0 || period <= 0) {
+  if (file == nullptr || std::fscanf(file.get(), "%lld %lld", &quota, &period) != 2 || quota <= 0 ||
+      period <= 0) {
     return INT_MAX;
   }
   return static_cast<int>(std::min<long long>((quota + period - 1) / period, INT_MAX));

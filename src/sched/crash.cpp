@@ -13,7 +13,8 @@
 #include "os/signals.h"
 #include "sched/scheduler.h"
 
-// What is printed when the process dies: an exception that nobody caught, a fatal error, a stack overflow.
+// What is printed when the process dies: an exception that nobody caught, a fatal error, a stack
+// overflow.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -39,7 +40,7 @@ void print_address(const void* address) {
   char* readable = info.dli_sname != nullptr
                        ? abi::__cxa_demangle(info.dli_sname, nullptr, nullptr, &status)
                        : nullptr;
-  const char* name = readable != nullptr          ? readable
+  const char* name = readable != nullptr         ? readable
                      : info.dli_sname != nullptr ? info.dli_sname
                                                  : "??";
   std::fprintf(stderr, "%s\n\t%s(+0x%tx)\n", name, info.dli_fname, offset);
@@ -66,8 +67,9 @@ const char* name_of(const Goroutine& g) noexcept {
 }
 
 void print_head(const Goroutine& g, const char* state) {
-  std::fprintf(stderr, "\ngoroutine %llu [%s]:",
-               static_cast<unsigned long long>(g.id.load(kRelaxed)), state);  // relaxed: a dump
+  std::fprintf(stderr,
+               "\ngoroutine %llu [%s]:", static_cast<unsigned long long>(g.id.load(kRelaxed)),
+               state);  // relaxed: a dump
   std::fprintf(stderr, *name_of(g) != '\0' ? " %s\n" : "\n", name_of(g));
 }
 
@@ -142,8 +144,8 @@ void print_exception() {
   }
 }
 
-// An exception that nobody in the goroutine catches ends here, called from the throw, with the stack that
-// threw still standing.
+// An exception that nobody in the goroutine catches ends here, called from the throw, with the
+// stack that threw still standing.
 [[noreturn]] void on_terminate() {
   if (const Goroutine* g = current_goroutine()) {
     print_exception();

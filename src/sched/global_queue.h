@@ -11,8 +11,8 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-// What belongs to no worker: goroutines made runnable by plain threads, overflow, the queues of workers
-// that retired. First in, first out.
+// What belongs to no worker: goroutines made runnable by plain threads, overflow, the queues of
+// workers that retired. First in, first out.
 class GlobalQueue {
  public:
   [[nodiscard]] bool empty() const noexcept {

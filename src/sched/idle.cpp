@@ -16,7 +16,8 @@ Worker* Idle::claim_sleeper(bool& nobody_sleeps) noexcept {
       return nullptr;
     }
     // [idle.4] seq_cst, pairs with [idle.2]
-  } while (!counts_.compare_exchange_weak(counts, counts + kActive + kSearching, kSeqCst, kRelaxed));
+  } while (
+      !counts_.compare_exchange_weak(counts, counts + kActive + kSearching, kSeqCst, kRelaxed));
   std::lock_guard const guard(lock_);
   Worker* worker = first_;
   // The timekeeper last: another one would have to take over its timers.
@@ -70,6 +71,7 @@ bool Idle::go_to_sleep(Worker& worker, bool held_slot) noexcept {
     first_->prev_sleeper = &worker;
   }
   first_ = &worker;
+  sleepers_.store(sleepers() + 1, kRelaxed);  // relaxed: under lock_
   if (timekeeper() == nullptr) {
     timekeeper_.store(&worker, kRelaxed);  // relaxed: fenced by the RMW below, [timers.2]
   }
@@ -93,6 +95,7 @@ bool Idle::wake_self(Worker& worker) noexcept {
 // Under lock_.
 void Idle::unlink(Worker& worker) noexcept {
   worker.asleep = false;
+  sleepers_.store(sleepers() - 1, kRelaxed);  // relaxed: under lock_
   if (worker.prev_sleeper != nullptr) {
     worker.prev_sleeper->next_sleeper = worker.next_sleeper;
   } else {
@@ -102,7 +105,8 @@ void Idle::unlink(Worker& worker) noexcept {
     worker.next_sleeper->prev_sleeper = worker.prev_sleeper;
   }
   if (timekeeper() == &worker) {
-    timekeeper_.store(first_, kRelaxed);  // relaxed: whoever unlinks tells the heir, if there are timers
+    timekeeper_.store(first_,
+                      kRelaxed);  // relaxed: whoever unlinks tells the heir, if there are timers
   }
 }
 

@@ -8,14 +8,14 @@
 //   active     bits 0..31        workers that take or give up a slot      RMW
 //   searching  bits 32..63       workers that begin or stop searching     RMW
 //
-// A submitter publishes work, fences and looks at counts_; it wakes a sleeper only if nobody searches
-// and a slot is free. A searcher that gives up subtracts itself, fences and looks at all queues once
-// more. One of the two sees the other:
+// A submitter publishes work, fences and looks at counts_; it wakes a sleeper only if nobody
+// searches and a slot is free. A searcher that gives up subtracts itself, fences and looks at all
+// queues once more. One of the two sees the other:
 //   [idle.1] submitter: store work;     fence; load counts_
 //   [idle.2] sleeper:   RMW on counts_; fence; load queues
-// A searcher that finds work and was the last one wakes another: where there was one piece there may be
-// more. Invariants: (1) a worker in the list of sleepers has no slot and is not searching; (2) whoever
-// takes it off the list has already counted it as active and searching.
+// A searcher that finds work and was the last one wakes another: where there was one piece there
+// may be more. Invariants: (1) a worker in the list of sleepers has no slot and is not searching;
+// (2) whoever takes it off the list has already counted it as active and searching.
 //
 // As Go's wakep/stopm and tokio's Idle. Rejected: waking on each submission (a futex call each).
 
@@ -48,8 +48,9 @@ class Idle {
     return static_cast<std::uint32_t>(counts_.load(kRelaxed));  // relaxed: a snapshot
   }
 
-  // Counts a sleeper as active and searching, and takes it off the list: null, and nothing counted, if
-  // somebody searches or no slot is free; `nobody_sleeps`: counted, but a new worker must be started.
+  // Counts a sleeper as active and searching, and takes it off the list: null, and nothing counted,
+  // if somebody searches or no slot is free; `nobody_sleeps`: counted, but a new worker must be
+  // started.
   Worker* claim_sleeper(bool& nobody_sleeps) noexcept;
 
   // Counts a slot; false if none is free. `force`: even beyond the width.
@@ -61,12 +62,17 @@ class Idle {
   // True if it was the last one.
   bool stop_searching() noexcept;
 
-  // Puts the worker among the sleepers and gives up its slot and its searching. True if it was the last
-  // one that searched: it must look again before it sleeps.
+  // Puts the worker among the sleepers and gives up its slot and its searching. True if it was the
+  // last one that searched: it must look again before it sleeps.
   bool go_to_sleep(Worker& worker, bool held_slot) noexcept;
 
   // A sleeper wakes itself, for a timer: false if it was claimed or no slot is free.
   bool wake_self(Worker& worker) noexcept;
+
+  // How many workers are in the list of sleepers.
+  [[nodiscard]] std::uint32_t sleepers() const noexcept {
+    return sleepers_.load(kRelaxed);  // relaxed: a snapshot
+  }
 
   // A sleeper that keeps time, or null. Under no lock: a hint.
   [[nodiscard]] Worker* timekeeper() const noexcept {
@@ -83,6 +89,7 @@ class Idle {
   atomic<std::uint32_t> width_{1};
   alignas(kCacheLine) SpinLock lock_;
   Worker* first_ = nullptr;  // the last one to fall asleep: its caches are the warmest
+  atomic<std::uint32_t> sleepers_{0};  // changed under lock_
   atomic<Worker*> timekeeper_{nullptr};
 };
 

@@ -9,9 +9,10 @@
 #include "os/thread.h"
 #include "sched/scheduler.h"
 
-// The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and sleeps for
-// good a second after the last one fell asleep. It
-//   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits, and
+// The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and
+// sleeps for good a second after the last one fell asleep. It
+//   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits,
+//   and
 //     wakes another one in its place;
 //   * wakes a worker for a runnext that is not being run;
 //   * keeps time while no worker sleeps;
@@ -24,6 +25,8 @@ namespace {
 constexpr Nanos kShortest = 20'000;
 constexpr Nanos kLongest = kMillisecond;
 constexpr Nanos kHogging = 10 * kMillisecond;
+constexpr Nanos kFirstIdle = 10 * kMillisecond;
+constexpr Nanos kLastIdle = 500 * kMillisecond;
 constexpr Nanos kLinger = 1000 * kMillisecond;  // awake after the last activity; between two trims
 constexpr std::size_t kStacksKept = 256;
 
@@ -81,15 +84,20 @@ bool starved_for_good() noexcept {
   return g_scheduler.has_starved.load(kRelaxed);  // relaxed: checked with everything asleep
 }
 
-// Every thread of the process sleeps here and nothing will wake any. Called when no worker is active.
+// Every thread of the process sleeps here and nothing will wake any. Called when no worker is
+// active.
 bool all_asleep() noexcept {
-  // relaxed throughout: the caller looks twice, some time apart, and anything that could run in between
-  // is seen by one of the looks
+  // relaxed throughout: the caller looks twice, some time apart, and anything that could run in
+  // between is seen by one of the looks
   if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.in_blocking.load(kRelaxed) != 0 ||
       earliest_timer() != kForever || !g_scheduler.global.empty()) {
     return false;
   }
-  int const workers = static_cast<int>(g_scheduler.worker_count.load(kRelaxed));
+  std::uint32_t const count = g_scheduler.worker_count.load(kRelaxed);
+  if (g_scheduler.idle.sleepers() != count) {
+    return false;  // one runs without a slot
+  }
+  int const workers = static_cast<int>(count);
   int const parked = g_scheduler.sleeping_threads.load(kRelaxed);
   int const known = workers + parked + 1 + kForeignThreads;  // 1: this thread
   return count_threads() == known && g_scheduler.idle.active() == 0;
@@ -118,7 +126,6 @@ class Monitor {
       }
       last_active_ = time;
       suspected_ = false;
-      checked_ = false;
       bool useful = false;
       if (g_scheduler.idle.timekeeper() == nullptr && earliest_timer() <= time) {
         useful = run_due_timers(time) > 0;
@@ -136,7 +143,8 @@ class Monitor {
     full_fence();  // [timers.3] seq_cst, pairs with [timers.1]
     if (g_scheduler.idle.timekeeper() == nullptr) {
       until = std::min(until, earliest_timer());
-      g_scheduler.monitor_looks_at.store(until, kRelaxed);  // relaxed: a later adder pokes for nothing
+      g_scheduler.monitor_looks_at.store(until,
+                                         kRelaxed);  // relaxed: a later adder pokes for nothing
     }
     futex_wait(g_scheduler.monitor_wake, 0, until);
     g_scheduler.monitor_wake.store(0, kRelaxed);  // relaxed: everything is looked at after it
@@ -145,7 +153,7 @@ class Monitor {
   void idle(Nanos time) noexcept {
     feed_starved();
     trim(time);
-    if (!checked_ && all_asleep()) {
+    if (all_asleep()) {
       if (suspected_) {
         declare_deadlock();
       }
@@ -154,22 +162,24 @@ class Monitor {
       return;
     }
     suspected_ = false;
-    checked_ = true;
-    period_ = 10 * kMillisecond;
-    if (time - last_active_ < kLinger || g_scheduler.has_starved.load(kRelaxed)) {  // relaxed: ours
+    period_ = std::clamp(2 * period_, kFirstIdle, kLastIdle);
+    // relaxed: both are hints. A deadlock is not seen while there are threads that we do not know:
+    // these may end.
+    if (time - last_active_ < kLinger || g_scheduler.has_starved.load(kRelaxed) ||
+        (g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever)) {
       return;
     }
+    trim_stacks(kStacksKept);
     // [deep.1] seq_cst, pairs with [deep.2]: a waker counts a worker active, then looks here.
     g_scheduler.monitor_deep.store(true, kSeqCst);
-    full_fence();
     g_scheduler.monitor_looks_at.store(kForever, kRelaxed);  // relaxed: an idle worker keeps time
+    full_fence();  // [deep.3] seq_cst, pairs with [deep.2]
     while (g_scheduler.idle.active() == 0 &&
            g_scheduler.monitor_deep.load(kRelaxed)) {  // relaxed: the futex decides
       futex_wait(g_scheduler.monitor_wake, 0);
       g_scheduler.monitor_wake.store(0, kRelaxed);  // relaxed: as above
     }
     g_scheduler.monitor_deep.store(false, kRelaxed);  // relaxed: awake now
-    checked_ = false;
     period_ = kShortest;
     last_active_ = now();
   }
@@ -185,7 +195,6 @@ class Monitor {
   Nanos last_active_ = now();
   Nanos last_trim_ = now();
   bool suspected_ = false;  // all seemed asleep at the last look
-  bool checked_ = false;    // not a deadlock, and nothing has run since
 };
 
 void monitor_main(void* /*unused*/) {
@@ -205,8 +214,8 @@ void start_monitor() noexcept {
 }
 
 void rouse_monitor() noexcept {
-  // relaxed: ordered by the read-modify-write that counted the worker, [deep.2] pairs with [deep.1]
-  if (HAMGAM_UNLIKELY(g_scheduler.monitor_deep.load(kRelaxed))) {
+  // [deep.2] seq_cst, pairs with [deep.1]: after the read-modify-write that counted the worker
+  if (HAMGAM_UNLIKELY(g_scheduler.monitor_deep.load(kSeqCst))) {
     g_scheduler.monitor_deep.store(false, kRelaxed);  // relaxed: the futex carries the news
     g_scheduler.monitor_wake.store(1, kRelaxed);      // relaxed: as above
     futex_wake(g_scheduler.monitor_wake, 1);

@@ -18,6 +18,9 @@ Goroutine* current_goroutine() noexcept {
 
 void park(AfterSwitch after, void* argument, const char* reason) noexcept {
   Worker* w = this_worker();
+  if (HAMGAM_UNLIKELY(w->untold_ends != 0)) {
+    tell_ends(*w);
+  }
   Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
   g->wait_reason.store(reason, kRelaxed);    // relaxed: for dumps
   w->after = after;
@@ -41,12 +44,15 @@ void ready(Goroutine* g) noexcept {
 
 void yield_goroutine() noexcept {
   Worker* w = this_worker();
+  if (HAMGAM_UNLIKELY(w->untold_ends != 0)) {
+    tell_ends(*w);
+  }
   Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
   Goroutine* next = next_local(*w);
   w->after_argument = g;
   if (HAMGAM_LIKELY(next != nullptr && kSwitchDirectly && bind(*w, *next))) {
-    // The goroutine may only be found once it is off its stack, hence by the action. It is no new work:
-    // whoever should share the ring was woken when it was filled.
+    // The goroutine may only be found once it is off its stack, hence by the action. It is no new
+    // work: whoever should share the ring was woken when it was filled.
     w->after = [](void* left) noexcept {
       push_ring(*this_worker(), static_cast<Goroutine*>(left));
     };

@@ -4,10 +4,10 @@
 
 // THE SEAM: all that the layers above may ask of the scheduler.
 //
-// A goroutine that waits puts itself where its waker will find it, under some lock, and parks with the
-// unlocking of that lock as the after-switch action: nobody can make it runnable while it still stands
-// on its stack. Each park is ended by exactly one ready(). Plain threads do not come here; they sleep on
-// a futex (wait/waiter.h).
+// A goroutine that waits puts itself where its waker will find it, under some lock, and parks with
+// the unlocking of that lock as the after-switch action: nobody can make it runnable while it still
+// stands on its stack. Each park is ended by exactly one ready(). Plain threads do not come here;
+// they sleep on a futex (wait/waiter.h).
 
 #include "os/clock.h"
 #include "sched/timer_heap.h"
@@ -16,14 +16,15 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 struct Goroutine;
 
-// Runs on another stack once the goroutine that parked is off its own. Must be short and must not park.
+// Runs on another stack once the goroutine that parked is off its own. Must be short and must not
+// park.
 using AfterSwitch = void (*)(void* argument) noexcept;
 
 // The running goroutine; null on a plain thread.
 Goroutine* current_goroutine() noexcept;
 
-// Suspends the running goroutine until ready(). `reason`: shown in dumps, a literal in Go's words. May
-// return on another thread.
+// Suspends the running goroutine until ready(). `reason`: shown in dumps, a literal in Go's words.
+// May return on another thread.
 void park(AfterSwitch after, void* argument, const char* reason) noexcept;
 
 // Makes a parked goroutine runnable. From any thread; never blocks.
@@ -32,21 +33,23 @@ void ready(Goroutine* g) noexcept;
 // Lets others run first.
 void yield_goroutine() noexcept;
 
-// Fires at `when`, on some thread. add_timer throws std::bad_alloc; it may be called for a timer that fires
-// now, also from its own `fire`, and then it is queued when that is over. remove_timer is true if it did
-// not fire, and otherwise returns when it has; withdraw_timer does not wait for that.
+// Fires at `when`, on some thread. add_timer throws std::bad_alloc; it may be called for a timer
+// that fires now, also from its own `fire`, and then it is queued when that is over. remove_timer
+// is true if it did not fire, and otherwise returns when it has; withdraw_timer does not wait for
+// that.
 void add_timer(Timer& timer, Nanos when);
 bool remove_timer(Timer& timer) noexcept;
 bool withdraw_timer(Timer& timer) noexcept;
 
-// True if spinning for a moment may help: another worker runs meanwhile and nobody waits for this one.
+// True if spinning for a moment may help: another worker runs meanwhile and nobody waits for this
+// one.
 bool worth_spinning() noexcept;
 
 // A small number that is the same on each call from one worker, for choosing a shard.
 HAMGAM_API unsigned worker_index() noexcept;
 
-// A plain thread tells that it sleeps until another thread or goroutine wakes it, for the detection of
-// deadlocks: a program of which all threads sleep here is stuck.
+// For the detection of deadlocks: a plain thread is about to sleep until somebody wakes it;
+// somebody is about to wake one.
 void thread_sleeps() noexcept;
 void thread_wakes() noexcept;
 

@@ -23,8 +23,8 @@ namespace detail {
 
 namespace {
 
-// The number in the environment variable, or `otherwise`, after a line on standard error if it is no
-// number within the limits.
+// The number in the environment variable, or `otherwise`, after a line on standard error if it is
+// no number within the limits.
 std::size_t number_from_environment(const char* name, std::size_t least, std::size_t most,
                                     std::size_t otherwise) noexcept {
   const char* text = std::getenv(name);
@@ -61,6 +61,8 @@ void main_goroutine(Main& main) {
     main.exception = std::current_exception();
   }
   tsan_release(&main);
+  g_scheduler.in_run.store(false,
+                           kRelaxed);  // relaxed: for run_main and the detection of deadlocks
   // The futex is in the frame of run_main, which returns once it sees 1.
   main.done.store(1, kRelease);  // [run.1] release, pairs with [run.2]: the result
   futex_wake(main.done, 1);
@@ -81,8 +83,8 @@ void ensure_started() noexcept {
   int const saved = errno;
   auto const cpus = static_cast<std::size_t>(available_cpus());
   auto const procs = number_from_environment("HAMGAM_PROCS", 1, kMaxProcs, cpus);
-  set_default_stack_size(number_from_environment("HAMGAM_STACK", kMinStackSize, kMaxStackSize,
-                                                 default_stack_size()));
+  set_default_stack_size(
+      number_from_environment("HAMGAM_STACK", kMinStackSize, kMaxStackSize, default_stack_size()));
   g_scheduler.idle.set_width(static_cast<std::uint32_t>(std::min(procs, kMaxProcs)));
   install_crash_handlers();
   errno = saved;
@@ -90,7 +92,8 @@ void ensure_started() noexcept {
 }
 
 std::size_t count_goroutines() noexcept {
-  // relaxed throughout: a snapshot. Ends are summed first, so that the difference is never negative.
+  // relaxed throughout: a snapshot. Ends are summed first, so that the difference is never
+  // negative.
   std::uint64_t ended = 0;
   for_each_worker([&](const Worker& worker) { ended += worker.ended.load(kRelaxed); });
   std::uint64_t started = g_scheduler.started_by_threads.load(kRelaxed);
@@ -98,9 +101,9 @@ std::size_t count_goroutines() noexcept {
   return static_cast<std::size_t>(started - std::min(started, ended));
 }
 
-// The calling thread sleeps and the main goroutine runs on the workers like any other. Rejected: making
-// the thread a worker for the time. It could then be in the middle of another goroutine when main ends,
-// and that one would hold run back for as long as it likes.
+// The calling thread sleeps and the main goroutine runs on the workers like any other. Rejected:
+// making the thread a worker for the time. It could then be in the middle of another goroutine when
+// main ends, and that one would hold run back for as long as it likes.
 void run_main(void (*function)(void*), void* argument) {
   ensure_started();
   // relaxed: run does not order anything by it
@@ -121,7 +124,6 @@ void run_main(void (*function)(void*), void* argument) {
   }
   thread_wakes();
   tsan_acquire(&main);
-  g_scheduler.in_run.store(false, kRelaxed);  // relaxed: as above
   if (main.exception != nullptr) {
     std::rethrow_exception(main.exception);
   }
@@ -132,6 +134,9 @@ void enter_blocking() noexcept {
     return;
   }
   Worker& w = *this_worker();
+  if (w.untold_ends != 0) {
+    tell_ends(w);
+  }
   g_scheduler.in_blocking.fetch_add(1, kRelaxed);  // relaxed: for the detection of deadlocks
   // Thieves take from the ring at once; runnext they would leave alone for a while.
   if (Goroutine* next = w.queue.take_next()) {

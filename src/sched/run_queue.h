@@ -2,8 +2,8 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// A worker's run queue: a ring of goroutines, from which its owner takes in order and thieves take half,
-// and runnext, the one to run before them.
+// A worker's run queue: a ring of goroutines, from which its owner takes in order and thieves take
+// half, and runnext, the one to run before them.
 //
 //   head_     advanced by CAS: by the owner (one) or a thief (half)
 //   tail_     advanced by the owner alone
@@ -11,8 +11,8 @@
 //   runnext_  set by the owner; taken by an exchange, by the owner or by a thief
 // Invariants: (1) 0 <= tail_ - head_ <= kCapacity. (2) A goroutine is in at most one place.
 //
-// As Go's runq (runtime/proc.go). Rejected: Chase-Lev (the owner takes the newest, which starves the
-// oldest), an unbounded deque (reclamation).
+// As Go's runq (runtime/proc.go). Rejected: Chase-Lev (the owner takes the newest, which starves
+// the oldest), an unbounded deque (reclamation).
 
 #include <cstdint>
 
@@ -26,8 +26,8 @@ class RunQueue {
  public:
   static constexpr std::uint32_t kCapacity = 256;
 
-  // Owner only. The one that was next before, or null. A full fence on every platform that matters, and
-  // relied on as one: [idle.1] counts on it.
+  // Owner only. The one that was next before, or null. A full fence on every platform that matters,
+  // and relied on as one: [idle.1] counts on it.
   Goroutine* exchange_next(Goroutine* g) noexcept {
     return runnext_.exchange(g, kSeqCst);  // [runq.1] release, pairs with [runq.2]: g's record
   }
@@ -82,7 +82,7 @@ class RunQueue {
       if (count == 0) {
         return nullptr;
       }
-      if (count > kCapacity / 2) {  // head and tail are from different moments
+      if (count > kCapacity / 2) {    // head and tail are from different moments
         head = head_.load(kAcquire);  // [runq.8] acquire, pairs with [runq.5]
         continue;
       }
@@ -94,7 +94,8 @@ class RunQueue {
       }
       // [runq.9] release, pairs with [runq.3]: the slots have been read.
       if (head_.compare_exchange_weak(head, head + count, kAcqRel, kAcquire)) {
-        Goroutine* last = mine.ring_[(end + count - 1) % kCapacity].load(kRelaxed);  // relaxed: ours
+        Goroutine* last =
+            mine.ring_[(end + count - 1) % kCapacity].load(kRelaxed);  // relaxed: ours
         mine.tail_.store(end + count - 1, kRelease);  // [runq.10] release, pairs with [runq.6]
         return last;
       }

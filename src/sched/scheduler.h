@@ -26,8 +26,8 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 #if defined(HAMGAM_TSAN)
-// A goroutine's TSan fiber must be made by the scheduler's own context (bind_stack): all switches go
-// through it, and no goroutine inherits another one's stack by falling through to it.
+// A goroutine's TSan fiber must be made by the scheduler's own context (bind_stack): all switches
+// go through it, and no goroutine inherits another one's stack by falling through to it.
 inline constexpr bool kSwitchDirectly = false;
 inline constexpr bool kReuseHotStack = false;
 #elif defined(HAMGAM_ASAN) || defined(HAMGAM_CONTEXT_UCONTEXT)
@@ -60,12 +60,12 @@ struct Scheduler {
   IntrusiveQueue<Goroutine> starved;
   atomic<bool> has_starved{false};
 
-  atomic<std::uint32_t> futile_wakes{0};      // workers woken that found nothing
-  atomic<Nanos> keeper_looks_at{kForever};    // when the sleeping timekeeper looks at the timers
+  atomic<std::uint32_t> futile_wakes{0};    // workers woken that found nothing
+  atomic<Nanos> keeper_looks_at{kForever};  // when the sleeping timekeeper looks at the timers
 
   // The monitor.
   atomic<std::uint32_t> monitor_wake{0};
-  atomic<bool> monitor_deep{false};       // sleeps until told
+  atomic<bool> monitor_deep{false};  // sleeps until told
   atomic<Nanos> monitor_looks_at{kForever};
   atomic<std::uint32_t> in_blocking{0};  // goroutines in a blocking region
   atomic<std::int32_t> sleeping_threads{0};
@@ -90,9 +90,10 @@ void for_each_worker(F f) noexcept {
 }
 
 // worker_loop.cpp
-bool any_work() noexcept;            // that a worker without any could take
-void wake_worker() noexcept;         // after a submission, if idle.should_wake()
-bool give_up_slot(Worker& w) noexcept;  // and wakes another worker if there is work; false: had none
+bool any_work() noexcept;     // that a worker without any could take
+void wake_worker() noexcept;  // after a submission, if idle.should_wake()
+bool give_up_slot(
+    Worker& w) noexcept;  // and wakes another worker if there is work; false: had none
 bool bind_slow(Worker& w, Goroutine& g) noexcept;
 void push_ring(Worker& w, Goroutine* g) noexcept;
 void push_global(Goroutine* g) noexcept;
@@ -101,11 +102,11 @@ void lone_work(Worker& w) noexcept;
 // timers.cpp
 Nanos earliest_timer() noexcept;
 std::size_t run_due_timers(Nanos time) noexcept;  // of all workers
-void hand_timers_over() noexcept;  // somebody else must keep time now
+void hand_timers_over() noexcept;                 // somebody else must keep time now
 
 // monitor.cpp
 void start_monitor() noexcept;
-void rouse_monitor() noexcept;                // if it sleeps deeply
+void rouse_monitor() noexcept;  // if it sleeps deeply
 
 // run.cpp
 void ensure_started() noexcept;

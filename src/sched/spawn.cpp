@@ -12,6 +12,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 
 constexpr std::uint64_t kIdBlock = 64;
+constexpr unsigned kMostUntold = 256;
 
 std::uint64_t fresh_id(Worker& w) noexcept {
   if (HAMGAM_UNLIKELY(w.next_id == w.end_id)) {
@@ -45,15 +46,31 @@ void bury(void* raw) noexcept {
   recycle(w, g);
 }
 
-// Out of line, so that the frames of fiber_entry keep nothing alive over it. No catch-all: an exception
-// that nobody handles is found to be unhandled while its whole stack stands, and std::terminate is called
-// from the throw.
+// Out of line, so that the frames of fiber_entry keep nothing alive over it. No catch-all: an
+// exception that nobody handles is found to be unhandled while its whole stack stands, and
+// std::terminate is called from the throw.
 HAMGAM_NOINLINE void run_closure(Goroutine* g) {
   try {
     g->invoke(g->argument);
   } catch (const GoexitSignal&) {
     // The goroutine ends here.
   }
+}
+
+// Remembers that g ended. Whoever waits for it and its like is told by tell_ends.
+void note_end(Worker& w, const Goroutine& g) noexcept {
+  if (w.untold_ends != 0 && w.untold_subject != g.end_subject) {
+    tell_ends(w);
+  }
+  w.untold = g.on_end;
+  w.untold_subject = g.end_subject;
+  ++w.untold_ends;
+}
+
+// May its telling wait until `next`, which runs now and here, has ended too?
+bool can_tell_later(const Worker& w, const Goroutine& next) noexcept {
+  return w.untold_ends == 0 ||
+         (next.end_subject == w.untold_subject && w.untold_ends < kMostUntold);
 }
 
 // May the next goroutine go on on the stack of the one that ended?
@@ -64,8 +81,8 @@ bool can_inherit(const Goroutine& ended, const Goroutine& next) noexcept {
 
 }  // namespace
 
-// The bottom of each goroutine's stack. One that ends is followed, without a switch, by any that have not
-// run yet; these then share its stack, hot in the cache.
+// The bottom of each goroutine's stack. One that ends is followed, without a switch, by any that
+// have not run yet; these then share its stack, hot in the cache.
 void fiber_entry(void* pass) {
   enter_fiber();
   auto* w = static_cast<Worker*>(pass);
@@ -76,8 +93,18 @@ void fiber_entry(void* pass) {
     run_closure(g);
     w = this_worker();
     w->ended.store(w->ended.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
+    if (g->on_end != nullptr) {
+      note_end(*w, *g);
+    }
     Goroutine* next = kSwitchDirectly ? next_local(*w) : nullptr;
-    if (HAMGAM_LIKELY(next != nullptr && can_inherit(*g, *next))) {
+    bool const inherits = next != nullptr && can_inherit(*g, *next);
+    if (w->untold_ends != 0 && !(inherits && can_tell_later(*w, *next))) {
+      tell_ends(*w);
+      if (next == nullptr && kSwitchDirectly) {
+        next = next_local(*w);  // whom that woke
+      }
+    }
+    if (HAMGAM_LIKELY(inherits)) {
       next->fiber.stack = g->fiber.stack;
       g->fiber.stack = nullptr;
       recycle(*w, g);
@@ -134,18 +161,20 @@ void discard_goroutine(GoroutineHead* head) noexcept {
   }
 }
 
-HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*),
-                                     void* closure) noexcept {
+HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*), void* closure,
+                                     OnEnd on_end, void* end_subject) noexcept {
   auto* g = static_cast<Goroutine*>(head);
   g->invoke = invoke;
   g->argument = closure;
+  g->on_end = on_end;
+  g->end_subject = end_subject;
   g->created_at = __builtin_return_address(0);
   tsan_release(g);
   if (Worker* w = this_worker()) {
     g->created_by = w->current.load(kRelaxed)->id.load(kRelaxed);  // relaxed: ours
     g->id.store(fresh_id(*w), kRelaxed);                           // relaxed: for dumps
     w->started.store(w->started.load(kRelaxed) + 1, kRelaxed);     // relaxed: ours, a statistic
-    push_next(*w, g);
+    push_new(*w, g);
   } else {
     g->created_by = 0;
     g->id.store(g_scheduler.next_id.fetch_add(1, kRelaxed), kRelaxed);  // relaxed: only unique

@@ -16,14 +16,22 @@ HAMGAM_INLINE void run_after_switch(Worker& w) noexcept {
   }
 }
 
-// Gives the goroutine a stack if it has none. False: there is no memory for one, and the goroutine waits
-// among the starved.
+// Gives the goroutine a stack if it has none. False: there is no memory for one, and the goroutine
+// waits among the starved.
 HAMGAM_INLINE bool bind(Worker& w, Goroutine& g) noexcept {
   return HAMGAM_LIKELY(g.fiber.stack != nullptr) || bind_slow(w, g);
 }
 
-// From `from`, which runs on w, to `to`, which is bound. Returns when somebody resumes `from`, with the
-// worker it is on then.
+// Tells of the ends that were kept back; before anything that may take this worker's goroutine off
+// it.
+inline void tell_ends(Worker& w) noexcept {
+  unsigned const count = w.untold_ends;
+  w.untold_ends = 0;
+  w.untold(w.untold_subject, count);
+}
+
+// From `from`, which runs on w, to `to`, which is bound. Returns when somebody resumes `from`, with
+// the worker it is on then.
 HAMGAM_INLINE Worker* switch_to(Worker* w, Goroutine& from, Goroutine& to,
                                 bool ending = false) noexcept {
   w->current.store(&to, kRelaxed);  // relaxed: for the monitor and dumps
@@ -48,8 +56,8 @@ HAMGAM_INLINE Goroutine* take_local(Worker& w) noexcept {
   return w.queue.take_next();
 }
 
-// A scheduling point: the next goroutine, or null if the base must decide, because there is none here, it
-// is the shared queues' turn, or the worker has lost its slot.
+// A scheduling point: the next goroutine, or null if the base must decide, because there is none
+// here, it is the shared queues' turn, or the worker has lost its slot.
 HAMGAM_INLINE Goroutine* next_local(Worker& w) noexcept {
   std::uint32_t const tick = w.tick.load(kRelaxed) + 1;  // relaxed: ours
   w.tick.store(tick, kRelaxed);                          // relaxed: for the monitor
@@ -75,6 +83,20 @@ HAMGAM_INLINE void push_next(Worker& w, Goroutine* g) noexcept {
     }
   } else if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {  // fenced by exchange_next
     lone_work(w);
+  }
+}
+
+// A new goroutine: the next one if it is the only one here, else behind the others. (Woken ones go
+// before: the data they wait for is hot.)
+HAMGAM_INLINE void push_new(Worker& w, Goroutine* g) noexcept {
+  if (w.queue.peek_next() == nullptr && w.queue.ring_empty()) {
+    push_next(w, g);
+    return;
+  }
+  push_ring(w, g);
+  full_fence();  // [idle.12] seq_cst, pairs with [idle.2]
+  if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {
+    wake_worker();
   }
 }
 

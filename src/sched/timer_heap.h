@@ -6,8 +6,8 @@
 //
 // Timer::phase   kIdle -> kQueued (add) -> kFiring -> kIdle (run_due), or kQueued -> kIdle (remove)
 //                changed under the heap's lock, but for kFiring -> kIdle
-// A Timer usually stands on the stack of the one that waits: run_due touches it last when it sets kIdle,
-// and remove() does not return before that.
+// A Timer usually stands on the stack of the one that waits: run_due touches it last when it sets
+// kIdle, and remove() does not return before that.
 
 #include <cstddef>
 #include <cstdint>

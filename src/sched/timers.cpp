@@ -5,9 +5,10 @@
 #include "os/futex.h"
 #include "sched/scheduler.h"
 
-// Whose turn it is to keep time. Each worker fires its own timers at scheduling points. Besides, one
-// sleeping worker is the timekeeper: it sleeps no longer than until the earliest timer of all; while
-// none sleeps the monitor does it. Whoever adds an earliest timer looks whether it will be noticed:
+// Whose turn it is to keep time. Each worker fires its own timers at scheduling points. Besides,
+// one sleeping worker is the timekeeper: it sleeps no longer than until the earliest timer of all;
+// while none sleeps the monitor does it. Whoever adds an earliest timer looks whether it will be
+// noticed:
 //   [timers.1] adder:  store earliest_;         fence; load keeper_looks_at or monitor_looks_at
 //   [timers.2] keeper: store keeper_looks_at;   fence; load earliest_
 //   [timers.3] monitor: store monitor_looks_at; fence; load earliest_ and the timekeeper

@@ -5,11 +5,12 @@
 // A worker: an operating system thread that runs goroutines, and the queue it owns for good.
 //
 // slot     whether the worker counts among the max_procs active ones
-//   kHeld -> kNone    by the worker (it goes to sleep, blocks, retires) or by the monitor (the worker
+//   kHeld -> kNone    by the worker (it goes to sleep, blocks, retires) or by the monitor (the
+//   worker
 //                     hogs); an exchange decides who of the two gives it up
 //   kNone -> kHeld    by the worker itself, or by the one that wakes it, while it sleeps
-// A worker may run on without a slot until its next scheduling point: that is the surplus that blocking
-// and hogging leave behind. There it takes a free slot or retires.
+// A worker may run on without a slot until its next scheduling point: that is the surplus that
+// blocking and hogging leave behind. There it takes a free slot or retires.
 
 #include <cstdint>
 
@@ -34,14 +35,17 @@ struct alignas(kNoSharing) Worker {
   AfterSwitch after = nullptr;
   void* after_argument = nullptr;
   ThreadState thread;
-  atomic<std::uint32_t> tick{0};   // scheduling decisions so far
-  unsigned next_streak = 0;        // how often runnext came before the ring
+  atomic<std::uint32_t> tick{0};    // scheduling decisions so far
+  unsigned next_streak = 0;         // how often runnext came before the ring
   unsigned lone_wakes_to_skip = 0;  // see push_next
   unsigned lone_backoff = 0;
   std::uint32_t seen_futile = 0;
   bool searching = false;
   std::uint64_t next_id = 0;
   std::uint64_t end_id = 0;
+  OnEnd untold = nullptr;  // ends of goroutines that nobody has been told of; see OnEnd
+  void* untold_subject = nullptr;
+  unsigned untold_ends = 0;
   StackCache stacks;
   GoroutineCache records;
   Goroutine base;  // stands for the thread's own stack, where the worker looks for work
@@ -71,8 +75,9 @@ struct alignas(kNoSharing) Worker {
   Nanos seen_since = 0;
 };
 
-// The calling thread's worker, null if it is none. Never keep the answer over a park: a goroutine may
-// resume on another thread, and a compiler that knew this as a thread_local would cache its address.
+// The calling thread's worker, null if it is none. Never keep the answer over a park: a goroutine
+// may resume on another thread, and a compiler that knew this as a thread_local would cache its
+// address.
 #if defined(__x86_64__)
 extern "C" {
 extern thread_local constinit Worker* hamgam_this_worker

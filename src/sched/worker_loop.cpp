@@ -35,8 +35,8 @@ constexpr int kSearchRounds = 4;
 constexpr int kStuckSpins = 100;  // some microseconds
 constexpr unsigned kMaxLoneBackoff = 8192;
 
-// A goroutine in runnext is left to its worker, which is about to run it; unless that worker does not
-// come to its next scheduling point.
+// A goroutine in runnext is left to its worker, which is about to run it; unless that worker does
+// not come to its next scheduling point.
 bool next_is_stuck(const Worker& victim) noexcept {
   // relaxed throughout: a heuristic
   Goroutine* const next = victim.queue.peek_next();
@@ -237,8 +237,8 @@ void worker_main(void* raw) {
   std::uint32_t const index = g_scheduler.worker_count.load(kRelaxed);  // relaxed: under the lock
   w->index = index;
   w->random = Random(index + 1);
-  g_scheduler.workers[index].store(w, kRelaxed);             // relaxed: published by the count
-  g_scheduler.worker_count.store(index + 1, kRelease);       // [sched.2] release, pairs with [sched.1]
+  g_scheduler.workers[index].store(w, kRelaxed);        // relaxed: published by the count
+  g_scheduler.worker_count.store(index + 1, kRelease);  // [sched.2] release, pairs with [sched.1]
   g_scheduler.start_lock.unlock();
   for (;;) {
     Goroutine* g = look_around(*w);
@@ -287,8 +287,8 @@ HAMGAM_NOINLINE void wake_worker() noexcept {
   Worker* worker = g_scheduler.idle.claim_sleeper(nobody_sleeps);
   if (worker != nullptr) {
     worker->searching = true;
-    worker->slot.store(Worker::kHeld, kRelaxed);      // relaxed: published by [wake.2]
-    worker->wake.store(Worker::kGranted, kRelease);   // [wake.2] release, pairs with [wake.1]
+    worker->slot.store(Worker::kHeld, kRelaxed);     // relaxed: published by [wake.2]
+    worker->wake.store(Worker::kGranted, kRelease);  // [wake.2] release, pairs with [wake.1]
     futex_wake(worker->wake, 1);
     hand_timers_over();
   } else if (nobody_sleeps) {
@@ -350,8 +350,9 @@ void push_global(Goroutine* g) noexcept {
   }
 }
 
-// The only work of w is its runnext, which w will most likely run itself in a moment. Waking a thief for
-// it costs more than running it, so that is done less and less often as long as thieves find nothing.
+// The only work of w is its runnext, which w will most likely run itself in a moment. Waking a
+// thief for it costs more than running it, so that is done less and less often as long as thieves
+// find nothing.
 HAMGAM_NOINLINE void lone_work(Worker& w) noexcept {
   if (w.lone_wakes_to_skip > 0) {
     --w.lone_wakes_to_skip;

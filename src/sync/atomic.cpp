@@ -4,9 +4,10 @@
 
 #include "wait/parking_lot.h"
 
-// Why no wake-up is lost: the waiter compares the value under the bucket's lock and queues itself under it;
-// notify takes the same lock after the change. (A count of sleepers that would spare notify the lock was
-// left out: the lock costs one read-modify-write, the count would cost a fence.)
+// Why no wake-up is lost: the waiter compares the value under the bucket's lock and queues itself
+// under it; notify takes the same lock after the change. (A count of sleepers that would spare
+// notify the lock was left out: the lock costs one read-modify-write, the count would cost a
+// fence.)
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 

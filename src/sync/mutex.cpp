@@ -2,47 +2,88 @@
 // Copyright The Hamgam Authors
 #include "hamgam/mutex.h"
 
-#include <optional>
-
 #include "base/fatal.h"
+#include "hamgam/detail/rseq.h"
+#include "os/membarrier.h"
+#include "os/thread.h"
 #include "wait/parking_lot.h"
 
 // The slow paths of Mutex. Its states stand in the header.
 //
-// Rejected: hand-off on every unlock (two switches per critical section: a hundred times slower once threads
-// take part), Go's starvation mode (strict hand-off until the queue is empty, golang/go#33747). Here the
-// lock is given to whoever comes first, and once handed to one that has waited for 1 ms.
+// Rejected: hand-off on every unlock (two switches per critical section: a hundred times slower
+// once threads take part), Go's starvation mode (strict hand-off until the queue is empty,
+// golang/go#33747). Here the lock is given to whoever comes first, and once handed to one that has
+// waited for 1 ms.
 //
-// Why no wake-up is lost. A locker sleeps only after it has, under the bucket's lock, seen kLocked and set
-// kParked in one CAS; so the unlock that ends that critical section sees kParked, takes the bucket's lock
-// and finds the locker queued. It wakes nobody only if kAwake is set; then a waiter is awake that will
-// either take the lock, and its own unlock sees kParked, or sleep again, which it does only by a CAS that
-// clears kAwake while kLocked is set: that holder's unlock then wakes.
+// The unlock without a locked instruction. Where the kernel offers restartable sequences, an unlock
+// that finds the state to be kLocked alone stores 0 with a plain store: one read-modify-write a
+// pair instead of two. That store is blind to a kParked that was set after the check, so before a
+// locker sleeps it makes sure that no unlocker is between the two: it marks the word with kProbe,
+// calls rseq_barrier(), and looks again. The barrier restarts all sequences and drains all store
+// buffers. If the mark is gone, a plain store wiped it: the lock was released, start again. If it
+// is there, no store was under way, and every later unlock sees that the state is not kLocked
+// alone. kHeavy then keeps it so for a while, because the barrier costs microseconds: the unlocks
+// of the heavy mode are read-modify-writes that count themselves, and the kLightAfter-th with
+// nobody asleep returns to the light mode. The bucket's lock, held from the mark to the second
+// look, lets only one locker probe at a time: with two, one could take the other's mark for its own
+// (found by the model, test/model/mutex_unlock.py).
+//
+// Why no wake-up is lost. A locker sleeps only after it has, under the bucket's lock, seen kLocked
+// and kHeavy and set kParked in one CAS; so the unlock that ends that critical section sees
+// kParked, takes the bucket's lock and finds the locker queued. It wakes nobody only if kAwake is
+// set; then a waiter is awake that will either take the lock, and its own unlock sees kParked, or
+// sleep again, which it does only by a CAS that clears kAwake while kLocked is set: that holder's
+// unlock then wakes.
 
 namespace hamgam::inline HAMGAM_ABI {
 
-namespace {
+using namespace detail;
 
-using detail::Bucket;
-using detail::Interrupt;
-using detail::kAcquire;
-using detail::kRelaxed;
-using detail::kRelease;
-using detail::Nanos;
-using detail::Waiter;
-using detail::Wake;
+namespace {
 
 constexpr int kSpinRounds = 4;
 constexpr int kSpinPauses = 30;
-constexpr Nanos kFairAfter = detail::kMillisecond;
+constexpr Nanos kFairAfter = kMillisecond;
 constexpr std::uintptr_t kHandedOver = 1;
 constexpr std::uint32_t kLocked = 1;
 constexpr std::uint32_t kParked = 2;
 constexpr std::uint32_t kAwake = 4;
+constexpr std::uint32_t kHeavy = 8;
+constexpr std::uint32_t kProbe = 16;
+constexpr std::uint32_t kFlags = 0xFF;
+constexpr std::uint32_t kIdleOne = 1U << 8;
+constexpr std::uint32_t kLightAfter = 8192 * kIdleOne;  // some ten times the cost of a barrier
 constexpr const char* kReason = "sync.Mutex.Lock";
+constexpr bool kRestartable = HAMGAM_RSEQ != 0;
+
+// Under the bucket's lock: puts a locked word into the heavy mode, and `state` is what it is then.
+// False: it is not locked any more, or not yet heavy; start again.
+bool make_heavy(atomic<std::uint32_t>& word, std::uint32_t& state) noexcept {
+  if (kRestartable && rseq_barrier_available()) {
+    // relaxed throughout: the barrier orders it
+    if (!word.compare_exchange_strong(state, state | kProbe, kRelaxed, kRelaxed)) {
+      return false;
+    }
+    if (!rseq_barrier()) {
+      nap_thread();  // the kernel took it away: poll
+      return false;
+    }
+    state = word.load(kRelaxed);
+    if ((state & kProbe) == 0) {
+      return false;
+    }
+  }
+  // relaxed: as above
+  std::uint32_t const heavy = (state & ~kProbe) | kHeavy;
+  if (!word.compare_exchange_strong(state, heavy, kRelaxed, kRelaxed)) {
+    return false;
+  }
+  state = heavy;
+  return (heavy & kLocked) != 0;
+}
 
 // True once the lock is ours, false if `me` was interrupted first.
-bool acquire(detail::atomic<std::uint32_t>& word, Waiter& me) noexcept {
+bool acquire(atomic<std::uint32_t>& word, Waiter& me) noexcept {
   std::uint32_t awake = 0;  // kAwake if it stands for us
   int spins = 0;
   std::uint32_t state = word.load(kRelaxed);  // relaxed: the CAS checks it
@@ -54,24 +95,30 @@ bool acquire(detail::atomic<std::uint32_t>& word, Waiter& me) noexcept {
       }
       continue;
     }
-    if (spins < kSpinRounds && detail::worth_spinning()) {
+    if (spins < kSpinRounds && worth_spinning()) {
       ++spins;
       for (int i = 0; i < kSpinPauses; ++i) {
-        detail::spin_pause();
+        spin_pause();
       }
       state = word.load(kRelaxed);  // relaxed: the CAS checks it
       continue;
     }
-    Bucket& bucket = detail::bucket_of(&word);
+    Bucket& bucket = bucket_of(&word);
     bucket.lock();
+    if ((state & kHeavy) == 0 && !make_heavy(word, state)) {
+      bucket.unlock();
+      state = word.load(kRelaxed);  // relaxed: the CAS checks it
+      continue;
+    }
     // relaxed: the bucket's lock orders it with the unlocker's look at the queue
-    if (!word.compare_exchange_strong(state, (state & ~awake) | kParked, kRelaxed, kRelaxed)) {
+    if (!word.compare_exchange_strong(state, ((state & kFlags) & ~awake) | kParked, kRelaxed,
+                                      kRelaxed)) {
       bucket.unlock();
       continue;
     }
     awake = 0;
     if (me.since == 0) {
-      me.since = detail::now();
+      me.since = now();
       bucket.push_back(me);
     } else {
       bucket.push_front(me);  // it has waited before
@@ -89,6 +136,14 @@ bool acquire(detail::atomic<std::uint32_t>& word, Waiter& me) noexcept {
   }
 }
 
+// What an unlock leaves of the state if nobody is to be woken.
+std::uint32_t released(std::uint32_t state) noexcept {
+  if ((state & kFlags) != (kLocked | kHeavy)) {
+    return state & ~kLocked;
+  }
+  return state >= kLightAfter ? 0 : (state & ~kLocked) + kIdleOne;
+}
+
 }  // namespace
 
 void Mutex::lock_slow() noexcept {
@@ -97,14 +152,14 @@ void Mutex::lock_slow() noexcept {
 }
 
 bool Mutex::lock_deadline(std::int64_t deadline) {
-  if (deadline != detail::kForever && deadline <= detail::now()) {
+  if (deadline != kForever && deadline <= now()) {
     return false;
   }
   Waiter me(&state_);
   Interrupt const interrupt(me, deadline);
   bool const locked = acquire(state_, me);
   if (locked) {
-    detail::tsan_acquire(this);
+    tsan_acquire(this);
   }
   return locked;
 }
@@ -114,7 +169,7 @@ bool Mutex::lock_stoppable(std::stop_token token) {
   Interrupt const interrupt(me, std::move(token));
   bool const locked = acquire(state_, me);
   if (locked) {
-    detail::tsan_acquire(this);
+    tsan_acquire(this);
   }
   return locked;
 }
@@ -123,38 +178,40 @@ void Mutex::unlock_slow() noexcept {
   std::uint32_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
   for (;;) {
     if ((state & kLocked) == 0) {
-      detail::fatal("sync: unlock of unlocked mutex");
+      fatal("sync: unlock of unlocked mutex");
     }
     if ((state & kParked) != 0 && (state & kAwake) == 0) {
       break;
     }
     // [mutex.6] release, pairs with [mutex.5] and [mutex.1]
-    if (state_.compare_exchange_weak(state, state & ~kLocked, kRelease, kRelaxed)) {
+    if (state_.compare_exchange_weak(state, released(state), kRelease, kRelaxed)) {
       return;
     }
   }
-  // Somebody sleeps and nobody is awake. From here on only we change kLocked, and kParked changes under the
-  // bucket's lock; kAwake is set by unlockers only.
-  Bucket& bucket = detail::bucket_of(&state_);
+  // Somebody sleeps and nobody is awake. From here on only we change kLocked, and kParked changes
+  // under the bucket's lock; kAwake is set by unlockers only.
+  Bucket& bucket = bucket_of(&state_);
   bucket.lock();
   Waiter* waiter = bucket.pop(&state_);
   std::uint32_t const parked = bucket.first(&state_) != nullptr ? kParked : 0;
   if (waiter == nullptr) {
-    state_.store(0, kRelease);  // [mutex.7] release, pairs with [mutex.5] and [mutex.1]
+    state_.store(kHeavy, kRelease);  // [mutex.7] release, pairs with [mutex.5] and [mutex.1]
     bucket.unlock();
     return;
   }
-  bool const hand_over = detail::now() - waiter->since >= kFairAfter;
+  bool const hand_over = now() - waiter->since >= kFairAfter;
   if (hand_over) {
     waiter->token = kHandedOver;
-    state_.store(kLocked | parked, kRelaxed);  // relaxed: the wake orders us with the new holder
+    state_.store(kLocked | kHeavy | parked,
+                 kRelaxed);  // relaxed: the wake orders us with the new holder
   } else {
-    state_.store(kAwake | parked, kRelease);  // [mutex.8] release, pairs with [mutex.5] and [mutex.1]
+    state_.store(kAwake | kHeavy | parked,
+                 kRelease);  // [mutex.8] release, pairs with [mutex.5] and [mutex.1]
   }
   bucket.unlock();
-  detail::wake(*waiter);
-  if (hand_over && detail::current_goroutine() != nullptr) {
-    detail::yield_goroutine();  // it is the next one here: it runs while the lock is hot
+  wake(*waiter);
+  if (hand_over && current_goroutine() != nullptr) {
+    yield_goroutine();  // it is the next one here: it runs while the lock is hot
   }
 }
 

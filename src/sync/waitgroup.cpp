@@ -5,33 +5,27 @@
 #include "base/fatal.h"
 #include "wait/parking_lot.h"
 
-// Why no wake-up is lost: a waiter sets kParked, by a CAS that sees the counter above 0, and queues itself
-// under the bucket's lock; the add that makes the counter 0 comes after that CAS, sees kParked and looks at
-// the queue under the same lock.
+// Why no wake-up is lost: a waiter sets kParked, by a CAS that sees the counter above 0, and queues
+// itself under the bucket's lock; the add that makes the counter 0 comes after that CAS, sees
+// kParked and looks at the queue under the same lock.
 
 namespace hamgam::inline HAMGAM_ABI {
 
-namespace {
+using namespace detail;
 
-using detail::Bucket;
-using detail::Interrupt;
-using detail::kAcquire;
-using detail::kRelaxed;
-using detail::kRelease;
-using detail::Waiter;
-using detail::Wake;
+namespace {
 
 constexpr std::int64_t kParkedBit = 1;
 constexpr std::int64_t kMaxState = ~kParkedBit;
 constexpr const char* kReason = "sync.WaitGroup.Wait";
 
-bool await_zero(detail::atomic<std::int64_t>& word, Waiter& me) {
-  Bucket& bucket = detail::bucket_of(&word);
+bool await_zero(atomic<std::int64_t>& word, Waiter& me) {
+  Bucket& bucket = bucket_of(&word);
   for (;;) {
     bucket.lock();
     std::int64_t state = word.load(kAcquire);  // [wg.4] acquire, pairs with [wg.1]
-    // With the counter at 0 and kParked still set, the add that made it so is about to clear it: sleeping
-    // is right, it will find us.
+    // With the counter at 0 and kParked still set, the add that made it so is about to clear it:
+    // sleeping is right, it will find us.
     if (state == 0) {
       bucket.unlock();
       return true;
@@ -47,7 +41,7 @@ bool await_zero(detail::atomic<std::int64_t>& word, Waiter& me) {
     }
     // [wg.5] acquire, pairs with [wg.1]
     if ((word.load(kAcquire) & kMaxState) != 0) {
-      detail::throw_panic("sync: WaitGroup is reused before previous Wait has returned");
+      throw_panic("sync: WaitGroup is reused before previous Wait has returned");
     }
     return true;
   }
@@ -59,26 +53,26 @@ void WaitGroup::add_slow(int n, std::int64_t former) {
   std::int64_t const counter = (former >> 32) + n;
   if (counter < 0) {
     state_.fetch_sub(n * kOne, kRelaxed);  // relaxed: undoes what was never meant
-    detail::throw_panic("sync: negative WaitGroup counter");
+    throw_panic("sync: negative WaitGroup counter");
   }
   if (former >> 32 == 0 && n > 0) {
     state_.fetch_sub(n * kOne, kRelaxed);  // relaxed: as above
-    detail::throw_panic("sync: WaitGroup misuse: Add called concurrently with Wait");
+    throw_panic("sync: WaitGroup misuse: Add called concurrently with Wait");
   }
   if (counter != 0) {
     return;
   }
-  Bucket& bucket = detail::bucket_of(&state_);
+  Bucket& bucket = bucket_of(&state_);
   bucket.lock();
   Waiter* sleepers = nullptr;
   std::int64_t expected = kParked;
-  // [wg.6] release, pairs with [wg.4]: lets a wait return that looks only now; the last touch. If it fails,
-  // the group is in use again: whoever makes it 0 next wakes the sleepers.
+  // [wg.6] release, pairs with [wg.4]: lets a wait return that looks only now; the last touch. If
+  // it fails, the group is in use again: whoever makes it 0 next wakes the sleepers.
   if (state_.compare_exchange_strong(expected, 0, kRelease, kRelaxed)) {
     sleepers = bucket.pop_all(&state_);
   }
   bucket.unlock();
-  detail::wake_all(sleepers);
+  wake_all(sleepers);
 }
 
 void WaitGroup::wait_slow() {
@@ -87,14 +81,14 @@ void WaitGroup::wait_slow() {
 }
 
 bool WaitGroup::wait_deadline(std::int64_t deadline) {
-  if (deadline != detail::kForever && deadline <= detail::now()) {
+  if (deadline != kForever && deadline <= now()) {
     return false;
   }
   Waiter me(&state_);
   Interrupt const interrupt(me, deadline);
   bool const zero = await_zero(state_, me);
   if (zero) {
-    detail::tsan_acquire(this);
+    tsan_acquire(this);
   }
   return zero;
 }
@@ -104,7 +98,7 @@ bool WaitGroup::wait_stoppable(std::stop_token token) {
   Interrupt const interrupt(me, std::move(token));
   bool const zero = await_zero(state_, me);
   if (zero) {
-    detail::tsan_acquire(this);
+    tsan_acquire(this);
   }
   return zero;
 }

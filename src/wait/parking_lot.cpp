@@ -50,7 +50,7 @@ void Bucket::push_front(Waiter& waiter) noexcept {
   waiter.outcome = Wake::kNone;
   if (Waiter* head = first(address_of(waiter))) {
     waiter.last = head->last;
-    replace(*head, &waiter);
+    replace(*head, waiter);
     waiter.next = head;
   } else {
     waiter.next = nullptr;
@@ -83,7 +83,7 @@ void Bucket::remove(Waiter& waiter) noexcept {
   if (head == &waiter) {
     if (Waiter* heir = waiter.next) {
       heir->last = waiter.last;
-      replace(waiter, heir);
+      replace(waiter, *heir);
     } else {
       erase(waiter);
     }
@@ -132,43 +132,44 @@ void Bucket::insert(Waiter& waiter) noexcept {
   }
 }
 
-// Puts the heir in the former's place in the treap.
-void Bucket::replace(Waiter& former, Waiter* heir) noexcept {
-  if (heir != nullptr) {
-    heir->priority = former.priority;
-    heir->left = former.left;
-    heir->right = former.right;
-    heir->parent = former.parent;
-    if (heir->left != nullptr) {
-      heir->left->parent = heir;
-    }
-    if (heir->right != nullptr) {
-      heir->right->parent = heir;
-    }
+// Makes the treap's pointer down to `former` point to `other`, which may be null.
+void Bucket::relink(Waiter& former, Waiter* other) noexcept {
+  if (other != nullptr) {
+    other->parent = former.parent;
   }
   if (former.parent == nullptr) {
-    root_ = heir;
+    root_ = other;
   } else if (former.parent->left == &former) {
-    former.parent->left = heir;
+    former.parent->left = other;
   } else {
-    former.parent->right = heir;
+    former.parent->right = other;
   }
+}
+
+// Puts the heir, which is not in the treap, in the former's place.
+void Bucket::replace(Waiter& former, Waiter& heir) noexcept {
+  heir.priority = former.priority;
+  heir.left = former.left;
+  heir.right = former.right;
+  if (heir.left != nullptr) {
+    heir.left->parent = &heir;
+  }
+  if (heir.right != nullptr) {
+    heir.right->parent = &heir;
+  }
+  relink(former, &heir);
 }
 
 void Bucket::erase(Waiter& node) noexcept {
   while (node.left != nullptr && node.right != nullptr) {
     rotate_up(node.left->priority < node.right->priority ? *node.left : *node.right);
   }
-  Waiter* child = node.left != nullptr ? node.left : node.right;
-  if (child != nullptr) {
-    rotate_up(*child);
-  }
-  replace(node, nullptr);
+  relink(node, node.left != nullptr ? node.left : node.right);
 }
 
 void Bucket::rotate_up(Waiter& child) noexcept {
   Waiter& parent = *child.parent;
-  Waiter* const top = parent.parent;
+  relink(parent, &child);
   if (parent.left == &child) {
     parent.left = std::exchange(child.right, &parent);
     if (parent.left != nullptr) {
@@ -181,14 +182,6 @@ void Bucket::rotate_up(Waiter& child) noexcept {
     }
   }
   parent.parent = &child;
-  child.parent = top;
-  if (top == nullptr) {
-    root_ = &child;
-  } else if (top->left == &parent) {
-    top->left = &child;
-  } else {
-    top->right = &child;
-  }
 }
 
 void wake_all(Waiter* first) noexcept {

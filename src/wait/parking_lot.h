@@ -2,19 +2,20 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// The parking lot: who sleeps on what address, goroutines and plain threads in one queue. A lock needs
-// only a few bits of its own to say that somebody sleeps; the queue is here, found by the lock's address.
+// The parking lot: who sleeps on what address, goroutines and plain threads in one queue. A lock
+// needs only a few bits of its own to say that somebody sleeps; the queue is here, found by the
+// lock's address.
 //
-// A bucket holds a treap of the addresses on which anybody sleeps, and for each a FIFO list whose first
-// waiter is the treap's node: O(log n) in the number of addresses that share the bucket, O(1) in the
-// number of waiters on one.
+// A bucket holds a treap of the addresses on which anybody sleeps, and for each a FIFO list whose
+// first waiter is the treap's node: O(log n) in the number of addresses that share the bucket, O(1)
+// in the number of waiters on one.
 //
-// No wake-up is lost: a sleeper looks at the lock's word again and queues itself under the bucket's lock,
-// which is released only when it is off its stack (after-switch action); a waker looks for sleepers under
-// the same lock.
+// No wake-up is lost: a sleeper looks at the lock's word again and queues itself under the bucket's
+// lock, which is released only when it is off its stack (after-switch action); a waker looks for
+// sleepers under the same lock.
 //
-// After WebKit's ParkingLot, Rust's parking_lot and Go's runtime/sema.go. Rejected: a queue in each lock
-// (a Mutex would be 24 bytes, and an unlock would touch the lock after it was given away).
+// After WebKit's ParkingLot, Rust's parking_lot and Go's runtime/sema.go. Rejected: a queue in each
+// lock (a Mutex would be 24 bytes, and an unlock would touch the lock after it was given away).
 
 #include "base/cache_line.h"
 #include "os/spin_lock.h"
@@ -43,13 +44,14 @@ class alignas(kCacheLine) Bucket {
   // Takes this one off, wherever it is. O(number of waiters on its address).
   void remove(Waiter& waiter) noexcept;
 
-  // Sleeps until woken or interrupted. The waiter is queued here and the bucket is locked; it is unlocked
-  // on return. `reason` as for park().
+  // Sleeps until woken or interrupted. The waiter is queued here and the bucket is locked; it is
+  // unlocked on return. `reason` as for park().
   Wake sleep(Waiter& waiter, const char* reason) noexcept;
 
  private:
   void insert(Waiter& waiter) noexcept;
-  void replace(Waiter& former, Waiter* heir) noexcept;
+  void relink(Waiter& former, Waiter* other) noexcept;
+  void replace(Waiter& former, Waiter& heir) noexcept;
   void erase(Waiter& node) noexcept;
   void rotate_up(Waiter& child) noexcept;
 

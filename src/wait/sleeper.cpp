@@ -15,6 +15,9 @@ void end_sleep(Sleeper& sleeper) noexcept {
     ready(g);
     return;
   }
+  if (sleeper.waits_for_ever) {
+    thread_wakes();  // from now on it counts as running, whenever its CPU gets to it
+  }
   const atomic<std::uint32_t>& word = sleeper.word;
   sleeper.word.store(1, kRelease);  // [sleeper.1] release, pairs with [sleeper.2]; the last touch
   futex_wake(word, 1);              // by address only
@@ -46,9 +49,6 @@ Wake sleep_thread(Sleeper& sleeper) noexcept {
       }
       limit = kForever;  // a waker got in first and is about to set the word
     }
-  }
-  if (sleeper.waits_for_ever) {
-    thread_wakes();
   }
   return sleeper.outcome;
 }

@@ -3,7 +3,7 @@
 
 #include <absl/synchronization/mutex.h>
 
-#include "../threads.h"
+#include "../lock_cases.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 
 #include <nsync.h>
 
-#include "../threads.h"
+#include "../lock_cases.h"
 
 namespace {
 

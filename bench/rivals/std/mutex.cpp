@@ -3,7 +3,7 @@
 
 #include <mutex>
 
-#include "../threads.h"
+#include "../lock_cases.h"
 
 namespace {
 

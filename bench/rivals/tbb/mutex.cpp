@@ -3,7 +3,7 @@
 
 #include <oneapi/tbb/mutex.h>
 
-#include "../threads.h"
+#include "../lock_cases.h"
 
 namespace {
 

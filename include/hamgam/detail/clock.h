@@ -9,8 +9,8 @@
 
 namespace hamgam::inline HAMGAM_ABI {
 
-// A steady clock of nanoseconds (CLOCK_MONOTONIC, as std::chrono::steady_clock), on which every deadline
-// here is measured. Meets Cpp17TrivialClock.
+// A steady clock of nanoseconds (CLOCK_MONOTONIC, as std::chrono::steady_clock), on which every
+// deadline here is measured. Meets Cpp17TrivialClock.
 struct Clock {
   using rep = std::int64_t;
   using period = std::nano;

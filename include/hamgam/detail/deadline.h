@@ -2,8 +2,8 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// From std::chrono to the nanoseconds of the monotonic clock that all waiting is measured in. Durations
-// saturate: what is too long for 64 bits is for ever, what is negative is over.
+// From std::chrono to the nanoseconds of the monotonic clock that all waiting is measured in.
+// Durations saturate: what is too long for 64 bits is for ever, what is negative is over.
 
 #include <chrono>
 #include <cstdint>
@@ -43,8 +43,8 @@ template <class C>
 inline constexpr bool kMeasuresOurTime =
     std::is_same_v<C, Clock> || std::is_same_v<C, std::chrono::steady_clock>;
 
-// Runs attempt(deadline) -> bool until it is true or `t` has passed on its own clock, which may be set
-// back or forward meanwhile if it is not steady.
+// Runs attempt(deadline) -> bool until it is true or `t` has passed on its own clock, which may be
+// set back or forward meanwhile if it is not steady.
 template <class C, class D, class Attempt>
 bool attempt_until(const std::chrono::time_point<C, D>& t, Attempt attempt) {
   if constexpr (kMeasuresOurTime<C>) {

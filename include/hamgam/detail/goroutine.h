@@ -19,10 +19,17 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 inline constexpr std::size_t kInlineClosure = 64;
 
+// What is to be told when goroutines end: count of them, all with the same subject, at once. A
+// goroutine's end may be told later, with those of others that run after it on the same worker, but
+// only while one with the same subject is still running there.
+using OnEnd = void (*)(void* subject, unsigned count);
+
 struct GoroutineHead {
   alignas(16) std::byte closure[kInlineClosure];
   void (*invoke)(void* closure);  // runs and destroys the closure
   void* argument;                 // the closure: above, or on the heap
+  OnEnd on_end;                   // or null
+  void* end_subject;
 };
 
 // A record to put a closure in. Throws std::bad_alloc.
@@ -30,7 +37,8 @@ HAMGAM_API GoroutineHead* new_goroutine();
 HAMGAM_API GoroutineHead* new_goroutine(GoOptions&& options);
 HAMGAM_API void discard_goroutine(GoroutineHead* head) noexcept;
 // Makes it runnable; the head belongs to the scheduler from here on.
-HAMGAM_API void start_goroutine(GoroutineHead* head, void (*invoke)(void*), void* closure) noexcept;
+HAMGAM_API void start_goroutine(GoroutineHead* head, void (*invoke)(void*), void* closure,
+                                OnEnd on_end, void* end_subject) noexcept;
 
 // Records are used again by goroutines that nothing orders; ThreadSanitizer must see a closure's
 // memory as fresh each time, so there it is always on the heap.
@@ -41,7 +49,8 @@ inline constexpr bool kClosureInRecord = true;
 #endif
 
 template <class C>
-inline constexpr bool kFitsRecord = kClosureInRecord && sizeof(C) <= kInlineClosure && alignof(C) <= 16;
+inline constexpr bool kFitsRecord =
+    kClosureInRecord && sizeof(C) <= kInlineClosure && alignof(C) <= 16;
 
 // An exception that nobody catches leaves the guard's destructor unrun: the process dies with its
 // whole stack standing. The guard is for the end of C's life otherwise, goexit() included.
@@ -60,7 +69,7 @@ void invoke_closure(void* raw) {
 }
 
 template <class C, class... Options>
-void launch(C&& closure, Options&&... options) {
+void launch_telling(OnEnd on_end, void* end_subject, C&& closure, Options&&... options) {
   using Closure = std::remove_cvref_t<C>;
   GoroutineHead* head = new_goroutine(std::forward<Options>(options)...);
   struct Guard {
@@ -78,7 +87,12 @@ void launch(C&& closure, Options&&... options) {
     place = new Closure(std::forward<C>(closure));
   }
   guard.head = nullptr;
-  start_goroutine(head, &invoke_closure<Closure>, place);
+  start_goroutine(head, &invoke_closure<Closure>, place, on_end, end_subject);
+}
+
+template <class C, class... Options>
+void launch(C&& closure, Options&&... options) {
+  launch_telling(nullptr, nullptr, std::forward<C>(closure), std::forward<Options>(options)...);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sched/timer_heap.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+#include "support/scale.h"
+#include "support/seed.h"
+
+namespace hamgam {
+namespace {
+
+using detail::kForever;
+using detail::Nanos;
+using detail::Random;
+using detail::TimerHeap;
+
+struct Noted : detail::Timer {
+  std::vector<Noted*>* fired_into = nullptr;
+};
+
+void note(detail::Timer& timer) noexcept {
+  auto& noted = static_cast<Noted&>(timer);
+  noted.fired_into->push_back(&noted);
+}
+
+TEST(TimerHeap, smoke) {
+  TimerHeap heap;
+  std::vector<Noted*> fired;
+  Noted timers[3];
+  for (Noted& timer : timers) {
+    timer.fire = note;
+    timer.fired_into = &fired;
+  }
+  EXPECT_EQ(heap.earliest(), kForever);
+  EXPECT_EQ(heap.run_due(kForever - 1), 0U);
+  EXPECT_TRUE(heap.add(timers[0], 20));
+  EXPECT_FALSE(heap.add(timers[1], 30));
+  EXPECT_TRUE(heap.add(timers[2], 10));
+  EXPECT_EQ(heap.earliest(), 10);
+  EXPECT_EQ(heap.run_due(9), 0U);
+  EXPECT_EQ(heap.run_due(20), 2U);  // due at the moment, not only after it
+  EXPECT_EQ(fired, (std::vector<Noted*>{&timers[2], &timers[0]}));
+  EXPECT_EQ(heap.earliest(), 30);
+  EXPECT_FALSE(heap.remove(timers[0]));  // it fired
+  EXPECT_TRUE(heap.remove(timers[1]));
+  EXPECT_FALSE(heap.remove(timers[1]));
+  EXPECT_EQ(heap.earliest(), kForever);
+  EXPECT_TRUE(heap.add(timers[0], 5));  // a timer that fired can be used again
+  EXPECT_EQ(heap.run_due(5), 1U);
+}
+
+TEST(TimerHeap, stress_against_a_multimap) {
+  Random random(test::seed());
+  TimerHeap heap;
+  std::vector<Noted*> fired;
+  std::vector<Noted> timers(200);
+  for (Noted& timer : timers) {
+    timer.fire = note;
+    timer.fired_into = &fired;
+  }
+  std::multimap<Nanos, Noted*> model;
+  std::map<Noted*, std::multimap<Nanos, Noted*>::iterator> places;
+  Nanos time = 0;
+  for (int step = 0; step < test::scaled(100000); ++step) {
+    Noted& timer = timers[random.below(200)];
+    std::uint32_t const what = random.below(10);
+    if (what == 0) {
+      time += random.below(50);
+      fired.clear();
+      std::size_t const count = heap.run_due(time);
+      ASSERT_EQ(count, fired.size());
+      Nanos last = 0;
+      for (Noted* one : fired) {
+        auto place = places.find(one);
+        ASSERT_NE(place, places.end());
+        Nanos const when = place->second->first;
+        ASSERT_LE(when, time);
+        ASSERT_GE(when, last);  // in order
+        last = when;
+        model.erase(place->second);
+        places.erase(place);
+      }
+      ASSERT_TRUE(model.empty() || model.begin()->first > time);  // and all of them
+    } else if (auto place = places.find(&timer); place != places.end()) {
+      ASSERT_TRUE(heap.remove(timer));
+      model.erase(place->second);
+      places.erase(place);
+    } else {
+      Nanos const when = time + random.below(300);
+      bool const earliest = heap.add(timer, when);
+      ASSERT_EQ(earliest, model.empty() || when < model.begin()->first);
+      places[&timer] = model.emplace(when, &timer);
+    }
+    ASSERT_EQ(heap.earliest(), model.empty() ? kForever : model.begin()->first);
+  }
+}
+
+// remove() returns only when the timer is not being fired any more: its memory may go at once.
+TEST(TimerHeap, destroy_after_remove) {
+  struct Own : detail::Timer {
+    std::atomic<int>* fired = nullptr;
+  };
+  TimerHeap heap;
+  std::atomic<int> fired{0};
+  std::atomic<bool> stop{false};
+  std::thread runner([&] {
+    while (!stop.load()) {
+      heap.run_due(detail::now());
+    }
+  });
+  int removed = 0;
+  int const rounds = test::scaled(20000);
+  for (int i = 0; i < rounds; ++i) {
+    auto timer = std::make_unique<Own>();
+    timer->fired = &fired;
+    timer->fire = [](detail::Timer& t) noexcept { static_cast<Own&>(t).fired->fetch_add(1); };
+    heap.add(*timer, detail::now());
+    if (i % 3 == 0) {
+      std::this_thread::yield();
+    }
+    removed += heap.remove(*timer) ? 1 : 0;
+  }
+  stop.store(true);
+  runner.join();
+  EXPECT_EQ(removed + fired.load(), rounds);
+}
+
+}  // namespace
+}  // namespace hamgam
