@@ -110,8 +110,14 @@ class ChanHandle {
     }
   }
   ChanHandle(ChanHandle&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
-  ChanHandle& operator=(ChanHandle other) noexcept {
-    std::swap(core_, other.core_);
+  ChanHandle& operator=(const ChanHandle& other) noexcept {
+    ChanHandle copy(other);
+    std::swap(core_, copy.core_);
+    return *this;
+  }
+  ChanHandle& operator=(ChanHandle&& other) noexcept {
+    ChanHandle moved(std::move(other));
+    std::swap(core_, moved.core_);
     return *this;
   }
   ~ChanHandle() {

@@ -21,6 +21,9 @@ bool TimerHeap::add(Timer& timer, Nanos when) {
     timer.again = when;
     return false;  // run_due sees to it
   }
+  if (timer.phase.load(kRelaxed) == Timer::kQueued) {
+    erase(timer.place);
+  }
   insert(timer, when);
   return entries_.front().timer == &timer;
 }

@@ -36,7 +36,8 @@ struct Timer {
 
 class TimerHeap {
  public:
-  // Throws std::bad_alloc, and then the timer is not in. True if it is the earliest one now.
+  // Throws std::bad_alloc, and then the timer is not in. True if it is the earliest one now. One
+  // that is in already is moved.
   bool add(Timer& timer, Nanos when);
 
   // True if it was removed before it fired. Else it has fired, and that is over.
