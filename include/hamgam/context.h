@@ -150,7 +150,9 @@ struct ContextAccess {
   static Context handle(ContextRef node) noexcept { return Context(std::move(node)); }
   static ContextRef node_of(Context&& context) noexcept { return std::move(context.node_); }
   static CancelContext cancel_context(ContextRef node) noexcept {
-    return {Context(node), CancelFunc(node)};
+    ContextRef other(node.get());
+    other->refs.fetch_add(1, kRelaxed);  // relaxed: made from another reference
+    return {Context(std::move(node)), CancelFunc(std::move(other))};
   }
   static AfterFunc after_func(ContextRef context, ContextRef node) noexcept;
 };

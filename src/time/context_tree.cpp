@@ -140,14 +140,25 @@ bool try_hold(ContextNode& node) noexcept {
   return true;
 }
 
+namespace {
+
+// Drops a reference. True if it was the last.
+bool drop(ContextNode& node) noexcept {
+  tsan_release(&node);
+  bool const last = node.refs.fetch_sub(1, kAcqRel) == 1;  // [ctx.5] acq_rel, pairs with itself
+  if (last) {
+    tsan_acquire(&node);
+  }
+  return last;
+}
+
+}  // namespace
+
 void release_context(ContextNode* node) noexcept {
   CancelNode* orphans = nullptr;  // that lost what could cancel them; linked by next
   while (node != nullptr) {
     ContextNode* parent = nullptr;
-    tsan_release(node);
-    // [ctx.5] acq_rel, pairs with itself: all use of the node is before its end
-    if (node->refs.fetch_sub(1, kAcqRel) == 1) {
-      tsan_acquire(node);
+    if (drop(*node)) {
       parent = node->parent;
       CancelNode* const self = node->canceller == node ? node->canceller : nullptr;
       if (self == nullptr || let_go(*self, parent)) {
