@@ -116,8 +116,8 @@ class ChanHandle {
     return *this;
   }
   ChanHandle& operator=(ChanHandle&& other) noexcept {
-    ChanHandle moved(std::move(other));
-    std::swap(core_, moved.core_);
+    ChanHandle taken(std::move(other));
+    std::swap(core_, taken.core_);
     return *this;
   }
   ~ChanHandle() {
@@ -256,8 +256,7 @@ class Sending {
   }
 };
 
-// for (T value : channel). *it may be moved from; it is the value that the last ++ (begin)
-// received.
+// for (T value : channel). * hands over the value that the last ++ (begin) received.
 template <class Self>
 class ChanIterator {
  public:
@@ -276,7 +275,7 @@ class ChanIterator {
     return *this;
   }
 
-  value_type&& operator*() const noexcept { return std::move(*value_); }
+  value_type operator*() const noexcept { return std::move(*value_); }  // once for each ++
   ChanIterator& operator++() {
     value_.reset();
     if (std::optional<value_type> next = chan_.recv()) {

@@ -39,6 +39,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "hamgam/chan.h"
 #include "hamgam/detail/clock.h"
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/context_node.h"
@@ -90,6 +91,9 @@ class [[nodiscard]] Context {
         node_->error->load(detail::kAcquire);  // [ctx.1] acquire, pairs with [ctx.2]
     return HAMGAM_LIKELY(word == 0) ? std::error_code() : err_slow(word);
   }
+
+  // Closed when the context is cancelled; nothing is ever sent. The nil channel if it never can be.
+  [[nodiscard]] HAMGAM_API RecvChan<Unit> done() const;
 
   // Why: what cancel was given, else std::system_error(err()); null while open.
   [[nodiscard]] HAMGAM_API std::exception_ptr cause() const;

@@ -140,7 +140,7 @@ class ChanCore {
     return kind == SelectOp::kSend ? kCanSend : kCanRecv;
   }
 
-  void lock() noexcept { lock_.lock(); }
+  void lock() noexcept { lock_.lock_backing_off(); }
   void unlock() noexcept { lock_.unlock(); }
 
   // Under the lock, which they release if the answer is not kGaveUp, which means that one would

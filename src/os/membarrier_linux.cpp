@@ -11,9 +11,9 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 // From linux/membarrier.h, some of which older headers lack.
-constexpr int kQuery = 0;
-constexpr int kPrivateExpeditedRseq = 1 << 7;
-constexpr int kRegisterPrivateExpeditedRseq = 1 << 8;
+[[maybe_unused]] constexpr int kQuery = 0;
+[[maybe_unused]] constexpr int kPrivateExpeditedRseq = 1 << 7;
+[[maybe_unused]] constexpr int kRegisterPrivateExpeditedRseq = 1 << 8;
 }  // namespace
 
 bool rseq_barrier_available() noexcept {

@@ -49,7 +49,7 @@ bool look_at(Worker& worker, Nanos time) noexcept {
   if (worker.slot.load(kRelaxed) != Worker::kHeld) {
     return false;
   }
-  bool const has_next = worker.queue.peek_next() != nullptr;
+  bool const has_next = worker.queue.has_next();
   if (time - worker.seen_since < kHogging) {
     if (has_next && g_scheduler.idle.should_wake()) {
       wake_worker();

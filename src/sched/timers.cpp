@@ -16,7 +16,7 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 Nanos earliest_timer() noexcept {
-  Nanos earliest = kForever;
+  Nanos earliest = g_scheduler.thread_timers.value.earliest();
   for_each_worker([&](Worker& worker) { earliest = std::min(earliest, worker.timers.earliest()); });
   return earliest;
 }
@@ -70,32 +70,39 @@ void see_to_it(Nanos when) noexcept {
 
 }  // namespace
 
-std::size_t run_due_timers(Nanos time) noexcept {
-  std::size_t fired = 0;
-  for_each_worker([&](Worker& worker) {
-    if (std::size_t const count = worker.timers.run_due(time)) {
-      fired += count;
-      // Some may have been added again.
-      if (Nanos const when = worker.timers.earliest(); when != kForever) {
-        see_to_it(when);
-      }
+std::size_t run_due_timers(TimerHeap& heap, Nanos time) noexcept {
+  std::size_t const fired = heap.run_due(time);
+  if (fired > 0) {
+    // Some may have been added again.
+    if (Nanos const when = heap.earliest(); when != kForever) {
+      see_to_it(when);
     }
-  });
+  }
+  return fired;
+}
+
+std::size_t run_due_timers(Nanos time) noexcept {
+  std::size_t fired = run_due_timers(g_scheduler.thread_timers.value, time);
+  for_each_worker([&](Worker& worker) { fired += run_due_timers(worker.timers, time); });
   return fired;
 }
 
 void add_timer(Timer& timer, Nanos when) {
+  Worker* const w = this_worker();
   TimerHeap* heap = timer.heap;
   if (heap == nullptr) {
-    Worker* w = this_worker();
-    if (w == nullptr) {
-      ensure_started();
-      w = g_scheduler.workers[0].load(kAcquire);  // [sched.4] acquire, pairs with [sched.2]
-    }
-    heap = &w->timers;
+    heap = w != nullptr ? &w->timers : &g_scheduler.thread_timers.value;
+  }
+  if (w == nullptr) {
+    ensure_started();
   }
   if (heap->add(timer, when)) {
     see_to_it(when);
+    // With no worker awake or keeping time, one must be woken to do that.
+    if (w == nullptr && g_scheduler.idle.timekeeper() == nullptr &&
+        g_scheduler.idle.should_wake()) {
+      wake_worker();
+    }
   }
 }
 

@@ -73,6 +73,9 @@ const std::error_category& context_category() noexcept {
 
 std::error_code Context::err_slow(std::uint32_t word) const noexcept {
   detail::tsan_acquire(node_->error);
+  if ((word & detail::kClosing) != 0 && !node_->canceller->done.try_recv().closed) {
+    return {};
+  }
   return static_cast<ContextError>(word & ~detail::kClosing);
 }
 
@@ -91,6 +94,27 @@ std::optional<TimePoint> Context::deadline() const noexcept {
     return std::nullopt;
   }
   return TimePoint(Clock::duration(node_->canceller->deadline));
+}
+
+RecvChan<Unit> Context::done() const {
+  CancelNode* const node = node_.get() != nullptr ? node_->canceller : nullptr;
+  if (node == nullptr) {
+    return {};
+  }
+  // [ctx.9] acquire, pairs with [ctx.10]: `done`
+  if ((node->made.load(detail::kAcquire) & CancelNode::kDone) == 0) {
+    std::lock_guard const guard(node->lock);
+    // relaxed throughout: under the lock
+    if ((node->made.load(detail::kRelaxed) & CancelNode::kDone) == 0) {
+      node->done = make_chan<Unit>();
+      if (node->error.load(detail::kRelaxed) != 0) {
+        node->done.close();
+      }
+      node->made.fetch_or(CancelNode::kDone,
+                          detail::kRelease);  // [ctx.10] release, pairs with [ctx.9]
+    }
+  }
+  return node->done;
 }
 
 std::stop_token Context::stop_token() const {

@@ -34,6 +34,7 @@
 #include <exception>
 #include <stop_token>
 
+#include "hamgam/chan.h"
 #include "hamgam/context.h"
 #include "hamgam/mutex.h"
 #include "os/clock.h"
@@ -67,6 +68,7 @@ struct CancelNode : ContextNode {
   CancelNode* next_visited = nullptr;
   std::exception_ptr cause;
   std::stop_source stop{std::nostopstate};
+  Chan<Unit> done;
 };
 
 struct DeadlineNode final : CancelNode, Timer {

@@ -16,6 +16,7 @@
 #include "hamgam/go.h"
 #include "hamgam/time.h"
 #include "hamgam/waitgroup.h"
+#include "support/scale.h"
 #include "time/context_node.h"
 
 namespace {
@@ -173,6 +174,70 @@ TEST(Context, TokenOfADroppedContext) {
     EXPECT_TRUE(later.stop_requested());
     EXPECT_EQ(node_of(parent).children, nullptr);
     never.done();
+  });
+}
+
+// CX12, and the other way round.
+TEST(Context, DoneAndErrAgree) {
+  hamgam::run([] {
+    for (int i = 0; i < hamgam::test::scaled(2000); ++i) {
+      auto [ctx, cancel] = hamgam::with_cancel(Context::background());
+      auto const done = ctx.done();
+      WaitGroup both;
+      both.go([ctx = ctx] {
+        EXPECT_FALSE(ctx.done().recv().has_value());
+        EXPECT_EQ(ctx.err(), ContextError::canceled);
+      });
+      both.go([ctx = ctx, done] {
+        while (!ctx.err()) {
+          hamgam::yield();
+        }
+        EXPECT_TRUE(done.try_recv().closed);
+      });
+      hamgam::yield();
+      cancel();
+      both.wait();
+    }
+  });
+}
+
+TEST(Context, Done) {
+  in_both([] {
+    EXPECT_FALSE(Context::background().done());
+    auto [parent, cancel] = hamgam::with_cancel(Context::background());
+    auto const value = hamgam::with_value(parent, kNumber, 1);
+    EXPECT_EQ(value.done(), parent.done());
+    EXPECT_FALSE(hamgam::without_cancel(value).done());
+    EXPECT_FALSE(parent.done().try_recv().closed);
+    auto const child = hamgam::with_cancel(value).ctx;
+    EXPECT_NE(child.done(), parent.done());
+    auto const lazy = hamgam::with_cancel(value).ctx;
+    cancel();
+    for (const Context& ctx : {parent, value, child, lazy, hamgam::with_cancel(lazy).ctx}) {
+      EXPECT_TRUE(ctx.done().try_recv().closed);
+    }
+    auto const timed = hamgam::with_timeout(Context::background(), 1ms);
+    EXPECT_FALSE(timed.ctx.done().recv().has_value());
+    EXPECT_EQ(timed.ctx.err(), ContextError::deadline_exceeded);
+    // Whoever holds only the channel sees it closed.
+    auto const dropped = hamgam::with_timeout(Context::background(), 1ms).ctx.done();
+    EXPECT_FALSE(dropped.recv().has_value());
+  });
+}
+
+// Nobody holds the channel: it keeps nothing.
+TEST(Context, DroppedWithItsDone) {
+  in_both([] {
+    auto [parent, cancel] = hamgam::with_cancel(Context::background());
+    for (int i = 0; i < 10; ++i) {
+      auto const child = hamgam::with_cancel(parent).ctx;
+      EXPECT_FALSE(child.done().try_recv().closed);
+    }
+    EXPECT_EQ(node_of(parent).children, nullptr);
+    auto const done = hamgam::with_cancel(parent).ctx.done();
+    EXPECT_NE(node_of(parent).children, nullptr);
+    cancel();
+    EXPECT_TRUE(done.try_recv().closed);
   });
 }
 

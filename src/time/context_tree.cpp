@@ -50,12 +50,20 @@ CancelNode* take_child(CancelNode& node) noexcept {
   return nullptr;
 }
 
-// Under the lock of `node`, which is open.
+// Under the lock of `node`, which is open. Who sees `done` closed must see the error, and the other
+// way round: so the error is there first, marked as kClosing, which err() looks through.
 void mark(CancelNode& node, ContextError code, const std::exception_ptr& cause) noexcept {
   node.cause = cause;
   tsan_release(&node.error);
+  auto const error = static_cast<std::uint32_t>(code);
+  // relaxed: under the lock
+  if ((node.made.load(kRelaxed) & CancelNode::kDone) != 0) {
+    node.error.store(error | kClosing,
+                     kRelease);  // [ctx.8] release, pairs with [ctx.1] and [ctx.3]
+    node.done.close();
+  }
   // [ctx.2] release, pairs with [ctx.1], [ctx.3]: the cause, and what was before the cancel
-  node.error.store(static_cast<std::uint32_t>(code), kRelease);
+  node.error.store(error, kRelease);
 }
 
 ContextError code_of(const CancelNode& node) noexcept {
@@ -70,7 +78,9 @@ bool is_open(const CancelNode& node) noexcept {
 // May anybody see the node cancelled, now that nobody holds it?
 bool is_observed(const CancelNode& node) noexcept {
   // relaxed: whoever set it has dropped its reference before us
-  return node.children != nullptr || node.made.load(kRelaxed) != 0;
+  std::uint32_t const made = node.made.load(kRelaxed);
+  return node.children != nullptr || (made & CancelNode::kStop) != 0 ||
+         ((made & CancelNode::kDone) != 0 && chan_is_shared(ChanAccess::core<Unit>(node.done)));
 }
 
 // The last reference to the node was dropped. True if the node may be deleted; false if the list or

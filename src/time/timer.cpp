@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
+#include <algorithm>
 #include <mutex>
 
 #include "hamgam/detail/goroutine.h"
@@ -35,13 +36,10 @@ struct FuncTimer : detail::Timer {
 
   // Under `lock`.
   void start(Nanos due) {
-    if (due == kForever) {
-      return;
-    }
     refs.fetch_add(1, kRelaxed);  // relaxed: the caller holds one
     tsan_release(static_cast<detail::Timer*>(this));
     try {
-      add_timer(*this, due);
+      add_timer(*this, std::min(due, kForever - 1));
     } catch (...) {
       refs.fetch_sub(1, kRelaxed);  // relaxed: as above
       throw;

@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include "time/timer_chan.h"
 
+#include <algorithm>
 #include <mutex>
 #include <new>
 
@@ -53,7 +54,7 @@ TimerChan& TimerChan::of(ChanCore& chan) noexcept {
 }
 
 TimerChan::TimerChan(ChanCore& chan, Nanos due, Nanos period) noexcept
-    : chan_(chan), due_(due), period_(period) {
+    : chan_(chan), due_(std::min(due, kForever - 1)), period_(period) {
   alarm_.chan = this;
   alarm_.fire = [](Timer& timer) noexcept { static_cast<Alarm&>(timer).chan->ring(); };
 }
@@ -139,7 +140,7 @@ bool TimerChan::stop() noexcept {
 bool TimerChan::reset(Nanos due, Nanos period) {
   std::lock_guard const guard(chan_);
   bool const pending = clear();
-  due_ = due;
+  due_ = std::min(due, kForever - 1);
   period_ = period;
   if (chan_.is_awaited()) {
     set_alarm();
