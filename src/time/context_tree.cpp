@@ -288,8 +288,13 @@ DeadlineNode::DeadlineNode(Nanos when) noexcept {
 
 void DeadlineNode::arm() {
   if (deadline < kForever - 1) {
-    add_timer(*this, deadline);
     has_timer = true;
+    try {
+      add_timer(*this, deadline);  // it may fire, and the node be gone, before this returns
+    } catch (...) {
+      has_timer = false;
+      throw;
+    }
   }
 }
 
