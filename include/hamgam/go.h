@@ -33,7 +33,7 @@
 namespace hamgam::inline HAMGAM_ABI {
 
 struct GoOptions {
-  std::string name;            // shown in dumps
+  std::string name{};          // shown in dumps
   std::size_t stack_size = 0;  // bytes; 0: the default
 };
 

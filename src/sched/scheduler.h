@@ -78,6 +78,7 @@ struct Scheduler {
   atomic<Nanos> monitor_looks_at{kForever};
   atomic<std::uint32_t> in_blocking{0};  // goroutines in a blocking region
   atomic<std::int32_t> sleeping_threads{0};
+  atomic<std::uint64_t> thread_sleeps{0};  // how often one has begun to
 
   // run().
   atomic<bool> in_run{false};

@@ -12,6 +12,7 @@
 //   [timers.1] adder:  store earliest_;         fence; load keeper_looks_at or monitor_looks_at
 //   [timers.2] keeper: store keeper_looks_at;   fence; load earliest_
 //   [timers.3] monitor: store monitor_looks_at; fence; load earliest_ and the timekeeper
+//   [timers.4] whoever takes the keeper off: as the keeper, on behalf of its heir
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -42,7 +43,13 @@ void tell_monitor(Nanos when) noexcept {
 }  // namespace
 
 void hand_timers_over() noexcept {
-  Nanos const when = earliest_timer();
+  Nanos when = earliest_timer();
+  if (when == kForever) {
+    // The new keeper sleeps without a limit: let the next adder tell it, however late its timer.
+    g_scheduler.keeper_looks_at.store(kForever, kRelaxed);  // relaxed: fenced below
+    full_fence();  // [timers.4] seq_cst, pairs with [timers.1]
+    when = earliest_timer();
+  }
   if (when == kForever) {
     return;
   }

@@ -188,6 +188,7 @@ void settle_slot(Worker& w) noexcept {
   while (w.slot.load(kRelaxed) != Worker::kHeld || idle.active() > idle.width()) {
     if (w.slot.load(kRelaxed) != Worker::kHeld && idle.take_slot()) {  // relaxed: as above
       w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: only its owner sets it while awake
+      rouse_monitor();
       return;
     }
     hand_queue_over(w);
