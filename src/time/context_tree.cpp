@@ -83,6 +83,31 @@ bool is_observed(const CancelNode& node) noexcept {
          ((made & CancelNode::kDone) != 0 && chan_is_shared(ChanAccess::core<Unit>(node.done)));
 }
 
+// Has `up` been cancelled?
+bool was_taken_off(const CancelNode& node) noexcept {
+  if (node.up == nullptr) {
+    return false;
+  }
+  std::lock_guard const guard(node.up->lock);
+  return !node.linked;
+}
+
+// The timer is to hold our reference. False if the node was cancelled, or there is no memory for
+// it.
+bool give_to_timer(DeadlineNode& node) noexcept {
+  std::lock_guard const guard(node.lock);
+  if (!is_open(node)) {
+    return false;
+  }
+  node.timer_holds = true;
+  try {
+    node.arm();
+  } catch (...) {
+    node.timer_holds = false;
+  }
+  return node.timer_holds;
+}
+
 // The last reference to the node was dropped. True if the node may be deleted; false if the list or
 // the timer holds it now. What must be released besides is in `parent`.
 bool let_go(CancelNode& node, ContextNode*& parent) noexcept {
@@ -92,21 +117,19 @@ bool let_go(CancelNode& node, ContextNode*& parent) noexcept {
     bool const pending = remove_timer(timed);
     node.has_timer = false;
     if (is_open(node) && is_observed(node)) {
-      node.refs.store(1, kRelaxed);  // relaxed: ours alone, until the timer has it
-      if (!pending) {                // it fired when nobody held the node
+      node.refs.store(1,
+                      kRelease);  // [ctx.11] release, pairs with [ctx.12]: what we did to the node
+      parent = nullptr;           // it keeps its parent
+      // From here on it is as if we held the node: whoever cancels `up` may hold it, too.
+      if (was_taken_off(node)) {  // perhaps when nobody held the node
+        cancel_tree(node, code_of(*up), up->cause);
+      } else if (!pending) {  // it fired when nobody held the node
         cancel_tree(node, ContextError::deadline_exceeded, nullptr);
-        release_context(&node);
-        parent = nullptr;
+      } else if (give_to_timer(timed)) {
         return false;
       }
-      node.timer_holds = true;
-      try {
-        timed.arm();
-        parent = nullptr;
-        return false;
-      } catch (...) {
-        node.timer_holds = false;  // no memory: then it is as if nobody saw it
-      }
+      release_context(&node);
+      return false;
     }
   }
   // A cancelled node has left the list before its last reference went, and `up` may be gone.
@@ -145,8 +168,8 @@ bool try_hold(ContextNode& node) noexcept {
     if (refs == 0) {
       return false;
     }
-    // relaxed: the caller found the node under a lock that orders it
-  } while (!node.refs.compare_exchange_weak(refs, refs + 1, kRelaxed, kRelaxed));
+    // [ctx.12] acquire, pairs with [ctx.11]
+  } while (!node.refs.compare_exchange_weak(refs, refs + 1, kAcquire, kRelaxed));
   return true;
 }
 

@@ -175,7 +175,9 @@ TEST_P(ContextStress, random_layers) {
   for (const std::stop_token& token : tokens) {
     EXPECT_TRUE(token.stop_requested());
   }
-  EXPECT_EQ(alive.use_count(), 1);
+  while (alive.use_count() != 1) {  // deadlines that have just fired let go of the last ones
+    hamgam::yield();
+  }
 }
 
 // Deadlines, cancels, drops and stops of after_func race.
