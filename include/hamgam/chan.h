@@ -135,6 +135,11 @@ struct ChanAccess {
   static ChanCore* core(const ChanHandle<T>& handle) noexcept {
     return handle.core_;
   }
+  // Takes the reference over.
+  template <class T>
+  static Chan<T> adopt(ChanCore* core) noexcept {
+    return Chan<T>(core);
+  }
 };
 
 // A value to be sent by one who may not move from it: its copy, or itself if a copy is its bytes.
@@ -374,6 +379,7 @@ class Chan : public detail::ChanHandle<T>,
 
  private:
   using detail::ChanHandle<T>::ChanHandle;
+  friend struct detail::ChanAccess;
   friend class SendChan<T>;
   friend class RecvChan<T>;
   friend Chan make_chan<T>(std::size_t capacity);

@@ -40,6 +40,10 @@ void ChanCore::release() noexcept {
     return;
   }
   tsan_acquire(this);
+  if (source_ != nullptr) {
+    source_->dispose();
+    return;
+  }
   for (; count_ > 0; --count_) {
     tsan_acquire(slot(head_));
     destroy(slot(head_));
@@ -144,6 +148,9 @@ HAMGAM_INLINE ChanResult ChanCore::send_locked(void* value, const Selection* own
 }
 
 HAMGAM_INLINE ChanResult ChanCore::recv_locked(void* value, const Selection* own) noexcept {
+  if (HAMGAM_UNLIKELY(source_ != nullptr)) {
+    source_->poll();
+  }
   Claim claim = Claim::kLost;
   if (count_ > 0) {
     pop_value(value);
@@ -203,6 +210,9 @@ void ChanCore::enqueue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept {
   tsan_release(&waiter);
   (kind == SelectOp::kSend ? senders_ : receivers_).push(waiter);
   publish_readiness();
+  if (HAMGAM_UNLIKELY(source_ != nullptr)) {
+    source_->awaited();
+  }
 }
 
 void ChanCore::dequeue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept {
@@ -292,10 +302,42 @@ void ChanCore::close() {
 }
 
 std::size_t ChanCore::len() noexcept {
+  if (source_ != nullptr) {
+    return 0;
+  }
   lock();
   std::size_t const count = count_;
   unlock();
   return count;
+}
+
+void ChanCore::put(void* value) noexcept {
+  if (count_ < capacity_) {
+    push_value(value);
+    publish_readiness();
+  }
+}
+
+void ChanCore::drop_values() noexcept {
+  for (; count_ > 0; --count_) {
+    destroy(slot(head_));
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+  }
+  publish_readiness();
+}
+
+void ChanCore::serve(void* value) noexcept {
+  if (send_locked(value, nullptr) == ChanResult::kGaveUp) {
+    unlock();
+  }
+}
+
+// One who finds the channel locked leaves it to the holder; it may be the caller itself.
+void ChanCore::look_at_source() noexcept {
+  if (lock_.try_lock()) {
+    source_->poll();
+    unlock();
+  }
 }
 
 ChanCore* new_chan(const ElementType& type, std::size_t capacity) {
@@ -356,5 +398,6 @@ void chan_close(ChanCore* chan) {
 
 std::size_t chan_len(ChanCore* chan) noexcept { return chan == nullptr ? 0 : chan->len(); }
 std::size_t chan_cap(const ChanCore* chan) noexcept { return chan == nullptr ? 0 : chan->cap(); }
+bool chan_is_shared(const ChanCore* chan) noexcept { return chan->is_shared(); }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -93,12 +93,33 @@ class ChanQueue {
   ChanWaiter* last_ = nullptr;
 };
 
+// What fills a channel besides its senders, lazily: a timer. All but dispose is called under the channel's
+// lock.
+class ChanSource {
+ public:
+  // Somebody looks: puts in what is due by now.
+  virtual void poll() noexcept = 0;
+  // A receiver has queued itself: sees to it that it is served in time.
+  virtual void awaited() noexcept = 0;
+  // Nobody holds the channel any more. Destroys the channel and itself.
+  virtual void dispose() noexcept = 0;
+
+ protected:
+  ~ChanSource() = default;
+};
+
 class ChanCore {
  public:
   static constexpr std::uint64_t kCanRecv = 1;
   static constexpr std::uint64_t kCanSend = 2;
 
   static ChanCore* make(const ElementType& type, std::size_t capacity);
+  // One with a source, at the front of a block of memory that the source owns; it looks empty and
+  // unbuffered from outside.
+  static ChanCore* make_in(void* memory, const ElementType& type, std::size_t capacity,
+                           std::size_t first_slot, ChanSource& source) noexcept {
+    return ::new (memory) ChanCore(type, capacity, first_slot, &source);
+  }
   ChanCore(const ChanCore&) = delete;
   ChanCore& operator=(const ChanCore&) = delete;
 
@@ -109,7 +130,10 @@ class ChanCore {
 
   // Without the lock: see readiness_. A thread that must not miss what happened before fences
   // first.
-  [[nodiscard]] std::uint64_t readiness() const noexcept {
+  [[nodiscard]] std::uint64_t readiness() noexcept {
+    if (HAMGAM_UNLIKELY(source_ != nullptr)) {
+      look_at_source();
+    }
     return readiness_.load(kAcquire);  // [chan.1] acquire, pairs with [chan.2]
   }
   [[nodiscard]] static constexpr std::uint64_t bit_of(SelectOp::Kind kind) noexcept {
@@ -142,13 +166,26 @@ class ChanCore {
   void close();
 
   [[nodiscard]] std::size_t len() noexcept;
-  [[nodiscard]] std::size_t cap() const noexcept { return capacity_; }
+  [[nodiscard]] std::size_t cap() const noexcept { return source_ == nullptr ? capacity_ : 0; }
+
+  [[nodiscard]] bool is_shared() const noexcept {
+    return refs_.load(kRelaxed) > 1;  // relaxed: the caller holds one
+  }
+
+  // For the source, under the lock. serve: as send_locked, releases the lock in any case.
+  [[nodiscard]] bool is_awaited() const noexcept { return !receivers_.empty(); }
+  [[nodiscard]] bool holds_value() const noexcept { return count_ > 0; }
+  void put(void* value) noexcept;  // if there is room
+  void drop_values() noexcept;
+  void serve(void* value) noexcept;
 
  private:
-  ChanCore(const ElementType& type, std::size_t capacity, std::size_t first_slot) noexcept
+  ChanCore(const ElementType& type, std::size_t capacity, std::size_t first_slot,
+           ChanSource* source = nullptr) noexcept
       : type_(type),
         capacity_(capacity),
         first_slot_(first_slot),
+        source_(source),
         readiness_(capacity > 0 ? kCanSend : 0) {}
 
   [[nodiscard]] std::byte* slot(std::size_t index) noexcept {
@@ -160,12 +197,14 @@ class ChanCore {
   void pop_value(void* to) noexcept;
   void pass_through_ring() noexcept;
   void publish_readiness() noexcept;
+  HAMGAM_NOINLINE void look_at_source() noexcept;
   bool wait_alone(void* value, SelectOp::Kind kind) noexcept;
 
   // Read by those who only look.
   const ElementType type_;
   const std::size_t capacity_;
   const std::size_t first_slot_;  // bytes from `this` to the ring
+  ChanSource* const source_;      // null but for timers
   atomic<std::uint64_t> readiness_;
 
   // Written by every operation.

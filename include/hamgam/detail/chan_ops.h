@@ -97,6 +97,8 @@ HAMGAM_API ChanResult chan_wait(SelectOp& op, const std::stop_token& token);
 HAMGAM_API void chan_close(ChanCore* chan);
 HAMGAM_API std::size_t chan_len(ChanCore* chan) noexcept;
 HAMGAM_API std::size_t chan_cap(const ChanCore* chan) noexcept;
+// Does anybody hold it besides the caller?
+[[nodiscard]] HAMGAM_API bool chan_is_shared(const ChanCore* chan) noexcept;
 
 [[noreturn]] HAMGAM_API HAMGAM_COLD void throw_send_on_closed();
 
