@@ -204,7 +204,7 @@ Goroutine* look_around(Worker& w) noexcept {
     if (due != kForever) {
       Nanos const time = now();
       if (due <= time) {
-        w.timers.run_due(time);
+        run_due_timers(w.timers, time);
       }
     }
     // relaxed: ours
