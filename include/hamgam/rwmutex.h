@@ -40,6 +40,7 @@
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/deadline.h"
 #include "hamgam/detail/reader_slots.h"
+#include "hamgam/detail/rseq.h"
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -73,8 +74,9 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
       return false;
     }
     // [rw.3] acquire, pairs with [rw.2], [rw.4]
-    if (((state & ~kReadsMask) != 0 ||
-         !state_.compare_exchange_strong(state, kWriter, detail::kAcquire, detail::kRelaxed)) &&
+    if (((state & kNotFree) != 0 ||
+         !state_.compare_exchange_strong(state, (state & ~kReadsMask) | kWriter, detail::kAcquire,
+                                         detail::kRelaxed)) &&
         !try_lock_slow()) {
       return false;
     }
@@ -85,6 +87,14 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   // The last touch of the object is what lets another one lock it.
   void unlock() noexcept HAMGAM_RELEASE() {
     detail::tsan_release(this);
+#if HAMGAM_RSEQ
+    if (HAMGAM_LIKELY(detail::rseq_offset != 0)) {
+      if (HAMGAM_UNLIKELY(!detail::store_if_equal(state_, kWriter, 0))) {
+        unlock_slow();
+      }
+      return;
+    }
+#endif
     std::int64_t expected = kWriter;
     // [rw.2] release, pairs with [rw.1], [rw.3], [rw.6]: publishes the critical section
     if (HAMGAM_UNLIKELY(
@@ -170,7 +180,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   friend struct RWMutexTest;
 
   // state_ (64 bits)        changed by                              how
-  //   kWriter         0     the writer: claims the lock, leaves     CAS; leaving: see (3)
+  //   kWriter         0     the writer: claims the lock, leaves     CAS; leaving: see (3), (6)
   //   kWritersParked  1     a writer before it sleeps; a release    under the bucket's lock
   //   kReadersParked  2     a reader before it sleeps; a release    under the bucket's lock
   //   kAwake          3     a release that wakes a writer sets it,  under the bucket's lock
@@ -179,8 +189,12 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   //                         writer that claims clears it            CAS
   //   kSlots          5     set with kBias; a writer that found     CAS
   //                         nobody inside clears it                 RMW
-  //   reads       8..31     a reader adds 1, a writer sets it to 0  CAS
-  //   count      32..63     signed: readers that came in by it      CAS
+  //   kHeavy          6     as in Mutex: set before anybody sleeps, under the bucket's lock
+  //                         cleared by an unlock some time later    CAS
+  //   kProbe          7     somebody on the way to kHeavy           under the bucket's lock
+  //   reads       8..19     a reader adds 1, a writer sets it to 0  CAS
+  //   idle       20..33     writers' unlocks since anybody slept    CAS, while kHeavy is set
+  //   count      34..63     signed: readers that came in by it      CAS
   //                         less those that left by it
   // The readers inside are `count` plus the slots that hold this object's address. A reader that
   // came in by a slot leaves by any slot of its thread that holds the lock, else by the count; so
@@ -192,18 +206,26 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   // sleeps, kWriter or kAwake is set, and kWriter is then given up under the bucket's lock only.
   // (4) While kWriter is set, no reader comes in and kBias is clear. (5) A slot that holds the
   // object's address stands for one reader, or is about to be emptied by its thread because kBias
-  // was clear.
+  // was clear. (6) An unlock is a plain store only if the state was kWriter and nothing else when
+  // it was checked; while kHeavy is set, no unlock is between that check and the store. Others
+  // change the state of a lock that is held to write only to sleep, hence with kHeavy set.
   static constexpr std::int64_t kWriter = 1;
   static constexpr std::int64_t kWritersParked = 2;
   static constexpr std::int64_t kReadersParked = 4;
   static constexpr std::int64_t kAwake = 8;
   static constexpr std::int64_t kBias = 16;
   static constexpr std::int64_t kSlots = 32;
+  static constexpr std::int64_t kHeavy = 64;
+  static constexpr std::int64_t kProbe = 128;
+  static constexpr std::int64_t kFlags = 255;
   static constexpr std::int64_t kRead = 1 << 8;
   static constexpr std::int64_t kManyReads = kRead << 10;  // since the last write: time for slots
-  static constexpr std::int64_t kReadsMask = (std::int64_t{1} << 32) - kRead;
-  static constexpr std::int64_t kReader = std::int64_t{1} << 32;
+  static constexpr std::int64_t kReadsMask = 0xFFF * kRead;
+  static constexpr std::int64_t kIdleOne = 1 << 20;
+  static constexpr std::int64_t kIdleMask = 0x3FFF * kIdleOne;
+  static constexpr std::int64_t kReader = std::int64_t{1} << 34;
   static constexpr std::int64_t kHoldBack = kWriter | kWritersParked | kAwake;
+  static constexpr std::int64_t kNotFree = ~(kReadsMask | kIdleMask | kHeavy);
 
   void acquired() const noexcept {
     detail::tsan_acquire(this);           // writers

@@ -3,6 +3,9 @@
 #include "hamgam/rwmutex.h"
 
 #include "base/fatal.h"
+#include "hamgam/detail/rseq.h"
+#include "os/membarrier.h"
+#include "os/thread.h"
 #include "sync/reader_slots.h"
 #include "wait/parking_lot.h"
 
@@ -36,6 +39,9 @@
 // empties it, then loads `watched`; the writer raises `watched`, then (heavy barrier between) loads
 // the slot: it sees the slot empty, or the reader sees `watched` and takes the bucket's lock to
 // wake it.
+//
+// The unlock of a writer without a locked instruction is Mutex's, with its argument (mutex.cpp):
+// whoever is to sleep first makes sure, by make_heavy(), that no such unlock is under way.
 //
 // Rejected: a slot that any thread may empty (it would take a read-modify-write on every way out);
 // a table of slots that all threads share (BRAVO: hashed places collide, and threads share its
@@ -76,13 +82,16 @@ class RWMutex::Slow {
   // Fatal if nobody has the lock to write.
   void require_writer(const char* otherwise) const noexcept;
 
+  static std::int64_t unlocked(std::int64_t state) noexcept;
+
  private:
   static const void* place(const void* mutex, int offset) noexcept {
     return static_cast<const char*>(mutex) + offset;
   }
-  static std::int64_t count(std::int64_t state) noexcept { return state >> 32; }
+  static std::int64_t count(std::int64_t state) noexcept { return state >> 34; }
 
   bool spin(int& rounds) const noexcept;
+  bool make_heavy(std::int64_t& state) noexcept;
   bool wait_for_readers(Waiter& me, std::int64_t claimed) noexcept;
   void revoke() noexcept;
   std::int64_t inside(const ReaderRow* rows) const noexcept;
@@ -101,7 +110,9 @@ namespace {
 constexpr int kSpinRounds = 4;
 constexpr int kSpinPauses = 30;
 constexpr Nanos kFairAfter = detail::kMillisecond;
-constexpr std::uintptr_t kHandedOver = 1;  // kWriter is the waiter's
+constexpr std::uintptr_t kHandedOver = 1;   // kWriter is the waiter's
+constexpr std::int64_t kLightAfter = 8192;  // as in Mutex: unlocks with nobody asleep
+constexpr bool kRestartable = HAMGAM_RSEQ != 0;
 constexpr const char* kWriteReason = "sync.RWMutex.Lock";
 constexpr const char* kReadReason = "sync.RWMutex.RLock";
 
@@ -117,6 +128,38 @@ bool RWMutex::Slow::spin(int& rounds) const noexcept {
     detail::spin_pause();
   }
   return true;
+}
+
+// Under the bucket's lock: from now on no unlock of this lock is a plain store. False: start again.
+bool RWMutex::Slow::make_heavy(std::int64_t& state) noexcept {
+  if (!kRestartable || !detail::rseq_barrier_available() || (state & kHeavy) != 0) {
+    return true;
+  }
+  // relaxed throughout: the barrier orders it
+  if (!state_.compare_exchange_strong(state, state | kProbe, kRelaxed, kRelaxed)) {
+    return false;
+  }
+  bool const passed = detail::rseq_barrier();
+  if (!passed) {
+    detail::nap_thread();  // the kernel took it away: poll
+  }
+  state = state_.load(kRelaxed);
+  while ((state & kProbe) != 0) {  // else a plain store wiped it: the lock was released
+    std::int64_t const next = (state & ~kProbe) | (passed ? kHeavy : 0);
+    if (state_.compare_exchange_weak(state, next, kRelaxed, kRelaxed)) {
+      state = next;
+      return passed && (state & kHoldBack) != 0;
+    }
+  }
+  return false;
+}
+
+// What a writer's unlock leaves of the state if nobody is to be woken.
+std::int64_t RWMutex::Slow::unlocked(std::int64_t state) noexcept {
+  if ((state & kFlags) != (kWriter | kHeavy)) {
+    return state & ~kWriter;
+  }
+  return (state & kIdleMask) >= kLightAfter * kIdleOne ? 0 : (state & ~kWriter) + kIdleOne;
 }
 
 bool RWMutex::Slow::lock(Waiter& me) noexcept {
@@ -137,10 +180,12 @@ bool RWMutex::Slow::lock(Waiter& me) noexcept {
       continue;
     }
     bucket_.lock();
-    // relaxed: the bucket's lock orders it with the release
-    if (!state_.compare_exchange_strong(state, (state & ~awake) | kWritersParked, kRelaxed,
-                                        kRelaxed)) {
+    if (!make_heavy(state) ||
+        // relaxed: the bucket's lock orders it with the release
+        !state_.compare_exchange_strong(state, (state & ~awake & ~kIdleMask) | kWritersParked,
+                                        kRelaxed, kRelaxed)) {
       bucket_.unlock();
+      state = state_.load(kRelaxed);  // relaxed: the CAS checks it
       continue;
     }
     awake = 0;
@@ -283,7 +328,7 @@ void RWMutex::Slow::release(std::int64_t staying) noexcept {
       state &= ~kWritersParked;
     }
   }
-  state = (state & ~(kWriter | kReadersParked)) + staying * kReader;
+  state = (state & ~(kWriter | kReadersParked | kIdleMask)) + staying * kReader;
   if (writer != nullptr) {
     bool const sleep_on = count(state) > 0 && (state & kSlots) == 0;
     handed_over = !sleep_on && detail::now() - writer->since >= kFairAfter;
@@ -329,9 +374,11 @@ bool RWMutex::Slow::lock_shared(Waiter* me) noexcept {
       return true;
     }
     if ((state & kHoldBack) == 0) {
+      bool const many = (state & kReadsMask) >= kManyReads;
+      std::int64_t const next = state + kReader + (many ? 0 : kRead);
       // [rw.12] acquire, pairs with [rw.2], [rw.7]
-      if (state_.compare_exchange_weak(state, state + kReader + kRead, kAcquire, kRelaxed)) {
-        if ((state & kReadsMask) >= kManyReads) {
+      if (state_.compare_exchange_weak(state, next, kAcquire, kRelaxed)) {
+        if (many) {
           consider_slots();
         }
         return true;
@@ -345,8 +392,10 @@ bool RWMutex::Slow::lock_shared(Waiter* me) noexcept {
       continue;
     }
     bucket_.lock();
-    // relaxed: the bucket's lock orders it with the release
-    if (!state_.compare_exchange_strong(state, state | kReadersParked, kRelaxed, kRelaxed)) {
+    if (!make_heavy(state) ||
+        // relaxed: the bucket's lock orders it with the release
+        !state_.compare_exchange_strong(state, (state & ~kIdleMask) | kReadersParked, kRelaxed,
+                                        kRelaxed)) {
       bucket_.unlock();
       continue;
     }
@@ -482,7 +531,7 @@ void RWMutex::unlock_slow() noexcept {
   while ((state & kReadersParked) == 0 &&
          ((state & kWritersParked) == 0 || (state & kAwake) != 0)) {
     // [rw.2] release, as in the header
-    if (state_.compare_exchange_weak(state, state & ~kWriter, kRelease, kRelaxed)) {
+    if (state_.compare_exchange_weak(state, Slow::unlocked(state), kRelease, kRelaxed)) {
       return;
     }
   }

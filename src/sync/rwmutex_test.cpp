@@ -13,6 +13,7 @@
 #include <shared_mutex>
 #include <stop_token>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "hamgam/guarded.h"
@@ -242,12 +243,22 @@ TEST_P(RWMutexOf, stop) {
 }
 
 TEST_P(RWMutexOf, RW2_hammer) {
-  for (const int readers : {1, 3, 5, 10}) {
+  for (const auto& [procs, readers] : {std::pair(1, 1),
+                                       {1, 3},
+                                       {1, 10},
+                                       {4, 1},
+                                       {4, 3},
+                                       {4, 10},
+                                       {10, 1},
+                                       {10, 3},
+                                       {10, 10},
+                                       {10, 5}}) {
+    const hamgam::test::Procs width(procs);
     const std::unique_ptr<RWMutex> mutex = make();
     std::atomic<int> activity{0};
     Crew crew(kind());
     const auto write = [&] {
-      for (int i = 0; i < 200; ++i) {
+      for (int i = 0; i < 100; ++i) {
         mutex->lock();
         ASSERT_EQ(activity.fetch_add(10'000), 0);
         if (i % 8 == 0) {
@@ -259,7 +270,7 @@ TEST_P(RWMutexOf, RW2_hammer) {
       }
     };
     const auto read = [&] {
-      for (int i = 0; i < 2000; ++i) {
+      for (int i = 0; i < 1000; ++i) {
         mutex->lock_shared();
         ASSERT_LT(activity.fetch_add(1), 10'000);
         if (i % 64 == 0) {

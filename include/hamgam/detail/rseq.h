@@ -83,6 +83,14 @@ failed:
   return false;
 }
 
+HAMGAM_INLINE bool store_if_equal(atomic<std::int64_t>& word, std::int64_t expected,
+                                  std::int64_t desired) noexcept {
+  HAMGAM_STORE_IF_EQUAL("q");
+  return true;
+failed:
+  return false;
+}
+
 #undef HAMGAM_STORE_IF_EQUAL
 
 #endif
