@@ -15,4 +15,13 @@ bool rseq_barrier_available() noexcept;
 // False: the kernel refused, and nothing is sure.
 [[nodiscard]] bool rseq_barrier() noexcept;
 
+// True if heavy_barrier() works. Asked once; the first call is best made while there is one thread,
+// with more of them it may take milliseconds.
+bool heavy_barrier_available() noexcept;
+
+// When it returns, every thread of the process has passed a full fence after the call began. Half a
+// microsecond if no other thread runs, else some more. So the others need no fence of their own,
+// only the compiler must keep to the order. False: the kernel refused, and nothing is sure.
+[[nodiscard]] bool heavy_barrier() noexcept;
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail

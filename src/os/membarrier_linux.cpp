@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "hamgam/detail/atomic.h"
 #include "os/membarrier.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -12,22 +13,26 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 // From linux/membarrier.h, some of which older headers lack.
 [[maybe_unused]] constexpr int kQuery = 0;
+[[maybe_unused]] constexpr int kPrivateExpedited = 1 << 3;
+[[maybe_unused]] constexpr int kRegisterPrivateExpedited = 1 << 4;
 [[maybe_unused]] constexpr int kPrivateExpeditedRseq = 1 << 7;
 [[maybe_unused]] constexpr int kRegisterPrivateExpeditedRseq = 1 << 8;
+
+[[maybe_unused]] bool registered(int command, int registration) noexcept {
+  int const saved = errno;
+  long const offered = syscall(SYS_membarrier, kQuery, 0, 0);
+  bool const works =
+      offered > 0 && (offered & command) != 0 && syscall(SYS_membarrier, registration, 0, 0) == 0;
+  errno = saved;
+  return works;
+}
 }  // namespace
 
 bool rseq_barrier_available() noexcept {
 #if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
   return false;  // the sanitizers see neither the sequence nor the barrier
 #else
-  static const bool kAvailable = [] {
-    int const saved = errno;
-    long const offered = syscall(SYS_membarrier, kQuery, 0, 0);
-    bool const works = offered > 0 && (offered & kPrivateExpeditedRseq) != 0 &&
-                       syscall(SYS_membarrier, kRegisterPrivateExpeditedRseq, 0, 0) == 0;
-    errno = saved;
-    return works;
-  }();
+  static const bool kAvailable = registered(kPrivateExpeditedRseq, kRegisterPrivateExpeditedRseq);
   return kAvailable;
 #endif
 }
@@ -37,6 +42,28 @@ bool rseq_barrier() noexcept {
   bool const passed = syscall(SYS_membarrier, kPrivateExpeditedRseq, 0, 0) == 0;
   errno = saved;
   return passed;
+}
+
+bool heavy_barrier_available() noexcept {
+#if defined(HAMGAM_TSAN)
+  return true;
+#else
+  static const bool kAvailable = registered(kPrivateExpedited, kRegisterPrivateExpedited);
+  return kAvailable;
+#endif
+}
+
+bool heavy_barrier() noexcept {
+#if defined(HAMGAM_TSAN)
+  full_fence();  // [heavy.1] seq_cst, pairs with [slots.9]: there the light side is a full fence
+                 // too
+  return true;
+#else
+  int const saved = errno;
+  bool const passed = syscall(SYS_membarrier, kPrivateExpedited, 0, 0) == 0;
+  errno = saved;
+  return passed;
+#endif
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
