@@ -49,6 +49,7 @@ struct Main {
   void (*function)(void*);
   void* argument;
   std::exception_ptr exception;
+  bool returned = false;  // not by goexit
   atomic<std::uint32_t> done{0};
 };
 
@@ -66,6 +67,15 @@ void main_goroutine(Main& main) {
     throw;
   } catch (...) {
     main.exception = std::current_exception();
+  }
+  main.returned = true;
+}
+
+// Told when the main goroutine counts as ended.
+void end_run(void* raw, unsigned /*count*/) noexcept {
+  Main& main = *static_cast<Main*>(raw);
+  if (!main.returned) {
+    return;
   }
   tsan_release(&main);
   g_scheduler.in_run.store(false, kRelaxed);  // relaxed: for run_main and the monitor
@@ -121,7 +131,7 @@ void run_main(void (*function)(void*), void* argument) {
   g_scheduler.main_exited.store(false, kRelaxed);  // relaxed: set by the main goroutine only
   Main main{function, argument, nullptr};
   try {
-    launch([&main] { main_goroutine(main); });
+    launch_telling(&end_run, &main, [&main] { main_goroutine(main); });
   } catch (...) {
     g_scheduler.in_run.store(false, kRelaxed);  // relaxed: as above
     throw;
