@@ -56,4 +56,28 @@ const bench::Case sync_contended("Select/sync_contended", {1, 2}, [](int workers
   });
 });
 
+// Values from a sender to a receiver of its own, a thousand such pairs for each worker; all receivers
+// select on one more channel, which says that all is over.
+const bench::Case shared_done("Select/shared_done", {1, 2}, [](int workers, std::int64_t n) {
+  bench::on_workers(workers, [=] {
+    constexpr int kPairs = 1000;
+    const auto done = make_chan<Unit>();
+    bench::Share share(n);
+    hamgam::WaitGroup receivers;
+    bench::in_goroutines(kPairs * workers, [&] {
+      const auto ch = make_chan<int>();
+      receivers.go([ch, &done] {
+        for (bool over = false; !over;) {
+          hamgam::select(on_recv(ch), on_recv(done, [&] { over = true; }));
+        }
+      });
+      while (const std::int64_t count = share.take()) {
+        for (std::int64_t i = 0; i < count; ++i) ch.send(0);
+      }
+    });
+    done.close();
+    receivers.wait();
+  });
+});
+
 }  // namespace

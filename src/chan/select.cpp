@@ -25,6 +25,14 @@
 //    others may already have dropped us, as claimed: leave all queues and begin again, after some
 //    times with all locks.
 //
+// A channel on which thousands select, such as the one that says that all is over, must not become
+// a hot lock (golang/go#20351). Here a select that finds another case ready only reads a word of
+// it, which stands apart from what is written and does not change while nobody sends or closes. One
+// that has to wait holds its lock for some ten instructions, to link itself in and out, and never
+// across another lock or the switch to the next goroutine. Bench Select/shared_done, a thousand
+// pairs on each worker and every receive one that waits: 90 ns a value with one worker, 110 with
+// two on a busy machine (Go: 195 and 200 to 300).
+//
 // Why no wake-up is lost: each channel was looked at and queued in under its lock, so whoever makes
 // it ready later finds us there and claims us; and a claim that comes before we are off our stack
 // is seen by the one step that makes us parked ([select.1]).

@@ -166,7 +166,7 @@ TEST(MisuseMemory, go_works_again_while_others_run) {
 TEST(MisuseMemory, starved_for_good) {
   auto child = in_child([] {
     (void)run([] { sleep(1ms); });
-    limit_memory(64UL << 20);
+    limit_memory(512UL << 20);
     (void)run([] {
       WaitGroup group;
       group.go(GoOptions{.stack_size = 1U << 30}, [] {});

@@ -55,6 +55,20 @@ void race_beside_a_mutex() {
   });
 }
 
+// Two that send into one buffer are not ordered by it.
+void race_beside_a_channel() {
+  auto ch = make_chan<int>(10);
+  run([&] {
+    for (int i = 0; i < 2; ++i) {
+      go([ch] {
+        touch();
+        ch.send(1);
+      });
+    }
+    await_last();
+  });
+}
+
 void race_with_creator() {
   run([] {
     go(touch);
@@ -186,6 +200,81 @@ void order_by_atomic_value() {
   });
 }
 
+// Each hands the number to the next one, by send, close or receive.
+void order_by_channel(std::size_t capacity) {
+  std::thread thread;
+  run([&] {
+    auto values = make_chan<std::vector<int>>(capacity);
+    auto closed = make_chan<Unit>(capacity);
+    WaitGroup group;
+    group.go([=] {
+      for (int i = 0; i < 200; ++i) {
+        touch();
+        values.send(std::vector<int>(3, i));
+        if (closed.cap() == 0) {
+          touch();  // the receive is before the end of the send; its receiver does not touch
+        }
+      }
+      touch();
+      closed.close();
+    });
+    group.go([=] {
+      for (int i = 0; i < 200; ++i) {
+        (void)values.recv()->size();
+      }
+      closed.recv();
+      touch();
+    });
+    group.wait();
+    auto mutex = make_chan<Unit>(1);
+    auto work = [mutex] {
+      for (int i = 0; i < 100; ++i) {
+        if (i % 3 != 0 || !mutex.try_send({})) {
+          mutex.send({});
+        }
+        touch();
+        mutex.recv();
+      }
+    };
+    thread = std::thread(work);
+    group.go(work);
+    group.go(work);
+    group.wait();
+    thread.join();
+  });
+}
+
+void order_by_select() {
+  run([] {
+    auto a = make_chan<std::string>();
+    auto b = make_chan<std::string>();
+    auto acknowledged = make_chan<Unit>(1);
+    WaitGroup group;
+    group.go([=] {
+      for (int i = 0; i < 200; ++i) {
+        touch();
+        select(on_send(a, std::string(50, 'a')), on_send(b, std::string(50, 'b')), on_timeout(10s));
+        acknowledged.recv();
+      }
+      a.close();
+    });
+    group.go([=] {
+      for (bool over = false; !over;) {
+        auto const take = [&](std::optional<std::string> text) {
+          over = !text;
+          if (text) {
+            touch();
+            acknowledged.send({});
+          }
+        };
+        select(on_recv(a, take), on_recv(b, take));
+      }
+      touch();
+    });
+    group.wait();
+  });
+}
+
 // Stacks, records and closures are used again by goroutines that nothing orders.
 void order_by_nothing_shared() {
   run([] {
@@ -231,6 +320,7 @@ int main(int argc, char** argv) {
       {"race_in_turn_on_one_worker", [] { two_in_turn(1); }},
       {"race_on_two_workers", [] { two_in_turn(2); }},
       {"race_beside_a_mutex", race_beside_a_mutex},
+      {"race_beside_a_channel", race_beside_a_channel},
       {"race_with_creator", race_with_creator},
       {"order_by_go", order_by_go},
       {"order_by_mutex_1", [] { order_by_mutex(1); }},
@@ -240,6 +330,9 @@ int main(int argc, char** argv) {
       {"order_by_guarded_map", order_by_guarded_map},
       {"order_by_atomic", order_by_atomic},
       {"order_by_atomic_value", order_by_atomic_value},
+      {"order_by_channel_0", [] { order_by_channel(0); }},
+      {"order_by_channel_3", [] { order_by_channel(3); }},
+      {"order_by_select", order_by_select},
       {"order_by_nothing_shared", order_by_nothing_shared},
       {"order_by_run", order_by_run},
   };

@@ -136,11 +136,11 @@ void skynet(const SendChan<std::int64_t>& result, std::int64_t number, std::int6
 }
 
 TEST(Classics, skynet) {
-  std::int64_t const leaves = kFull ? 1'000'000 : 10'000;
-  (void)hamgam::run([leaves] {
+  constexpr std::int64_t kLeaves = kFull ? 1'000'000 : 10'000;
+  (void)hamgam::run([] {
     auto const result = make_chan<std::int64_t>();
-    go([=] { skynet(result, 0, leaves); });
-    EXPECT_EQ(result.recv(), leaves * (leaves - 1) / 2);
+    go([=] { skynet(result, 0, kLeaves); });
+    EXPECT_EQ(result.recv(), kLeaves * (kLeaves - 1) / 2);
   });
 }
 
