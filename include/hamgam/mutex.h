@@ -28,6 +28,10 @@
 
 namespace hamgam::inline HAMGAM_ABI {
 
+namespace detail {
+struct MutexQueue;  // src/sync/mutex_queue.h
+}
+
 class HAMGAM_CAPABILITY("mutex") Mutex {
  public:
   constexpr Mutex() noexcept = default;
@@ -114,6 +118,8 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
   // it was checked; while kHeavy is set nobody is between that check and the store
   // (src/sync/mutex.cpp).
   static constexpr std::uint32_t kLocked = 1;
+
+  friend struct detail::MutexQueue;
 
   HAMGAM_API void lock_slow() noexcept;
   HAMGAM_API bool lock_deadline(std::int64_t deadline);

@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include "hamgam/cond.h"
 
+#include "sync/mutex_queue.h"
 #include "wait/parking_lot.h"
 
 // A waiter queues itself while it still holds the user's lock, then unlocks that and goes to sleep.
@@ -13,6 +14,9 @@
 // empty. Why none is stolen: a notify ends the wait of the waiter that it takes off the queue. A
 // waiter that is interrupted is off the queue before it was notified, or notified and no longer to
 // be interrupted.
+//
+// A waiter whose Mutex is held is put into that one's queue instead of being woken, to find it
+// locked and sleep again; its Waiter::token is the Mutex. (mutex_queue.h)
 //
 // Rejected: tickets (Go's notifyList), because a waiter with a deadline could not give its own
 // back; a sequence number to sleep on (a futex), because then a notify belongs to whoever is
@@ -27,6 +31,7 @@ using detail::Bucket;
 using detail::CondLock;
 using detail::Interrupt;
 using detail::kRelaxed;
+using detail::MutexQueue;
 using detail::Waiter;
 using detail::Wake;
 
@@ -40,17 +45,10 @@ void unlock(const CondLock& lock) noexcept {
   }
 }
 
-void lock_again(const CondLock& lock) {
-  if (lock.mutex != nullptr) {
-    lock.mutex->lock();
-  } else {
-    lock.lock(lock.object);
-  }
-}
-
 // True if notified, false if interrupted.
 bool sleep_unlocked(atomic<std::uint32_t>& waiting, const CondLock& lock, Waiter& me) {
   Bucket& bucket = detail::bucket_of(&waiting);
+  me.token = reinterpret_cast<std::uintptr_t>(lock.mutex);
   bucket.lock();
   waiting.store(1, kRelaxed);  // relaxed: the user's lock orders it with the notifier's look
   me.awake = true;
@@ -68,11 +66,18 @@ bool sleep_unlocked(atomic<std::uint32_t>& waiting, const CondLock& lock, Waiter
     bucket.unlock();
     outcome = me.outcome;
   }
-  bool const notified = outcome == Wake::kWoken;
+  bool const woken = outcome == Wake::kWoken;
+  bool notified = woken;
+  if (lock.mutex != nullptr) {
+    // Interrupted on the mutex's queue, it was notified before.
+    notified = notified || me.token == MutexQueue::kRequeued;
+    MutexQueue::lock(*lock.mutex, me, woken);
+  } else {
+    lock.lock(lock.object);
+  }
   if (notified) {
     detail::tsan_acquire(&me);
   }
-  lock_again(lock);
   return notified;
 }
 
@@ -111,7 +116,8 @@ void Cond::notify(bool all) noexcept {
     detail::tsan_release(waiter);
     if (waiter->awake) {
       waiter->outcome = Wake::kWoken;
-    } else {
+    } else if (waiter->token == 0 || !MutexQueue::enqueue(*reinterpret_cast<Mutex*>(waiter->token),
+                                                          *waiter, bucket, all)) {
       *end = waiter;
       end = &waiter->next;
     }

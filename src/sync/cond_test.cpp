@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -362,6 +363,54 @@ TEST_P(CondOf, notified_before_the_deadline_but_locked_after) {
   crew.join();
   EXPECT_EQ(notified, 4);
   EXPECT_TRUE(mutex.try_lock());
+}
+
+// None of them wakes to find the Mutex locked.
+TEST_P(CondOf, waiters_are_moved_to_the_mutex) {
+  constexpr int kWaiters = 8;
+  Mutex mutex;
+  Cond cond;
+  std::vector<int> order;
+  Crew crew(GetParam());
+  for (int i = 0; i < kWaiters; ++i) {
+    crew.start([&, i] {
+      std::unique_lock lock(mutex);
+      cond.wait(lock);
+      order.push_back(i);
+    });
+    await_asleep(&cond, i + 1);
+  }
+  mutex.lock();
+  cond.notify_all();
+  EXPECT_EQ(count_asleep(&cond), 0);
+  EXPECT_EQ(count_asleep(&mutex), kWaiters);
+  mutex.unlock();
+  crew.join();
+  ASSERT_EQ(order.size(), std::size_t{kWaiters});
+  EXPECT_EQ(order.front(), 0);
+  EXPECT_TRUE(mutex.try_lock());
+}
+
+// The same with the Mutex free: the first is woken, the others wait for it.
+TEST_P(CondOf, waiters_are_moved_to_a_free_mutex) {
+  for (int round = 0; round < 50; ++round) {
+    Mutex mutex;
+    Cond cond;
+    int passed = 0;
+    Crew crew(GetParam());
+    for (int i = 0; i < 8; ++i) {
+      crew.start([&] {
+        std::unique_lock lock(mutex);
+        cond.wait(lock);
+        ++passed;
+      });
+    }
+    await_asleep(&cond, 8);
+    cond.notify_all();
+    crew.join();
+    EXPECT_EQ(passed, 8);
+    EXPECT_TRUE(mutex.try_lock());
+  }
 }
 
 TEST_P(CondOf, works_with_std_condition_variable_any) {

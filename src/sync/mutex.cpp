@@ -6,6 +6,7 @@
 #include "hamgam/detail/rseq.h"
 #include "os/membarrier.h"
 #include "os/thread.h"
+#include "sync/mutex_queue.h"
 #include "wait/parking_lot.h"
 
 // The slow paths of Mutex. Its states stand in the header.
@@ -44,7 +45,7 @@ namespace {
 constexpr int kSpinRounds = 4;
 constexpr int kSpinPauses = 30;
 constexpr Nanos kFairAfter = kMillisecond;
-constexpr std::uintptr_t kHandedOver = 1;
+constexpr std::uintptr_t kHandedOver = MutexQueue::kHandedOver;
 constexpr std::uint32_t kLocked = 1;
 constexpr std::uint32_t kParked = 2;
 constexpr std::uint32_t kAwake = 4;
@@ -82,9 +83,9 @@ bool make_heavy(atomic<std::uint32_t>& word, std::uint32_t& state) noexcept {
   return (heavy & kLocked) != 0;
 }
 
-// True once the lock is ours, false if `me` was interrupted first.
-bool acquire(atomic<std::uint32_t>& word, Waiter& me) noexcept {
-  std::uint32_t awake = 0;  // kAwake if it stands for us
+// True once the lock is ours, false if `me` was interrupted first. `awake`: kAwake if it stands for
+// us.
+bool acquire(atomic<std::uint32_t>& word, Waiter& me, std::uint32_t awake = 0) noexcept {
   int spins = 0;
   std::uint32_t state = word.load(kRelaxed);  // relaxed: the CAS checks it
   for (;;) {
@@ -213,6 +214,66 @@ void Mutex::unlock_slow() noexcept {
   if (hand_over && current_goroutine() != nullptr) {
     yield_goroutine();  // it is the next one here: it runs while the lock is hot
   }
+}
+
+bool detail::MutexQueue::enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked, bool many) noexcept {
+  constexpr int kTries = 3;
+  atomic<std::uint32_t>& word = mutex.state_;
+  Bucket& bucket = bucket_of(&word);
+  // Not in the order of addresses, hence a try.
+  if (&bucket != &locked && !bucket.try_lock()) {
+    return false;
+  }
+  bool queued = false;
+  bool woken = false;
+  std::uint32_t state = word.load(kRelaxed);  // relaxed: the CAS checks it
+  for (int tries = 0; tries < kTries && !queued && !woken; ++tries) {
+    if ((state & kLocked) != 0 && (state & kHeavy) == 0 && (!many || !make_heavy(word, state))) {
+      if (!many) {
+        break;  // a barrier for one waiter
+      }
+      state = word.load(kRelaxed);  // relaxed: the CAS checks it
+      continue;
+    }
+    if ((state & (kLocked | kAwake)) == 0 && !many) {
+      break;
+    }
+    // Somebody has the lock or is awake for it: the waiter is behind. Else it is the one that is
+    // awake, as if by an unlock; no unlock without a locked instruction is under way then, so
+    // kHeavy may be set.
+    bool const behind = (state & (kLocked | kAwake)) != 0;
+    // relaxed: the bucket's lock orders it with the unlocker's look at the queue
+    if (word.compare_exchange_strong(state, (state & kFlags) | kHeavy | (behind ? kParked : kAwake),
+                                     kRelaxed, kRelaxed)) {
+      queued = behind;
+      woken = !behind;
+    }
+  }
+  if (queued || woken) {
+    waiter.token = kRequeued;
+  }
+  if (queued) {
+    waiter.since = now();
+    waiter.address.store(&word, kRelaxed);  // relaxed: under the locks of both buckets
+    bucket.push_back(waiter);
+  }
+  if (&bucket != &locked) {
+    bucket.unlock();
+  }
+  return queued;
+}
+
+void detail::MutexQueue::lock(Mutex& mutex, Waiter& waiter, bool woken) noexcept {
+  std::uintptr_t const how = waiter.token;
+  if (how != kHandedOver) {
+    waiter.address.store(&mutex.state_, kRelaxed);  // relaxed: it is in no queue
+    // Interrupted once more, it must have the lock all the same.
+    if (how != kRequeued || !woken || !acquire(mutex.state_, waiter, kAwake)) {
+      mutex.lock();
+      return;
+    }
+  }
+  tsan_acquire(&mutex);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI

@@ -28,6 +28,7 @@ class alignas(kCacheLine) Bucket {
  public:
   void lock() noexcept { lock_.lock(); }
   void unlock() noexcept { lock_.unlock(); }
+  [[nodiscard]] bool try_lock() noexcept { return lock_.try_lock(); }
 
   // The waiter that has slept longest on the address, or null.
   [[nodiscard]] Waiter* first(const void* address) const noexcept;

@@ -106,20 +106,5 @@ TEST(MisuseRWMutex, in_a_goroutine_with_a_dump) {
   EXPECT_TRUE(child.begins(std::string(kUnlock) + "\ngoroutine 1 [running]:\n")) << child.error;
 }
 
-// A writer that nobody lets in: the wait reasons in the report of the deadlock.
-TEST(MisuseRWMutex, deadlock_names_what_is_waited_for) {
-  auto child = in_child([] {
-    (void)run([] {
-      RWMutex mutex;
-      mutex.lock();
-      go([&] { mutex.lock_shared(); });
-      mutex.lock();
-    });
-  });
-  EXPECT_TRUE(child.says("fatal error: all goroutines are asleep - deadlock!")) << child.error;
-  EXPECT_TRUE(child.says("[sync.RWMutex.Lock]:")) << child.error;
-  EXPECT_TRUE(child.says("[sync.RWMutex.RLock]:")) << child.error;
-}
-
 }  // namespace
 }  // namespace hamgam

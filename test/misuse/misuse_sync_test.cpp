@@ -50,22 +50,6 @@ TEST(MisuseOnce, once_value_that_asks_for_itself) {
 }
 
 // The recursion goes through another goroutine: nobody can tell it from waiting, but it is a
-// deadlock.
-TEST(MisuseOnce, called_from_inside_by_another_goroutine) {
-  auto child = in_child([] {
-    (void)run([] {
-      Once once;
-      once.call([&] {
-        WaitGroup group;
-        group.go([&] { once.call([] {}); });
-        group.wait();
-      });
-    });
-  });
-  EXPECT_TRUE(child.says("fatal error: all goroutines are asleep - deadlock!")) << child.error;
-  EXPECT_TRUE(child.says("[sync.Once.Do]:")) << child.error;
-}
-
 TEST(MisuseSemaphore, SE2_uncaught) {
   auto child = in_child([] {
     (void)run([] {
@@ -75,25 +59,6 @@ TEST(MisuseSemaphore, SE2_uncaught) {
   });
   EXPECT_TRUE(child.aborted());
   EXPECT_TRUE(child.begins("panic: semaphore: released more than held\n")) << child.error;
-}
-
-TEST(MisuseSemaphore, deadlock_names_what_is_waited_for) {
-  auto child = in_child([] { (void)run([] { Semaphore(1).acquire(2); }); });
-  EXPECT_TRUE(child.says("fatal error: all goroutines are asleep - deadlock!")) << child.error;
-  EXPECT_TRUE(child.says("[semaphore acquire]:")) << child.error;
-}
-
-TEST(MisuseCond, deadlock_names_what_is_waited_for) {
-  auto child = in_child([] {
-    (void)run([] {
-      Mutex mutex;
-      Cond cond;
-      mutex.lock();
-      cond.wait(mutex);
-    });
-  });
-  EXPECT_TRUE(child.says("fatal error: all goroutines are asleep - deadlock!")) << child.error;
-  EXPECT_TRUE(child.says("[sync.Cond.Wait]:")) << child.error;
 }
 
 TEST(MisuseCond, lock_that_is_not_held) {
