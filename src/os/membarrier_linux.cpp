@@ -13,11 +13,11 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 // From linux/membarrier.h, some of which older headers lack.
-constexpr int kQuery = 0;
-constexpr int kPrivateExpedited = 1 << 3;
-constexpr int kRegisterPrivateExpedited = 1 << 4;
-constexpr int kPrivateExpeditedRseq = 1 << 7;
-constexpr int kRegisterPrivateExpeditedRseq = 1 << 8;
+[[maybe_unused]] constexpr int kQuery = 0;
+[[maybe_unused]] constexpr int kPrivateExpedited = 1 << 3;
+[[maybe_unused]] constexpr int kRegisterPrivateExpedited = 1 << 4;
+[[maybe_unused]] constexpr int kPrivateExpeditedRseq = 1 << 7;
+[[maybe_unused]] constexpr int kRegisterPrivateExpeditedRseq = 1 << 8;
 
 constinit atomic<bool> g_forbidden{false};
 }  // namespace

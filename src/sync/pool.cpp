@@ -93,15 +93,20 @@ struct Magazines {
   }
 };
 
-// relaxed throughout: called by the owner, or by whoever keeps the owner out
-PoolMagazine* loaded_of(const PoolShard& shard) noexcept { return shard.loaded.load(kRelaxed); }
-PoolMagazine* previous_of(const PoolShard& shard) noexcept { return shard.previous.load(kRelaxed); }
+// These are called by the owner, or by whoever keeps the owner out. Release and acquire only because a
+// magazine may be made by one goroutine of the worker and used by the next.
+
+PoolMagazine* loaded_of(const PoolShard& shard) noexcept {
+  return shard.loaded.load(kAcquire);  // [pool.7] acquire, pairs with [pool.8]
+}
+PoolMagazine* previous_of(const PoolShard& shard) noexcept {
+  return shard.previous.load(kAcquire);  // [pool.7] acquire, pairs with [pool.8]
+}
 
 void swap_magazines(PoolShard& shard) noexcept {
-  // relaxed throughout: as above
   PoolMagazine* const loaded = loaded_of(shard);
-  shard.loaded.store(previous_of(shard), kRelaxed);
-  shard.previous.store(loaded, kRelaxed);
+  shard.loaded.store(previous_of(shard), kRelease);  // [pool.8] release, pairs with [pool.7]
+  shard.previous.store(loaded, kRelease);            // [pool.8] release, pairs with [pool.7]
 }
 
 void* pop_from(PoolShard& shard) noexcept {
@@ -296,7 +301,8 @@ struct PoolCore::State final : Aged {
         ++stored;
       }
       for (auto* place : {&shard.loaded, &shard.previous}) {
-        if (PoolMagazine* magazine = place->exchange(nullptr, kRelaxed)) {
+        // [pool.8] acq_rel, pairs with [pool.7]
+        if (PoolMagazine* magazine = place->exchange(nullptr, kAcqRel)) {
           stored += magazine->size();
           victims.push(magazine);
         }
@@ -407,7 +413,7 @@ std::size_t PoolCore::trim() {
 // The shard of the calling worker, made if need be.
 PoolShard* PoolCore::own_shard() noexcept {
   unsigned const slot = worker_slot();
-  PoolShard* shard = shards_[slot].load(kRelaxed);  // relaxed: ours
+  PoolShard* shard = shards_[slot].load(kAcquire);  // [pool.1] acquire, pairs with [pool.2]
   if (shard == nullptr && slot != 0 && state_->sharded) {
     shard = new (std::nothrow) PoolShard;
     shards_[slot].store(shard, kRelease);  // [pool.2] release, pairs with [pool.1] and [pool.6]
@@ -417,8 +423,9 @@ PoolShard* PoolCore::own_shard() noexcept {
 
 void* PoolCore::get_slow() noexcept {
   State& s = *state_;
-  // A shard is made by the first put. relaxed: ours
-  PoolShard* shard = shards_[worker_slot()].load(kRelaxed);
+  // A shard is made by the first put.
+  // [pool.1] acquire, pairs with [pool.2]
+  PoolShard* shard = shards_[worker_slot()].load(kAcquire);
   void* object = nullptr;
   if (shard != nullptr) {
     as_owner(*shard, [&] { object = pop_from(*shard); });
@@ -435,8 +442,8 @@ void* PoolCore::get_slow() noexcept {
       // pop_from has found both magazines empty, or there are none.
       PoolMagazine* const magazine = s.full.pop();
       s.stored -= magazine->size();
-      // relaxed: under the lock nobody drains
-      if (PoolMagazine* former = shard->loaded.exchange(magazine, kRelaxed)) {
+      // [pool.8] acq_rel, pairs with [pool.7]
+      if (PoolMagazine* former = shard->loaded.exchange(magazine, kAcqRel)) {
         s.empty.push(former);
       }
       return magazine->pop();
@@ -482,7 +489,7 @@ bool PoolCore::put_slow(void* object, std::size_t weight) noexcept {
             s.full.push(previous);
           }
           swap_magazines(*shard);
-          shard->loaded.store(magazine, kRelaxed);  // relaxed: under the lock nobody drains
+          shard->loaded.store(magazine, kRelease);  // [pool.8] release, pairs with [pool.7]
           magazine->push(object);
           done = true;
         } else {
