@@ -39,9 +39,17 @@ struct GoOptions {
 
 namespace detail {
 
+// Pointers, and wrappers such as std::function, which compare with nullptr as pointers do; not
+// closures, which only convert to a pointer that is never null (hence the test of unary plus).
+template <class F>
+concept MayBeNull =
+    std::is_pointer_v<F> || std::is_member_pointer_v<F> ||
+    (
+        requires(const F& f) { static_cast<bool>(f == nullptr); } && !requires(const F& f) { +f; });
+
 template <class F>
 void require_function(const F& f) noexcept {
-  if constexpr (requires { static_cast<bool>(f == nullptr); }) {
+  if constexpr (MayBeNull<F>) {
     if (f == nullptr) {
       fatal("go of nil func value");
     }

@@ -139,7 +139,7 @@ class Guarded {
   }
 
   // Shared, and therefore const, where M can be locked so.
-  LockedShared lock_shared() const HAMGAM_LIFETIMEBOUND HAMGAM_NO_THREAD_SAFETY_ANALYSIS
+  HAMGAM_NO_THREAD_SAFETY_ANALYSIS LockedShared lock_shared() const HAMGAM_LIFETIMEBOUND
     requires detail::SharedLockable<M>
   {
     mutex_.lock_shared();

@@ -39,7 +39,7 @@ class WaitGroup {
     detail::tsan_release(this);
     // [wg.1] acq_rel, pairs with [wg.2] and with itself: the work that was done
     std::int64_t const former = state_.fetch_add(n * kOne, detail::kAcqRel);
-    std::int64_t const state = former + n * kOne;
+    std::int64_t const state = plus(former, n);
     if (HAMGAM_UNLIKELY((state & kParked) != 0 || state < 0)) {
       add_slow(n, former);
     }
@@ -99,6 +99,12 @@ class WaitGroup {
   static constexpr std::int64_t kOne = std::int64_t{1} << 32;
   static constexpr std::int64_t kParked = 1;
 
+  // Wraps around, as the counter does; more than it can hold counts as negative.
+  static constexpr std::int64_t plus(std::int64_t state, int n) noexcept {
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(state) +
+                                     static_cast<std::uint64_t>(n * kOne));
+  }
+
   [[nodiscard]] bool is_zero() noexcept {
     if (state_.load(detail::kAcquire) != 0) {  // [wg.3] acquire, pairs with [wg.1]
       return false;
@@ -137,6 +143,7 @@ class WaitGroup {
   }
 
   HAMGAM_API void add_slow(int n, std::int64_t former);
+  void wake_sleepers() noexcept;
   HAMGAM_API void wait_slow();
   HAMGAM_API bool wait_deadline(std::int64_t deadline);
   HAMGAM_API bool wait_stoppable(std::stop_token token);

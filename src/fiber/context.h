@@ -7,7 +7,8 @@
 //   struct Context;
 //       Where to resume. Trivially destructible; zero-initialised is "never started".
 //   void prepare_context(Context&, void* stack_bottom, void* stack_top);
-//       Makes the first switch_context to it call fiber_entry(pass) at the top of that stack.
+//       Makes the first switch_context to it call hamgam_fiber_entry(pass) at the top of that
+//       stack.
 //   void* switch_context(Context& from, Context& to, void* pass);
 //       Saves where we are in `from` and resumes `to`, whose own switch_context returns `pass`.
 //       Returns when somebody resumes `from`, with what that one passed; possibly on another
@@ -17,10 +18,8 @@
 
 #include "hamgam/detail/config.h"
 
-namespace hamgam::inline HAMGAM_ABI::detail {
-// Supplied by the user of this header; must not return.
-[[noreturn]] void fiber_entry(void* pass);
-}  // namespace hamgam::inline HAMGAM_ABI::detail
+// Supplied by the user of this header. Named for the assembler, which jumps to it.
+extern "C" [[noreturn]] void hamgam_fiber_entry(void* pass);
 
 #if defined(HAMGAM_CONTEXT_UCONTEXT)
 #include "fiber/context_ucontext.h"

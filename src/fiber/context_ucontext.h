@@ -19,7 +19,7 @@ struct Context {
 
 inline void start_ucontext(unsigned high, unsigned low) {
   auto* context = reinterpret_cast<Context*>(static_cast<std::uintptr_t>(high) << 32 | low);
-  fiber_entry(context->passed);
+  hamgam_fiber_entry(context->passed);
 }
 
 inline void prepare_context(Context& context, void* stack_bottom, void* stack_top) noexcept {

@@ -2,7 +2,7 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Fiber: a Context, its stack, and what a switch must carry along: the exceptions in flight
+// Fiber: a Context and what a switch must carry along: the exceptions in flight
 // (libstdc++ keeps them per thread; without this a goroutine could not park inside a catch block),
 // errno, and what the sanitizers want to be told.
 //
@@ -29,6 +29,24 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
+#if defined(HAMGAM_TSAN)
+// Users link a library that is not instrumented; there a switch orders nothing, so that goroutines
+// which no primitive orders race even if one worker runs them in turn. In the build that tests the
+// library itself, what one thread does is in order, also across a switch.
+#if defined(__SANITIZE_THREAD__)
+#define HAMGAM_INSTRUMENTED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAMGAM_INSTRUMENTED 1
+#endif
+#endif
+#if defined(HAMGAM_INSTRUMENTED)
+inline constexpr unsigned kTsanSwitchFlags = 0;
+#else
+inline constexpr unsigned kTsanSwitchFlags = __tsan_switch_to_fiber_no_sync;
+#endif
+#endif
+
 // The layout that the Itanium C++ ABI gives __cxa_eh_globals.
 struct ExceptionState {
   void* caught = nullptr;
@@ -48,7 +66,6 @@ struct ThreadState {
 
 struct Fiber {
   Context context;
-  Stack* stack = nullptr;  // null: the thread's own, or not bound yet
   ExceptionState exceptions;
   int error = 0;
 #if defined(HAMGAM_ASAN)
@@ -61,9 +78,8 @@ struct Fiber {
 #endif
 };
 
-// Binds a stack, so that the first switch to the fiber runs fiber_entry on it.
+// Puts it on a stack, so that the first switch to the fiber runs hamgam_fiber_entry on it.
 inline void bind_stack(Fiber& fiber, Stack* stack) noexcept {
-  fiber.stack = stack;
   fiber.exceptions = {};
   fiber.error = 0;
 #if defined(HAMGAM_ASAN)
@@ -118,7 +134,7 @@ HAMGAM_INLINE void* switch_fiber(const ThreadState& thread, Fiber& from, Fiber& 
   __sanitizer_start_switch_fiber(ending ? nullptr : &from.fake_stack, to.asan_bottom, to.asan_size);
 #endif
 #if defined(HAMGAM_TSAN)
-  __tsan_switch_to_fiber(to.tsan, __tsan_switch_to_fiber_no_sync);
+  __tsan_switch_to_fiber(to.tsan, kTsanSwitchFlags);
 #endif
   void* passed = switch_context(from.context, to.context, pass);
 #if defined(HAMGAM_ASAN)

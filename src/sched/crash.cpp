@@ -161,7 +161,7 @@ void print_exception() {
 // In a signal handler: is this the guard of the running goroutine's stack?
 void on_fault(const void* address) noexcept {
   const Goroutine* g = current_goroutine();
-  const Stack* stack = g != nullptr ? g->fiber.stack : nullptr;
+  const Stack* stack = g != nullptr ? g->stack : nullptr;
   const char* at = static_cast<const char*>(address);
   if (stack == nullptr || at >= stack->bottom || at < stack->bottom - page_size()) {
     return;

@@ -25,13 +25,8 @@ struct GoroutineExtras {
 // waker that took it off its wait queue) is the only one to touch it; id, wait_reason and the like
 // may be read by a dump at any time and are therefore atomic.
 struct Goroutine : GoroutineHead {
-  Goroutine* next = nullptr;  // in a run queue or a free list
-  Fiber fiber;                // fiber.stack is null until it first runs
-  GoroutineExtras* extras = nullptr;
-  atomic<std::uint64_t> id{0};               // 0: free
+  Fiber fiber;
   atomic<const char*> wait_reason{nullptr};  // null: running or runnable
-  const void* created_at = nullptr;          // the call of go
-  std::uint64_t created_by = 0;              // the id of the goroutine that did
 };
 
 // A worker's free records. Not thread-safe: its owner's.

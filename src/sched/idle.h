@@ -88,7 +88,7 @@ class Idle {
   alignas(kNoSharing) atomic<std::uint64_t> counts_{0};
   atomic<std::uint32_t> width_{1};
   alignas(kCacheLine) SpinLock lock_;
-  Worker* first_ = nullptr;  // the last one to fall asleep: its caches are the warmest
+  Worker* first_ = nullptr;            // the last one to fall asleep: its caches are the warmest
   atomic<std::uint32_t> sleepers_{0};  // changed under lock_
   atomic<Worker*> timekeeper_{nullptr};
 };

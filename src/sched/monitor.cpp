@@ -49,7 +49,7 @@ bool look_at(Worker& worker, Nanos time) noexcept {
   if (worker.slot.load(kRelaxed) != Worker::kHeld) {
     return false;
   }
-  bool const has_next = worker.queue.peek_next() != nullptr;
+  bool const has_next = worker.queue.has_next();
   if (time - worker.seen_since < kHogging) {
     if (has_next && g_scheduler.idle.should_wake()) {
       wake_worker();
@@ -169,6 +169,7 @@ class Monitor {
         (g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever)) {
       return;
     }
+    trim_stacks(kStacksKept);
     // [deep.1] seq_cst, pairs with [deep.2]: a waker counts a worker active, then looks here.
     g_scheduler.monitor_deep.store(true, kSeqCst);
     g_scheduler.monitor_looks_at.store(kForever, kRelaxed);  // relaxed: an idle worker keeps time

@@ -76,7 +76,7 @@ bool worth_spinning() noexcept {
   Worker* w = this_worker();
   Idle& idle = g_scheduler.idle;
   return idle.width() > 1 && idle.active() > (w != nullptr ? 1U : 0U) &&
-         (w == nullptr || (w->queue.ring_empty() && w->queue.peek_next() == nullptr));
+         (w == nullptr || (w->queue.ring_empty() && !w->queue.has_next()));
 }
 
 unsigned worker_index() noexcept {

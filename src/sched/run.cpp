@@ -53,6 +53,12 @@ struct Main {
 };
 
 void main_goroutine(Main& main) {
+  static atomic<bool> first{true};
+  // relaxed throughout: runs come one after another
+  if (first.exchange(false, kRelaxed)) {
+    current_goroutine()->id.store(1, kRelaxed);  // as in Go; no other has it
+  }
+
   try {
     main.function(main.argument);
   } catch (const GoexitSignal&) {
@@ -62,8 +68,8 @@ void main_goroutine(Main& main) {
     main.exception = std::current_exception();
   }
   tsan_release(&main);
-  g_scheduler.in_run.store(false,
-                           kRelaxed);  // relaxed: for run_main and the detection of deadlocks
+  g_scheduler.in_run.store(false, kRelaxed);  // relaxed: for run_main and the monitor
+  thread_wakes();
   // The futex is in the frame of run_main, which returns once it sees 1.
   main.done.store(1, kRelease);  // [run.1] release, pairs with [run.2]: the result
   futex_wake(main.done, 1);
@@ -124,7 +130,6 @@ void run_main(void (*function)(void*), void* argument) {
   while (main.done.load(kAcquire) == 0) {  // [run.2] acquire, pairs with [run.1]
     futex_wait(main.done, 0);
   }
-  thread_wakes();
   tsan_acquire(&main);
   if (main.exception != nullptr) {
     std::rethrow_exception(main.exception);

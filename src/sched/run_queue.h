@@ -8,8 +8,16 @@
 //   head_     advanced by CAS: by the owner (one) or a thief (half)
 //   tail_     advanced by the owner alone
 //   ring_[i]  written by the owner while i is outside [head_, tail_)
-//   runnext_  set by the owner; taken by an exchange, by the owner or by a thief
+//   runnext_  set and taken by the owner; taken by a thief, under steal_lock_, if the owner is
+//   stuck
 // Invariants: (1) 0 <= tail_ - head_ <= kCapacity. (2) A goroutine is in at most one place.
+//
+// runnext_ changes hands at each park and wake of goroutines that talk to each other, so its owner
+// uses no locked instruction where restartable sequences work: it takes with "if it is still g,
+// store null" as a plain store. A thief, who comes seldom, first marks the pointer (bit 0), then
+// calls rseq_barrier(); if the mark is still there no store of the owner was under way, and from
+// then on the owner finds the mark and takes by an exchange. One thief at a time, as one could take
+// the other's mark for its own.
 //
 // As Go's runq (runtime/proc.go). Rejected: Chase-Lev (the owner takes the newest, which starves
 // the oldest), an unbounded deque (reclamation).
@@ -18,6 +26,8 @@
 
 #include "base/cache_line.h"
 #include "hamgam/detail/atomic.h"
+#include "hamgam/detail/rseq.h"
+#include "os/spin_lock.h"
 #include "sched/goroutine.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -26,22 +36,27 @@ class RunQueue {
  public:
   static constexpr std::uint32_t kCapacity = 256;
 
-  // Owner only. The one that was next before, or null. A full fence on every platform that matters,
-  // and relied on as one: [idle.1] counts on it.
+  // Owner only. The one that was next before, or null.
   Goroutine* exchange_next(Goroutine* g) noexcept {
-    return runnext_.exchange(g, kSeqCst);  // [runq.1] release, pairs with [runq.2]: g's record
-  }
-
-  // Takes runnext; null if there is none. Owner or thief.
-  Goroutine* take_next() noexcept {
-    // relaxed: an empty slot is only a hint
-    if (runnext_.load(kRelaxed) == nullptr) {
+    Goroutine* former = runnext_.load(kRelaxed);  // relaxed: only we make it non-null
+    if (former == nullptr) {
+      runnext_.store(g, kRelease);  // [runq.1] release, pairs with [runq.2]: g's record
       return nullptr;
     }
-    return runnext_.exchange(nullptr, kAcquire);  // [runq.2] acquire, pairs with [runq.1]
+    return replace_next(former, g);
   }
 
-  [[nodiscard]] Goroutine* peek_next() const noexcept {
+  // Owner only. Takes runnext; null if there is none.
+  Goroutine* take_next() noexcept {
+    Goroutine* former = runnext_.load(kRelaxed);  // relaxed: only we make it non-null
+    return former == nullptr ? nullptr : replace_next(former, nullptr);
+  }
+
+  // Thief.
+  Goroutine* steal_next() noexcept;
+
+  [[nodiscard]] bool has_next() const noexcept { return peek_next() != nullptr; }
+  [[nodiscard]] const void* peek_next() const noexcept {
     return runnext_.load(kRelaxed);  // relaxed: compared, never followed
   }
 
@@ -109,6 +124,27 @@ class RunQueue {
   }
 
  private:
+  static constexpr std::uintptr_t kMark = 1;
+
+  static Goroutine* marked(Goroutine* g) noexcept {
+    return reinterpret_cast<Goroutine*>(reinterpret_cast<std::uintptr_t>(g) | kMark);
+  }
+  static Goroutine* unmarked(Goroutine* g) noexcept {
+    return reinterpret_cast<Goroutine*>(reinterpret_cast<std::uintptr_t>(g) & ~kMark);
+  }
+
+  HAMGAM_INLINE Goroutine* replace_next([[maybe_unused]] Goroutine* former, Goroutine* g) noexcept {
+#if HAMGAM_RSEQ
+    if (HAMGAM_LIKELY(rseq_offset != 0 && unmarked(former) == former &&
+                      store_if_equal(runnext_, former, g))) {
+      return former;
+    }
+#endif
+    // [runq.11] acq_rel, pairs with [runq.2]
+    return unmarked(runnext_.exchange(g, kAcqRel));
+  }
+
+  SpinLock steal_lock_;
   alignas(kNoSharing) atomic<std::uint32_t> head_{0};
   atomic<Goroutine*> runnext_{nullptr};
   alignas(kCacheLine) atomic<std::uint32_t> tail_{0};

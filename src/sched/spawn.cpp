@@ -36,8 +36,8 @@ void bury(void* raw) noexcept {
   auto* g = static_cast<Goroutine*>(raw);
   Worker& w = *this_worker();
   retire_fiber(g->fiber);
-  Stack* stack = g->fiber.stack;
-  g->fiber.stack = nullptr;
+  Stack* stack = g->stack;
+  g->stack = nullptr;
   if (g->extras != nullptr && g->extras->stack_size != 0) {
     give_sized_stack(stack);
   } else {
@@ -75,51 +75,11 @@ bool can_tell_later(const Worker& w, const Goroutine& next) noexcept {
 
 // May the next goroutine go on on the stack of the one that ended?
 bool can_inherit(const Goroutine& ended, const Goroutine& next) noexcept {
-  return kReuseHotStack && next.fiber.stack == nullptr && next.extras == nullptr &&
+  return kReuseHotStack && next.stack == nullptr && next.extras == nullptr &&
          ended.extras == nullptr;
 }
 
 }  // namespace
-
-// The bottom of each goroutine's stack. One that ends is followed, without a switch, by any that
-// have not run yet; these then share its stack, hot in the cache.
-void fiber_entry(void* pass) {
-  enter_fiber();
-  auto* w = static_cast<Worker*>(pass);
-  run_after_switch(*w);
-  for (;;) {
-    Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
-    tsan_acquire(g);
-    run_closure(g);
-    w = this_worker();
-    w->ended.store(w->ended.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
-    if (g->on_end != nullptr) {
-      note_end(*w, *g);
-    }
-    Goroutine* next = kSwitchDirectly ? next_local(*w) : nullptr;
-    bool const inherits = next != nullptr && can_inherit(*g, *next);
-    if (w->untold_ends != 0 && !(inherits && can_tell_later(*w, *next))) {
-      tell_ends(*w);
-      if (next == nullptr && kSwitchDirectly) {
-        next = next_local(*w);  // whom that woke
-      }
-    }
-    if (HAMGAM_LIKELY(inherits)) {
-      next->fiber.stack = g->fiber.stack;
-      g->fiber.stack = nullptr;
-      recycle(*w, g);
-      w->current.store(next, kRelaxed);  // relaxed: for the monitor and dumps
-      continue;
-    }
-    if (next == nullptr || !bind(*w, *next)) {
-      next = &w->base;
-    }
-    w->after = &bury;
-    w->after_argument = g;
-    switch_to(w, *g, *next, true);
-    __builtin_unreachable();
-  }
-}
 
 GoroutineHead* new_goroutine() {
   Goroutine* g = nullptr;
@@ -184,3 +144,44 @@ HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*),
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
+
+// The bottom of each goroutine's stack. One that ends is followed, without a switch, by any that
+// have not run yet; these then share its stack, hot in the cache.
+extern "C" void hamgam_fiber_entry(void* pass) {
+  using namespace hamgam::detail;
+  enter_fiber();
+  auto* w = static_cast<Worker*>(pass);
+  run_after_switch(*w);
+  for (;;) {
+    Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
+    tsan_acquire(g);
+    run_closure(g);
+    w = this_worker();
+    w->ended.store(w->ended.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
+    if (g->on_end != nullptr) {
+      note_end(*w, *g);
+    }
+    Goroutine* next = kSwitchDirectly ? next_local(*w) : nullptr;
+    bool const inherits = next != nullptr && can_inherit(*g, *next);
+    if (w->untold_ends != 0 && !(inherits && can_tell_later(*w, *next))) {
+      tell_ends(*w);
+      if (next == nullptr && kSwitchDirectly) {
+        next = next_local(*w);  // whom that woke
+      }
+    }
+    if (HAMGAM_LIKELY(inherits)) {
+      next->stack = g->stack;
+      g->stack = nullptr;
+      recycle(*w, g);
+      w->current.store(next, kRelaxed);  // relaxed: for the monitor and dumps
+      continue;
+    }
+    if (next == nullptr || !bind(*w, *next)) {
+      next = &w->base;
+    }
+    w->after = &bury;
+    w->after_argument = g;
+    switch_to(w, *g, *next, true);
+    __builtin_unreachable();
+  }
+}

@@ -8,6 +8,8 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
+inline constexpr unsigned kEagerLooks = 8;
+
 // Runs what the goroutine that just left asked for.
 HAMGAM_INLINE void run_after_switch(Worker& w) noexcept {
   if (AfterSwitch after = w.after) {
@@ -19,7 +21,7 @@ HAMGAM_INLINE void run_after_switch(Worker& w) noexcept {
 // Gives the goroutine a stack if it has none. False: there is no memory for one, and the goroutine
 // waits among the starved.
 HAMGAM_INLINE bool bind(Worker& w, Goroutine& g) noexcept {
-  return HAMGAM_LIKELY(g.fiber.stack != nullptr) || bind_slow(w, g);
+  return HAMGAM_LIKELY(g.stack != nullptr) || bind_slow(w, g);
 }
 
 // Tells of the ends that were kept back; before anything that may take this worker's goroutine off
@@ -75,25 +77,36 @@ HAMGAM_INLINE void push_next(Worker& w, Goroutine* g) noexcept {
     push_global(g);
     return;
   }
-  if (Goroutine* former = w.queue.exchange_next(g)) {
-    push_ring(w, former);
-    full_fence();  // [idle.1] seq_cst, pairs with [idle.2]
+  Goroutine* former = w.queue.exchange_next(g);
+  if (former == nullptr) {
+    // No fence: if a worker is falling asleep just now it may miss this goroutine, which runs here
+    // then, or is noticed by the monitor.
     if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {
-      wake_worker();
+      lone_work(w);
     }
-  } else if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {  // fenced by exchange_next
-    lone_work(w);
+    return;
+  }
+  push_ring(w, former);
+  full_fence();  // [idle.1] seq_cst, pairs with [idle.2]
+  if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {
+    wake_worker();
   }
 }
 
 // A new goroutine: the next one if it is the only one here, else behind the others. (Woken ones go
 // before: the data they wait for is hot.)
 HAMGAM_INLINE void push_new(Worker& w, Goroutine* g) noexcept {
-  if (w.queue.peek_next() == nullptr && w.queue.ring_empty()) {
+  if (!w.queue.has_next() && w.queue.ring_empty()) {
+    w.pushed = 0;
     push_next(w, g);
     return;
   }
   push_ring(w, g);
+  // Who starts many in a row looks for helpers often at first, then at every eighth: the fence
+  // costs as much as the rest. One that is missed is noticed at the next look, or by the monitor.
+  if (++w.pushed > kEagerLooks && w.pushed % kEagerLooks != 0) {
+    return;
+  }
   full_fence();  // [idle.12] seq_cst, pairs with [idle.2]
   if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {
     wake_worker();

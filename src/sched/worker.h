@@ -38,6 +38,7 @@ struct alignas(kNoSharing) Worker {
   ThreadState thread;
   atomic<std::uint32_t> tick{0};    // scheduling decisions so far
   unsigned next_streak = 0;         // how often runnext came before the ring
+  unsigned pushed = 0;              // since the queue was empty; see push_new
   unsigned lone_wakes_to_skip = 0;  // see push_next
   unsigned lone_backoff = 0;
   std::uint32_t seen_futile = 0;

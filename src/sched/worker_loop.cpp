@@ -50,7 +50,7 @@ constexpr unsigned kMaxLoneBackoff = 8192;
 // not come to its next scheduling point.
 bool next_is_stuck(const Worker& victim) noexcept {
   // relaxed throughout: a heuristic
-  Goroutine* const next = victim.queue.peek_next();
+  const void* const next = victim.queue.peek_next();
   std::uint32_t const tick = victim.tick.load(kRelaxed);
   for (int i = 0; i < kStuckSpins; ++i) {
     if (victim.queue.peek_next() != next || victim.tick.load(kRelaxed) != tick) {
@@ -88,7 +88,7 @@ void stop_searching(Worker& w) noexcept {
 Goroutine* steal_from(Worker& w, Worker& victim, bool next_too) noexcept {
   Goroutine* g = victim.queue.steal_into(w.queue);
   if (g == nullptr && next_too && next_is_stuck(victim)) {
-    g = victim.queue.take_next();
+    g = victim.queue.steal_next();
   }
   return g;
 }
@@ -327,6 +327,7 @@ HAMGAM_NOINLINE bool bind_slow(Worker& w, Goroutine& g) noexcept {
   std::size_t const wanted = g.extras != nullptr ? g.extras->stack_size : 0;
   Stack* stack = wanted == 0 ? w.stacks.take() : take_sized_stack(wanted);
   if (HAMGAM_LIKELY(stack != nullptr)) {
+    g.stack = stack;
     bind_stack(g.fiber, stack);
     return true;
   }

@@ -2,6 +2,8 @@
 // Copyright The Hamgam Authors
 #include "hamgam/waitgroup.h"
 
+#include <mutex>
+
 #include "base/fatal.h"
 #include "wait/parking_lot.h"
 
@@ -47,21 +49,37 @@ bool await_zero(atomic<std::int64_t>& word, Waiter& me) {
   }
 }
 
+// kParked may outlive the sleepers: one that gave up leaves it behind.
+bool anybody_sleeps(const void* address) noexcept {
+  Bucket& bucket = bucket_of(address);
+  std::lock_guard const guard(bucket);
+  return bucket.first(address) != nullptr;
+}
+
 }  // namespace
 
 void WaitGroup::add_slow(int n, std::int64_t former) {
-  std::int64_t const counter = (former >> 32) + n;
-  if (counter < 0) {
-    state_.fetch_sub(n * kOne, kRelaxed);  // relaxed: undoes what was never meant
-    throw_panic("sync: negative WaitGroup counter");
+  std::int64_t state = plus(former, n);
+  const char* misuse = nullptr;
+  if (state < 0) {
+    misuse = "sync: negative WaitGroup counter";
+  } else if (former >> 32 == 0 && n > 0 && anybody_sleeps(&state_)) {
+    misuse = "sync: WaitGroup misuse: Add called concurrently with Wait";
   }
-  if (former >> 32 == 0 && n > 0) {
-    state_.fetch_sub(n * kOne, kRelaxed);  // relaxed: as above
-    throw_panic("sync: WaitGroup misuse: Add called concurrently with Wait");
+  if (misuse != nullptr) {
+    // relaxed: undoes what was never meant
+    auto const undone = static_cast<std::uint64_t>(state_.fetch_sub(n * kOne, kRelaxed));
+    state = static_cast<std::int64_t>(undone - static_cast<std::uint64_t>(n * kOne));
   }
-  if (counter != 0) {
-    return;
+  if (state == kParked) {
+    wake_sleepers();
   }
+  if (misuse != nullptr) {
+    throw_panic(misuse);
+  }
+}
+
+void WaitGroup::wake_sleepers() noexcept {
   Bucket& bucket = bucket_of(&state_);
   bucket.lock();
   Waiter* sleepers = nullptr;

@@ -5,10 +5,12 @@
 // What the go() template needs of a goroutine's record.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <type_traits>
 #include <utility>
 
+#include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 
 namespace hamgam::inline HAMGAM_ABI {
@@ -17,19 +19,30 @@ struct GoOptions;
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-inline constexpr std::size_t kInlineClosure = 64;
+inline constexpr std::size_t kInlineClosure = 48;
 
 // What is to be told when goroutines end: count of them, all with the same subject, at once. A
 // goroutine's end may be told later, with those of others that run after it on the same worker, but
 // only while one with the same subject is still running there.
 using OnEnd = void (*)(void* subject, unsigned count);
 
-struct GoroutineHead {
+struct Goroutine;
+struct GoroutineExtras;
+struct Stack;
+
+// The first two cache lines of a goroutine's record: all that is touched of one that never parks.
+struct alignas(64) GoroutineHead {
+  void (*invoke)(void* closure) = nullptr;  // runs and destroys the closure
+  void* argument = nullptr;                 // the closure: below, or on the heap
+  OnEnd on_end = nullptr;                   // or null
+  void* end_subject = nullptr;
+  Goroutine* next = nullptr;  // in a run queue or a free list
+  Stack* stack = nullptr;     // null until it first runs
+  GoroutineExtras* extras = nullptr;
+  atomic<std::uint64_t> id{0};  // 0: free
   alignas(16) std::byte closure[kInlineClosure];
-  void (*invoke)(void* closure);  // runs and destroys the closure
-  void* argument;                 // the closure: above, or on the heap
-  OnEnd on_end;                   // or null
-  void* end_subject;
+  const void* created_at = nullptr;  // the call of go
+  std::uint64_t created_by = 0;      // the id of the goroutine that did
 };
 
 // A record to put a closure in. Throws std::bad_alloc.

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// To wait for the event "somebody has gone to sleep on this object" instead of for some time.
+
+#include "hamgam/go.h"
+#include "wait/parking_lot.h"
+
+namespace hamgam::test {
+
+// How many sleep on a Mutex, WaitGroup or Atomic.
+inline int count_asleep(const void* object) {
+  detail::Bucket& bucket = detail::bucket_of(object);
+  bucket.lock();
+  int count = 0;
+  for (detail::Waiter* waiter = bucket.first(object); waiter != nullptr; waiter = waiter->next) {
+    ++count;
+  }
+  bucket.unlock();
+  return count;
+}
+
+inline void await_asleep(const void* object, int count) {
+  while (count_asleep(object) < count) {
+    yield();
+  }
+}
+
+}  // namespace hamgam::test

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// How much a test does: less where each step costs more.
+
+#include <cstdlib>
+
+namespace hamgam::test {
+
+// The test runs on a CPU that a program imitates.
+inline bool emulated() { return std::getenv("HAMGAM_TEST_EMULATOR") != nullptr; }
+
+// n steps in a plain build, fewer under a sanitizer or an emulator, at least 1.
+inline int scaled(int n) {
+#if defined(HAMGAM_TSAN)
+  int const divisor = 20;
+#elif defined(HAMGAM_ASAN)
+  int const divisor = 4;
+#else
+  int const divisor = emulated() ? 20 : 1;
+#endif
+  return n / divisor > 0 ? n / divisor : 1;
+}
+
+}  // namespace hamgam::test
