@@ -595,27 +595,27 @@ TEST(Map, UsersFunctionsMayPark) {
 
 TEST(Map, GrowsAndKeepsEverything) {
   hamgam::Map<int, int> map;
-  int const keys = kSanitized ? 20'000 : 300'000;
-  in_goroutines(4, [&map, keys](int i) {
-    for (int key = i; key < keys; key += 4) {
+  constexpr int kKeys = kSanitized ? 20'000 : 300'000;
+  in_goroutines(4, [&map](int i) {
+    for (int key = i; key < kKeys; key += 4) {
       map.store(key, key);
     }
   });
-  EXPECT_EQ(map.size(), static_cast<std::size_t>(keys));
-  for (int key = 0; key < keys; ++key) {
+  EXPECT_EQ(map.size(), static_cast<std::size_t>(kKeys));
+  for (int key = 0; key < kKeys; ++key) {
     ASSERT_EQ(map.load(key), key);
   }
-  EXPECT_EQ(map.load(keys), std::nullopt);
-  std::vector<bool> seen(static_cast<std::size_t>(keys));
+  EXPECT_EQ(map.load(kKeys), std::nullopt);
+  std::vector<bool> seen(static_cast<std::size_t>(kKeys));
   map.for_each([&seen](int key, int) {
     EXPECT_FALSE(seen[static_cast<std::size_t>(key)]);
     seen[static_cast<std::size_t>(key)] = true;
   });
-  EXPECT_EQ(std::count(seen.begin(), seen.end(), true), keys);
-  for (int key = 0; key < keys; key += 2) {
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), true), kKeys);
+  for (int key = 0; key < kKeys; key += 2) {
     ASSERT_TRUE(map.erase(key));
   }
-  EXPECT_EQ(map.size(), static_cast<std::size_t>(keys / 2));
+  EXPECT_EQ(map.size(), static_cast<std::size_t>(kKeys / 2));
 }
 
 // What throws leaves the map as it was.
