@@ -4,11 +4,14 @@
 
 // All of Hamgam.
 
-#include "hamgam/atomic.h"     // IWYU pragma: export
-#include "hamgam/go.h"         // IWYU pragma: export
-#include "hamgam/guarded.h"    // IWYU pragma: export
-#include "hamgam/mutex.h"      // IWYU pragma: export
-#include "hamgam/panic.h"      // IWYU pragma: export
-#include "hamgam/time.h"       // IWYU pragma: export
-#include "hamgam/version.h"    // IWYU pragma: export
-#include "hamgam/waitgroup.h"  // IWYU pragma: export
+#include "hamgam/atomic.h"         // IWYU pragma: export
+#include "hamgam/go.h"             // IWYU pragma: export
+#include "hamgam/guarded.h"        // IWYU pragma: export
+#include "hamgam/map.h"            // IWYU pragma: export
+#include "hamgam/mutex.h"          // IWYU pragma: export
+#include "hamgam/panic.h"          // IWYU pragma: export
+#include "hamgam/pool.h"           // IWYU pragma: export
+#include "hamgam/resource_pool.h"  // IWYU pragma: export
+#include "hamgam/time.h"           // IWYU pragma: export
+#include "hamgam/version.h"        // IWYU pragma: export
+#include "hamgam/waitgroup.h"      // IWYU pragma: export

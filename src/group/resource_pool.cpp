@@ -206,6 +206,7 @@ ResourceCore::ResourceCore(const ResourceLimits& limits, bool checks_health)
 ResourceCore::~ResourceCore() { delete state_; }
 
 void ResourceCore::warm_up() noexcept {
+  tsan_release(this);
   state_->lock.lock();
   bool const launch = state_->needs_maintenance(state_->wants_more_idle());
   state_->lock.unlock();
@@ -430,6 +431,7 @@ void ResourceCore::give_capacity_back() noexcept {
     wake(*waiter);
   }
   if (last) {
+    tsan_acquire(this);
     delete this;
   } else if (HAMGAM_UNLIKELY(launch)) {
     launch_maintenance();
@@ -479,6 +481,7 @@ void ResourceCore::drop() noexcept {
   s.background.wait();
   s.lock.lock();
   s.dropped = true;
+  tsan_release(this);
   bool const last = s.open == 0;
   s.lock.unlock();
   if (last) {
@@ -573,6 +576,7 @@ void ResourceCore::launch_maintenance() noexcept {
 
 void ResourceCore::maintain() noexcept {
   State& s = *state_;
+  tsan_acquire(this);  // whoever launched this need not know of the constructor
   bool failed = false;
   for (;;) {
     Batch batch;

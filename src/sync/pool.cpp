@@ -198,6 +198,7 @@ struct Doomed {
         tsan_acquire(object);
         function(object);
       }
+      tsan_acquire(magazine);
       delete magazine;
     }
     return destroyed;
@@ -395,7 +396,10 @@ PoolCore::~PoolCore() {
   (void)state_->make_victims(doomed, false);
   state_->take_victims(doomed);
   doomed.destroy(state_->destroy);
-  state_->for_each_shard([](PoolShard& shard) { delete &shard; });
+  state_->for_each_shard([](PoolShard& shard) {
+    tsan_acquire(&shard);
+    delete &shard;
+  });
   delete state_;
 }
 
@@ -416,6 +420,7 @@ PoolShard* PoolCore::own_shard() noexcept {
   PoolShard* shard = shards_[slot].load(kAcquire);  // [pool.1] acquire, pairs with [pool.2]
   if (shard == nullptr && slot != 0 && state_->sharded) {
     shard = new (std::nothrow) PoolShard;
+    tsan_release(shard);
     shards_[slot].store(shard, kRelease);  // [pool.2] release, pairs with [pool.1] and [pool.6]
   }
   return shard;
@@ -522,6 +527,7 @@ bool PoolCore::put_slow(void* object, std::size_t weight) noexcept {
       break;
     }
     spare = new (std::nothrow) PoolMagazine;
+    tsan_release(spare);
     if (spare == nullptr) {
       break;
     }

@@ -22,6 +22,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
@@ -83,7 +84,7 @@ struct MapTable : MapEntry {
   }
 
   // Where a writer begins, under the stripe's mutex: the very bucket.
-  HAMGAM_API MapLink* bucket_for_writing(std::uint64_t order) noexcept;
+  MapLink* bucket_for_writing(std::uint64_t order) noexcept;
 
   // Under the stripe's mutex. After that the caller asks grow(), without it, if `insert` is true.
   [[nodiscard]] bool insert(MapLink& before, MapLink& entry, Stripe& stripe) noexcept {
@@ -102,7 +103,7 @@ struct MapTable : MapEntry {
   }
 
   // Doubles the number of buckets if there are more entries.
-  HAMGAM_API void grow() noexcept;
+  void grow() noexcept;
 
   [[nodiscard]] std::size_t size() const noexcept {
     std::size_t sum = 0;
@@ -124,5 +125,47 @@ struct MapTable : MapEntry {
   atomic<MapLink*> segments[kMaxBits + 1] = {};
   Mutex growing;
 };
+
+inline MapLink* MapTable::bucket_for_writing(std::uint64_t order) noexcept {
+  unsigned const now = bits.load(kAcquire);  // [map.1] acquire, pairs with [map.2]
+  std::uint64_t prefix = order >> (64 - now);
+  auto const zeros = prefix == 0 ? now : static_cast<unsigned>(std::countr_zero(prefix));
+  if (now - zeros <= kStripeBits) {
+    return &stripe_of(order).head;
+  }
+  // relaxed: published by bits
+  MapLink* const link = segments[now - zeros].load(kRelaxed) + (prefix >> (zeros + 1));
+  if (link->next.load(kRelaxed) != nullptr) {  // relaxed: changes under the stripe's mutex
+    return link;
+  }
+  // Its place is somewhere behind the bucket of the next shorter prefix.
+  std::uint64_t const place = prefix << (64 - now);
+  MapLink* before = bucket_for_reading((prefix & (prefix - 1)) << (64 - now));
+  for (;;) {
+    MapLink* const after = before->next.load(kRelaxed);  // relaxed: under the mutex
+    if (after->order > place) {
+      link->order = place;
+      link->next.store(after, kRelease);   // [map.4] release, pairs with [map.3]
+      before->next.store(link, kRelease);  // [map.4] release, pairs with [map.3]
+      return link;
+    }
+    before = after;
+  }
+}
+
+HAMGAM_NOINLINE inline void MapTable::grow() noexcept {
+  // relaxed: one that grows it now has seen as much as we
+  unsigned const now = bits.load(kRelaxed);
+  if (now == kMaxBits || size() <= std::size_t{1} << now || !growing.try_lock()) {
+    return;
+  }
+  if (bits.load(kRelaxed) == now) {  // relaxed: changes under the mutex
+    if (auto* segment = new (std::nothrow) MapLink[std::size_t{1} << now]) {
+      segments[now + 1].store(segment, kRelaxed);  // relaxed: published by bits
+      bits.store(now + 1, kRelease);               // [map.2] release, pairs with [map.1]
+    }
+  }
+  growing.unlock();
+}
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
