@@ -54,6 +54,7 @@ ReadRecord* take_free() noexcept {
   {
     std::lock_guard const guard(g_free_lock);
     if (g_free != &g_end_of_free) {
+      tsan_acquire(g_free);
       return std::exchange(g_free, g_free->next_free);
     }
   }
@@ -67,6 +68,7 @@ ReadRecord* take_free() noexcept {
 }
 
 void give_free(ReadRecord* record) noexcept {
+  tsan_release(record);
   std::lock_guard const guard(g_free_lock);
   record->next_free = g_free;
   g_free = record;
