@@ -54,7 +54,7 @@ ReadRecord* take_free() noexcept {
   {
     std::lock_guard const guard(g_free_lock);
     if (g_free != &g_end_of_free) {
-      tsan_acquire(g_free);
+      tsan_acquire(&g_free->next);
       return std::exchange(g_free, g_free->next_free);
     }
   }
@@ -68,7 +68,7 @@ ReadRecord* take_free() noexcept {
 }
 
 void give_free(ReadRecord* record) noexcept {
-  tsan_release(record);
+  tsan_release(&record->next);
   std::lock_guard const guard(g_free_lock);
   record->next_free = g_free;
   g_free = record;
@@ -123,7 +123,7 @@ bool ReadDomain::read_before(std::uint64_t epoch) const noexcept {
         record->domain.load(kRelaxed) == this) {  // relaxed: see above
       return true;
     }
-    tsan_acquire(record);
+    tsan_acquire(&record->next);
   }
   return false;
 }

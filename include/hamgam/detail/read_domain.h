@@ -30,7 +30,9 @@ struct alignas(64) ReadRecord {
 
   atomic<std::uint64_t> epoch{kNew};
   atomic<const ReadDomain*> domain{nullptr};
-  ReadRecord* next = nullptr;       // in the list of all
+  // In the list of all. Its address also stands for what readers tell ThreadSanitizer: at that of epoch,
+  // the release by one goroutine of a worker would hide the one before.
+  ReadRecord* next = nullptr;
   ReadRecord* next_free = nullptr;  // among those that belong to nobody
 };
 
@@ -66,7 +68,7 @@ class ReadDomain {
 
     HAMGAM_INLINE ~Pin() {
       ReadRecord* const record = record_;
-      tsan_release(record);
+      tsan_release(&record->next);
       if (HAMGAM_UNLIKELY(record->next_free != nullptr)) {
         release_record(record);
       } else {
