@@ -387,14 +387,26 @@ class Map {
       return;
     }
     auto* table = static_cast<Table*>(entry);
+    // All lists by turns: while one waits for memory the others go on.
+    detail::MapLink* at[Table::kStripes];
+    std::size_t lists = 0;
+    // relaxed throughout: nobody else is here
     for (auto& stripe : table->stripes) {
-      detail::MapLink* link = stripe.head.next.load(detail::kRelaxed);  // relaxed: nobody else is here
-      while (link != &table->tail) {
-        detail::MapLink* const after = link->next.load(detail::kRelaxed);  // relaxed: as above
+      at[lists++] = stripe.head.next.load(detail::kRelaxed);
+    }
+    while (lists > 0) {
+      for (std::size_t i = 0; i < lists;) {
+        detail::MapLink* const link = at[i];
+        if (link == &table->tail) {
+          at[i] = at[--lists];
+          continue;
+        }
+        detail::MapLink* const after = link->next.load(detail::kRelaxed);
+        __builtin_prefetch(after, 1);
+        at[i++] = after;
         if ((link->order & 1) != 0) {
           delete static_cast<Node*>(link);
         }
-        link = after;
       }
     }
     delete table;
