@@ -8,15 +8,16 @@
 
 namespace {
 
-const bench::Case acquire_release("ResourcePool/acquire_release", {1}, [](int workers,
-                                                                          std::int64_t n) {
-  bench::on_workers(workers, [n] {
-    hamgam::ResourcePool<int> pool([] { return 0; }, {.max_open = 8});
-    for (std::int64_t i = 0; i < n; ++i) {
-      auto lease = pool.acquire();
-      ++*lease;
-    }
-  });
-});
+const bench::Case acquire_release("ResourcePool/acquire_release", {1},
+                                  [](int workers, std::int64_t n) {
+                                    bench::on_workers(workers, [n] {
+                                      hamgam::ResourcePool<int> pool([] { return 0; },
+                                                                     {.max_open = 8});
+                                      for (std::int64_t i = 0; i < n; ++i) {
+                                        auto lease = pool.acquire();
+                                        ++*lease;
+                                      }
+                                    });
+                                  });
 
 }  // namespace

@@ -2,23 +2,24 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Map: a hash map for many at once, best where reads prevail or each writes its own keys. A read takes no
-// lock and writes nothing that others read; a write locks one sixteenth of the map.
+// Map: a hash map for many at once, best where reads prevail or each writes its own keys. A read
+// takes no lock and writes nothing that others read; a write locks one sixteenth of the map.
 //
 //   Map<std::string, Session> sessions;
 //   sessions.store(id, session);
 //   if (std::optional<Session> found = sessions.load(id)) ...      // a copy
 //
 // Every operation on a key is atomic, and so is clear(). From goroutines and plain threads alike.
-// Hash, Eq, the copying of V and, where one is asked for, its == may do anything but use this map; if they
-// throw, the map is as it was. A removed value is destroyed as soon as no reader can see it: usually before
-// the call that removes it returns, else by the last of those who read at that moment. The destructor
-// destroys all values; nobody may use the map any more by then.
+// Hash, Eq, the copying of V and, where one is asked for, its == may do anything but use this map;
+// if they throw, the map is as it was. A removed value is destroyed as soon as no reader can see
+// it: usually before the call that removes it returns, else by the last of those who read at that
+// moment. The destructor destroys all values; nobody may use the map any more by then.
 //
-// Expected O(1); equal hashes cost O(n) among themselves. Erased buckets are not given back but by clear().
+// Expected O(1); equal hashes cost O(n) among themselves. Erased buckets are not given back but by
+// clear().
 //
-// Happens-before: a write is before each read that observes it, as in Go: load, for_each and those that
-// return or compare a value read; store, erase and those that succeed in replacing write.
+// Happens-before: a write is before each read that observes it, as in Go: load, for_each and those
+// that return or compare a value read; store, erase and those that succeed in replacing write.
 
 #include <concepts>
 #include <cstddef>
@@ -141,9 +142,10 @@ class Map {
     return remove(key, [&old](const V& value) { return value == old; });
   }
 
-  // Calls f(key, value) for each key, none twice, until f returns false (if it returns bool). Keys and
-  // values that others add, change or remove meanwhile are seen or not; f may itself do so. What f is given
-  // lives until it returns. As long as it runs, removed values of this map are not destroyed.
+  // Calls f(key, value) for each key, none twice, until f returns false (if it returns bool). Keys
+  // and values that others add, change or remove meanwhile are seen or not; f may itself do so.
+  // What f is given lives until it returns. As long as it runs, removed values of this map are not
+  // destroyed.
   template <class F>
     requires std::invocable<F&, const K&, const V&>
   void for_each(F f) const {

@@ -9,15 +9,15 @@
 //   file.read_into(*buffer);
 //                                             // back into the pool at the end of the scope
 //
-// Any object may be freed at any time while it is in the pool: one that lies there unused for two trim
-// periods (of a second) is. So the pool holds no more than was in use at once of late. How many it holds
-// can be limited as well (PoolOptions).
+// Any object may be freed at any time while it is in the pool: one that lies there unused for two
+// trim periods (of a second) is. So the pool holds no more than was in use at once of late. How
+// many it holds can be limited as well (PoolOptions).
 //
-// From goroutines and plain threads alike. get and put never block; between goroutines of one worker they
-// need no atomic read-modify-write. An object may be given back by another goroutine, thread or worker than
-// the one that got it. `make`, `reset` and T's destructor are never called under a lock and may do anything;
-// the destructor may run on a thread of the library's own. If `make` throws, get throws and nothing else
-// happens.
+// From goroutines and plain threads alike. get and put never block; between goroutines of one
+// worker they need no atomic read-modify-write. An object may be given back by another goroutine,
+// thread or worker than the one that got it. `make`, `reset` and T's destructor are never called
+// under a lock and may do anything; the destructor may run on a thread of the library's own. If
+// `make` throws, get throws and nothing else happens.
 //
 // All leases must be back, or released, before the pool is destroyed; it destroys what it holds.
 //
@@ -43,8 +43,8 @@ struct PoolOptions {
 template <class T>
 class Pool {
  public:
-  // An object on loan; back into its pool at the end of its scope. If `reset` throws then, the object is
-  // destroyed instead.
+  // An object on loan; back into its pool at the end of its scope. If `reset` throws then, the
+  // object is destroyed instead.
   class [[nodiscard]] Lease {
    public:
     Lease(Lease&& other) noexcept : pool_(other.pool_), object_(std::move(other.object_)) {}
@@ -93,8 +93,8 @@ class Pool {
     requires std::default_initializable<T>
       : Pool([] { return std::unique_ptr<T>(new T{}); }) {}
 
-  // Calls `make` when empty (an empty function: get gives a null Lease, as Go's Pool without New), and
-  // `reset` on each object that comes back.
+  // Calls `make` when empty (an empty function: get gives a null Lease, as Go's Pool without New),
+  // and `reset` on each object that comes back.
   explicit Pool(std::function<std::unique_ptr<T>()> make, std::function<void(T&)> reset = {},
                 PoolOptions options = {})
       : Pool(std::move(make), std::move(reset), options, {}) {}
@@ -123,8 +123,8 @@ class Pool {
     return make_ ? make_() : nullptr;
   }
 
-  // Any object of T's, from this pool or not; null: nothing happens. If `reset` throws, so does put, and the
-  // object is destroyed.
+  // Any object of T's, from this pool or not; null: nothing happens. If `reset` throws, so does
+  // put, and the object is destroyed.
   void put(std::unique_ptr<T> object) {
     if (object == nullptr) {
       return;

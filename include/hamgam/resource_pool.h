@@ -9,18 +9,19 @@
 //   connection->execute(...);              // connection.discard() if it turned out to be broken
 //                                          // back into the pool at the end of the scope
 //
-// Waiters are served in the order in which they came, whoever they are: goroutines park, threads sleep. Of
-// the idle resources the one that was used last is taken first, so that surplus ones can grow old. A
-// resource that was used before is checked (`healthy`, its age) when it is acquired, and replaced if it is
-// no good. `open`, `healthy` and T's destructor are called outside of any lock and may block (wrap what
-// blocks the thread in blocking()). What they throw comes out of acquire, and no capacity is lost.
+// Waiters are served in the order in which they came, whoever they are: goroutines park, threads
+// sleep. Of the idle resources the one that was used last is taken first, so that surplus ones can
+// grow old. A resource that was used before is checked (`healthy`, its age) when it is acquired,
+// and replaced if it is no good. `open`, `healthy` and T's destructor are called outside of any
+// lock and may block (wrap what blocks the thread in blocking()). What they throw comes out of
+// acquire, and no capacity is lost.
 //
 // After close(), or from the start of the destructor, acquire throws std::system_error
-// (std::errc::operation_canceled), also those that wait. Leases may outlive both: what they hold is closed
-// when they give it back. (Other calls may not be under way when the pool is destroyed.)
+// (std::errc::operation_canceled), also those that wait. Leases may outlive both: what they hold is
+// closed when they give it back. (Other calls may not be under way when the pool is destroyed.)
 //
-// Happens-before: the return of a resource to the pool is before the return of the acquire that gets it
-// next.
+// Happens-before: the return of a resource to the pool is before the return of the acquire that
+// gets it next.
 
 #include <chrono>
 #include <cstddef>
@@ -49,9 +50,9 @@ struct ResourcePoolStats {
   std::size_t open = 0;  // in_use + idle
   std::size_t in_use = 0;
   std::size_t idle = 0;
-  std::uint64_t wait_count = 0;               // acquires that had to wait
-  std::chrono::nanoseconds wait_duration{};   // all of them together
-  std::uint64_t max_idle_closed = 0;          // closed because enough were idle
+  std::uint64_t wait_count = 0;              // acquires that had to wait
+  std::chrono::nanoseconds wait_duration{};  // all of them together
+  std::uint64_t max_idle_closed = 0;         // closed because enough were idle
   std::uint64_t max_idle_time_closed = 0;
   std::uint64_t max_lifetime_closed = 0;
 };
@@ -140,7 +141,8 @@ class ResourcePool {
   // Closes what is idle, refuses and wakes who waits. May be called again.
   void close() noexcept { core_.close(); }
 
-  // As in the options. What is idle and too much is closed at once, what is in use when it comes back.
+  // As in the options. What is idle and too much is closed at once, what is in use when it comes
+  // back.
   void set_max_open(std::size_t n) noexcept { core_.set_limit(&Limits::max_open, n); }
   void set_max_idle(std::size_t n) noexcept { core_.set_limit(&Limits::max_idle, n); }
   void set_min_idle(std::size_t n) noexcept { core_.set_limit(&Limits::min_idle, n); }

@@ -16,19 +16,22 @@
 #include "sched/park.h"
 #include "wait/parking_lot.h"
 
-// Capacity is a count, `open`: of resources in use, idle, being opened and being closed. Whoever holds a
-// unit of it either has a resource for it or gives it back, which closes the circle when something throws.
+// Capacity is a count, `open`: of resources in use, idle, being opened and being closed. Whoever
+// holds a unit of it either has a resource for it or gives it back, which closes the circle when
+// something throws.
 //
-// Nothing overtakes a waiter: resources and capacity that become free go to the first one before anybody
-// else can see them. So while anybody waits, nothing is idle and open has reached its limit.
+// Nothing overtakes a waiter: resources and capacity that become free go to the first one before
+// anybody else can see them. So while anybody waits, nothing is idle and open has reached its
+// limit.
 //
-// A waiter that is cancelled loses nothing: whoever serves it takes it off the queue under the bucket's
-// lock. If cancelling comes first, it is not in the queue any more and the next one is served. If serving
-// comes first, it finds that it was woken, keeps what it was given, and acquire succeeds.
+// A waiter that is cancelled loses nothing: whoever serves it takes it off the queue under the
+// bucket's lock. If cancelling comes first, it is not in the queue any more and the next one is
+// served. If serving comes first, it finds that it was woken, keeps what it was given, and acquire
+// succeeds.
 //
-// Invariants, under lock: (1) idle <= open; (2) someone queued implies idle == 0, and open >= max_open or
-// closed; (3) closed implies idle == 0 and nobody queued.
-// Lock order: lock, then the bucket's. Nothing of the user's is called under either.
+// Invariants, under lock: (1) idle <= open; (2) someone queued implies idle == 0, and open >=
+// max_open or closed; (3) closed implies idle == 0 and nobody queued. Lock order: lock, then the
+// bucket's. Nothing of the user's is called under either.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -124,8 +127,8 @@ struct ResourceCore::State {
     return waiter;
   }
 
-  // True if the timer has to be set anew, because this is due before it fires; then `background` counts the
-  // caller until it has done so.
+  // True if the timer has to be set anew, because this is due before it fires; then `background`
+  // counts the caller until it has done so.
   bool earlier_alarm(Nanos when) noexcept {
     if (when >= alarm_at) {
       return false;
@@ -165,7 +168,7 @@ struct ResourceCore::State {
   Nanos alarm_at = kForever;  // when the timer should fire
   Mutex alarm_mutex;          // for setting it
   Alarm alarm;
-  WaitGroup background;       // those who may touch the core and neither hold a unit nor are its user
+  WaitGroup background;  // those who may touch the core and neither hold a unit nor are its user
 
   explicit State(bool checks) : checks_health(checks) {}
 };
@@ -354,7 +357,8 @@ ResourceEntry* ResourceCore::finish(Grant grant) {
   s.lock.lock();
   if (s.limits.max_lifetime != 0) {
     Nanos const life = s.limits.max_lifetime;
-    auto const jitter = static_cast<Nanos>(s.random.next() % (static_cast<std::uint64_t>(life) / 10 + 1));
+    auto const jitter =
+        static_cast<Nanos>(s.random.next() % (static_cast<std::uint64_t>(life) / 10 + 1));
     Nanos const time = now();
     entry->expires = life - jitter > kForever - time ? kForever : time + life - jitter;
   }
@@ -489,11 +493,11 @@ void ResourceCore::drop() noexcept {
   }
 }
 
-void ResourceCore::set_limit(std::size_t ResourceLimits::* limit, std::size_t value) noexcept {
+void ResourceCore::set_limit(std::size_t ResourceLimits::*limit, std::size_t value) noexcept {
   change_limits([=](ResourceLimits& limits) { limits.*limit = value; });
 }
 
-void ResourceCore::set_limit(std::int64_t ResourceLimits::* limit, std::int64_t value) noexcept {
+void ResourceCore::set_limit(std::int64_t ResourceLimits::*limit, std::int64_t value) noexcept {
   change_limits([=](ResourceLimits& limits) { limits.*limit = value; });
 }
 
@@ -540,7 +544,8 @@ void ResourceCore::change_limits(Change change) noexcept {
   }
 }
 
-// ---- In the background: closing what grew too old, opening what min_idle asks for -----------------------
+// ---- In the background: closing what grew too old, opening what min_idle asks for
+// -----------------------
 
 // Sets the timer for alarm_at.
 void ResourceCore::arm_timer() noexcept {

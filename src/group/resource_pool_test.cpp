@@ -80,7 +80,8 @@ class ResourcePoolTest : public testing::TestWithParam<Who> {
   // Starts f as number `i`.
   template <class F>
   void start(F f) {
-    bool const thread = GetParam() == Who::kThreads || (GetParam() == Who::kBoth && turn_++ % 2 == 1);
+    bool const thread =
+        GetParam() == Who::kThreads || (GetParam() == Who::kBoth && turn_++ % 2 == 1);
     if (thread) {
       threads_.emplace_back(f);
     } else {
@@ -586,8 +587,9 @@ TEST_P(ResourcePoolTest, LeasesMayOutliveThePool) {
 TEST_P(ResourcePoolTest, LeasesComeBackWhileThePoolGoes) {
   for (int round = 0; round < (kSanitized ? 50 : 300); ++round) {
     auto pool = std::make_unique<Connections>(
-        connect, ResourcePoolOptions{.max_idle = 2, .min_idle = 1,
-                                     .max_idle_time = std::chrono::microseconds(round)});
+        connect,
+        ResourcePoolOptions{
+            .max_idle = 2, .min_idle = 1, .max_idle_time = std::chrono::microseconds(round)});
     for (int i = 0; i < 3; ++i) {
       auto lease = std::make_shared<Connections::Lease>(pool->acquire());
       start([lease]() mutable {
@@ -630,7 +632,10 @@ TEST_P(ResourcePoolTest, Stress) {
         }
         return Connection();
       },
-      {.max_open = 3, .max_idle = 2, .min_idle = 1, .max_lifetime = milliseconds(3),
+      {.max_open = 3,
+       .max_idle = 2,
+       .min_idle = 1,
+       .max_lifetime = milliseconds(3),
        .max_idle_time = milliseconds(1)},
       [](Connection& one) { return !one.broken; });
   for (int i = 0; i < 10; ++i) {

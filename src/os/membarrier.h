@@ -15,11 +15,11 @@ bool rseq_barrier_available() noexcept;
 // False: the kernel refused, and nothing is sure.
 [[nodiscard]] bool rseq_barrier() noexcept;
 
-// The dear side of an asymmetric pair of fences: when heavy_fence() has returned true, every thread of
-// the process has passed a full fence after the call began. So a thread whose own side is only
-// light_fence() (hamgam/detail/atomic.h) has either made visible what it stored before, or will see what
-// was stored before heavy_fence(). Half a microsecond to ten. Available: asked once, cheap as long as the
-// process has one thread.
+// The dear side of an asymmetric pair of fences: when heavy_fence() has returned true, every thread
+// of the process has passed a full fence after the call began. So a thread whose own side is only
+// light_fence() (hamgam/detail/atomic.h) has either made visible what it stored before, or will see
+// what was stored before heavy_fence(). Half a microsecond to ten. Available: asked once, cheap as
+// long as the process has one thread.
 bool heavy_fence_available() noexcept;
 [[nodiscard]] bool heavy_fence() noexcept;
 

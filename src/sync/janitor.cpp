@@ -9,9 +9,9 @@
 #include "os/thread.h"
 #include "sched/park.h"
 
-// Why the janitor does not oversleep: `work_` is set after whatever has to be aged was stored under its
-// own lock, and cleared before a pass looks under that lock. So either the pass sees it, or work_ is set
-// again after it was cleared.
+// Why the janitor does not oversleep: `work_` is set after whatever has to be aged was stored under
+// its own lock, and cleared before a pass looks under that lock. So either the pass sees it, or
+// work_ is set again after it was cleared.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -42,8 +42,8 @@ class Janitor {
     // relaxed: only one may start it
     if (!started_.load(kRelaxed) && !started_.exchange(true, kRelaxed)) {
       thread_sleeps();
-      if (!start_thread("hamgam-janitor", [](void* self) { static_cast<Janitor*>(self)->run(); },
-                        this)) {
+      if (!start_thread(
+              "hamgam-janitor", [](void* self) { static_cast<Janitor*>(self)->run(); }, this)) {
         thread_wakes();
         started_.store(false, kRelaxed);  // relaxed: the next one tries again
       }

@@ -2,12 +2,13 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// The janitor: a thread that looks at all pools once per period, for want of a garbage collector. It is
-// started by the first pool that has anything to lose and sleeps for good while none has. Rejected: to do
-// this on the scheduler's monitor, which must never wait for a program's destructors.
+// The janitor: a thread that looks at all pools once per period, for want of a garbage collector.
+// It is started by the first pool that has anything to lose and sleeps for good while none has.
+// Rejected: to do this on the scheduler's monitor, which must never wait for a program's
+// destructors.
 //
-// For the detection of deadlocks it counts as a thread that sleeps, also while it works: as in Go, what
-// only a destructor could wake is stuck.
+// For the detection of deadlocks it counts as a thread that sleeps, also while it works: as in Go,
+// what only a destructor could wake is stuck.
 
 #include <cstdint>
 

@@ -15,33 +15,37 @@
 #include "os/thread.h"
 #include "sync/janitor.h"
 
-// Each worker has a shard: one hot object and two magazines of eight (Bonwick's), which it alone touches.
-// What does not fit goes to the depot in whole magazines, under a lock, and from there to whoever is out of
-// objects. Plain threads, and workers beyond the 63rd, put and get single objects in the depot.
+// Each worker has a shard: one hot object and two magazines of eight (Bonwick's), which it alone
+// touches. What does not fit goes to the depot in whole magazines, under a lock, and from there to
+// whoever is out of objects. Plain threads, and workers beyond the 63rd, put and get single objects
+// in the depot.
 //
-// Ageing: when a period ends, everything in shards and depot becomes a victim, and the victims of the
-// period before are destroyed. A get that finds nothing else takes a victim, which is thereby in use again.
+// Ageing: when a period ends, everything in shards and depot becomes a victim, and the victims of
+// the period before are destroyed. A get that finds nothing else takes a victim, which is thereby
+// in use again.
 //
-// The owner of a shard takes no lock and makes no read-modify-write, and yet trim() and the janitor empty
-// it from another thread, also while its owner sleeps:
+// The owner of a shard takes no lock and makes no read-modify-write, and yet trim() and the janitor
+// empty it from another thread, also while its owner sleeps:
 //
-//   owner     busy = true; light_fence(); if (!open) go elsewhere; use the shard; busy = false (release)
-//   drainer   open = false; heavy_fence(); wait until !busy (acquire); use the shard
+//   owner     busy = true; light_fence(); if (!open) go elsewhere; use the shard; busy = false
+//   (release) drainer   open = false; heavy_fence(); wait until !busy (acquire); use the shard
 //
-// heavy_fence() puts a full fence somewhere into the owner's program. If it is before the owner's load of
-// `open`, the owner sees false and keeps away. If it is after, then also after the store of busy = true: the
-// drainer sees that and waits for the busy = false that follows, which publishes what the owner did. So
-// never both. The shard stays closed until its owner, finding it so, opens it under the lock; a drainer
-// holds the lock all the while. The owner never waits for the lock while it is busy.
+// heavy_fence() puts a full fence somewhere into the owner's program. If it is before the owner's
+// load of `open`, the owner sees false and keeps away. If it is after, then also after the store of
+// busy = true: the drainer sees that and waits for the busy = false that follows, which publishes
+// what the owner did. So never both. The shard stays closed until its owner, finding it so, opens
+// it under the lock; a drainer holds the lock all the while. The owner never waits for the lock
+// while it is busy.
 //
 // Where the kernel has no such fence there are no shards, and all use the depot.
 //
-// Invariants, under lock: (1) a shard that is not open holds nothing but its victim. (2) stored + reserved
-// <= max_count. (3) Whatever is anywhere in the pool, `active` is set or the pool is about to set it and
-// to rouse the janitor.
+// Invariants, under lock: (1) a shard that is not open holds nothing but its victim. (2) stored +
+// reserved
+// <= max_count. (3) Whatever is anywhere in the pool, `active` is set or the pool is about to set
+// it and to rouse the janitor.
 //
-// Rejected: per-worker queues from which others steal one by one (Go): each put and get pays for the
-// possibility with a read-modify-write.
+// Rejected: per-worker queues from which others steal one by one (Go): each put and get pays for
+// the possibility with a read-modify-write.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -93,8 +97,8 @@ struct Magazines {
   }
 };
 
-// These are called by the owner, or by whoever keeps the owner out. Release and acquire only because a
-// magazine may be made by one goroutine of the worker and used by the next.
+// These are called by the owner, or by whoever keeps the owner out. Release and acquire only
+// because a magazine may be made by one goroutine of the worker and used by the next.
 
 PoolMagazine* loaded_of(const PoolShard& shard) noexcept {
   return shard.loaded.load(kAcquire);  // [pool.7] acquire, pairs with [pool.8]
@@ -375,7 +379,7 @@ struct PoolCore::State final : Aged {
 
   SpinLock lock;
   Magazines full;
-  Magazines victims;              // of any size
+  Magazines victims;  // of any size
   Magazines empty;
   PoolMagazine* loose = nullptr;  // where those without a shard put and get
   std::size_t stored = 0;         // in full, victims, loose and the shards' victims

@@ -45,8 +45,8 @@ constexpr bool kSanitized =
     false;
 #endif
 
-// What every test runs as: a goroutine with a shard, a plain thread without, and as if the kernel had no
-// heavy fence. The janitor keeps out: tests age the pools themselves.
+// What every test runs as: a goroutine with a shard, a plain thread without, and as if the kernel
+// had no heavy fence. The janitor keeps out: tests age the pools themselves.
 enum class Where { kGoroutine, kThread, kGoroutineUnfenced };
 
 class PoolAnywhere : public testing::TestWithParam<Where> {
@@ -480,9 +480,7 @@ TEST(Pool, DestructorsMayUseThePool) {
       *lease = 1;
     }
   };
-  Pool<User> outer([&inner] {
-    return std::unique_ptr<User>(new User{&inner});
-  });
+  Pool<User> outer([&inner] { return std::unique_ptr<User>(new User{&inner}); });
   WaitGroup done;
   for (int i = 0; i < 8; ++i) {
     done.go([&outer] { auto lease = outer.get(); });
@@ -524,9 +522,7 @@ TEST(Pool, ComeAndGoWhileTheJanitorWorks) {
       for (int round = 0; round < 200; ++round) {
         Pool<Item> pool;
         auto a = pool.get();
-        {
-          auto b = pool.get();
-        }
+        { auto b = pool.get(); }
         hamgam::yield();
       }
     });

@@ -10,22 +10,24 @@
 #include "os/spin_lock.h"
 #include "sched/park.h"
 
-// Safety. A reader stores its pin, fences [reads.1], then reads the structure. A writer unlinks, fences
-// [reads.2], then looks at the pins. So either the writer sees the pin, or the reader's loads come after
-// the unlinking and cannot reach what was unlinked. Where the writer does see a pin, it raises the epoch
-// first and waits only for those that show an older one: who shows the new one has read it [reads.3], hence
-// comes after the unlinking. A record's domain is written before its epoch, and only while the record is
-// free: a look that finds an old epoch and another domain has met a reader that has moved on.
+// Safety. A reader stores its pin, fences [reads.1], then reads the structure. A writer unlinks,
+// fences [reads.2], then looks at the pins. So either the writer sees the pin, or the reader's
+// loads come after the unlinking and cannot reach what was unlinked. Where the writer does see a
+// pin, it raises the epoch first and waits only for those that show an older one: who shows the new
+// one has read it [reads.3], hence comes after the unlinking. A record's domain is written before
+// its epoch, and only while the record is free: a look that finds an old epoch and another domain
+// has met a reader that has moved on.
 //
-// Liveness. Whoever unpins looks at waiting_ and collects. It may look just before a writer sets it while
-// its own store of kFree is still on its way to the writer; therefore a writer that puts something aside
-// looks a few more times, for longer than a store takes to arrive. (A reader that is interrupted in between
-// has made its store visible by that very interrupt.)
+// Liveness. Whoever unpins looks at waiting_ and collects. It may look just before a writer sets it
+// while its own store of kFree is still on its way to the writer; therefore a writer that puts
+// something aside looks a few more times, for longer than a store takes to arrive. (A reader that
+// is interrupted in between has made its store visible by that very interrupt.)
 //
-// Rejected: a light fence for readers and membarrier for writers. A pin would cost 3 ns less, but to
-// destroy a value would cost up to 10 us, so values would have to be gathered and live on; here they are
-// gone when the writer's call returns. Rejected: one epoch for all domains: a long for_each over one map
-// would keep all others from destroying anything. Rejected: hazard pointers: a fence per node.
+// Rejected: a light fence for readers and membarrier for writers. A pin would cost 3 ns less, but
+// to destroy a value would cost up to 10 us, so values would have to be gathered and live on; here
+// they are gone when the writer's call returns. Rejected: one epoch for all domains: a long
+// for_each over one map would keep all others from destroying anything. Rejected: hazard pointers:
+// a fence per node.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -37,19 +39,21 @@ constexpr int kLooks = 64;
 
 constinit atomic<ReadRecord*> g_all{nullptr};
 constinit SpinLock g_free_lock;
-constinit ReadRecord g_end_of_free;  // so that next_free of a record that belongs to nobody is not null
+constinit ReadRecord
+    g_end_of_free;  // so that next_free of a record that belongs to nobody is not null
 constinit ReadRecord* g_free = &g_end_of_free;
 
 void enlist_record(ReadRecord& record) noexcept {
   record.epoch.store(ReadRecord::kFree, kRelaxed);  // relaxed: published below
   record.next = g_all.load(kRelaxed);               // relaxed: the CAS checks it
-  // [reads.7] release, pairs with [reads.8]. It comes before the reader's fence [reads.1]: a writer that
-  // does not see the record in the list does not see the pin, and need not.
+  // [reads.7] release, pairs with [reads.8]. It comes before the reader's fence [reads.1]: a writer
+  // that does not see the record in the list does not see the pin, and need not.
   while (!g_all.compare_exchange_weak(record.next, &record, kRelease, kRelaxed)) {
   }
 }
 
-// One that belongs to nobody: for who reads twice at once, has parked while reading, or has no slot.
+// One that belongs to nobody: for who reads twice at once, has parked while reading, or has no
+// slot.
 ReadRecord* take_free() noexcept {
   {
     std::lock_guard const guard(g_free_lock);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 
-// Map: the behaviours that Go's tests check, each with a good, a constant and a truncated hash (MA8).
+// Map: the behaviours that Go's tests check, each with a good, a constant and a truncated hash
+// (MA8).
 #include "hamgam/map.h"
 
 #include <gtest/gtest.h>
@@ -247,8 +248,7 @@ TYPED_TEST(MapTest, ForEachStopsWhenToldTo) {
   int calls = 0;
   map.for_each([&calls](int, int) { return ++calls < 3; });
   EXPECT_EQ(calls, 3);
-  EXPECT_THROW(map.for_each([](int, int) { throw std::runtime_error("out"); }),
-               std::runtime_error);
+  EXPECT_THROW(map.for_each([](int, int) { throw std::runtime_error("out"); }), std::runtime_error);
   EXPECT_TRUE(map.erase(0));
 }
 

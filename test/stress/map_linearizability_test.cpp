@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 
-// What concurrent callers of a Map saw is explained by some order of their calls: 1,000 random histories,
-// each with a good and a constant hash, of goroutines and threads.
+// What concurrent callers of a Map saw is explained by some order of their calls: 1,000 random
+// histories, each with a good and a constant hash, of goroutines and threads.
 #include <gtest/gtest.h>
 
 #include <array>

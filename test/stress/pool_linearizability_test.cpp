@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 
-// What concurrent callers of a Pool saw is explained by some order of their calls, 1,000 random histories of
-// goroutines and threads. A pool is a bag: take gives something that is in it, each thing to one caller, or
-// nothing (it may overlook what another worker keeps); trim takes everything out.
+// What concurrent callers of a Pool saw is explained by some order of their calls, 1,000 random
+// histories of goroutines and threads. A pool is a bag: take gives something that is in it, each
+// thing to one caller, or nothing (it may overlook what another worker keeps); trim takes
+// everything out.
 #include <gtest/gtest.h>
 
 #include <compare>

@@ -40,7 +40,8 @@ HAMGAM_INLINE void full_fence() noexcept {
 #endif
 }
 
-// The cheap side of an asymmetric pair of fences; the other one calls heavy_fence() (src/os/membarrier.h).
+// The cheap side of an asymmetric pair of fences; the other one calls heavy_fence()
+// (src/os/membarrier.h).
 HAMGAM_INLINE void light_fence() noexcept {
 #if defined(HAMGAM_TSAN)
   full_fence();

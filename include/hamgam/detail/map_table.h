@@ -4,20 +4,22 @@
 
 // What Map is for all K and V: a table of linked lists that grows without moving anything.
 //
-// The hash decides all: an entry's `order` is the hash with its lowest bit set. The table's sixteen stripes
-// share out the first four bits; a stripe is one list, sorted by order, from its head to the table's tail.
-// Buckets are entry points into the lists: the bucket of the prefix p of `bits` bits is a link (with order
-// p000..., which no entry has) before the first entry that begins with p. To double the table is to publish
-// twice as many buckets, which are put into the lists one by one by writers that use them; until then a
-// reader takes the bucket of the longest shorter prefix, which only takes longer. (Shalev and Shavit,
-// "Split-ordered lists", with sorting by the leading bits, which need not be reversed.)
+// The hash decides all: an entry's `order` is the hash with its lowest bit set. The table's sixteen
+// stripes share out the first four bits; a stripe is one list, sorted by order, from its head to
+// the table's tail. Buckets are entry points into the lists: the bucket of the prefix p of `bits`
+// bits is a link (with order p000..., which no entry has) before the first entry that begins with
+// p. To double the table is to publish twice as many buckets, which are put into the lists one by
+// one by writers that use them; until then a reader takes the bucket of the longest shorter prefix,
+// which only takes longer. (Shalev and Shavit, "Split-ordered lists", with sorting by the leading
+// bits, which need not be reversed.)
 //
-// Readers take no lock. Writers hold the mutex of the stripe. Entries never change once they are linked, but
-// for `next`; a new value is a new entry in the place of the old one. Entries of the same order (equal
-// hashes) stand in a row; a new one comes first in it, so that whoever walks along meets no key twice.
+// Readers take no lock. Writers hold the mutex of the stripe. Entries never change once they are
+// linked, but for `next`; a new value is a new entry in the place of the old one. Entries of the
+// same order (equal hashes) stand in a row; a new one comes first in it, so that whoever walks
+// along meets no key twice.
 //
-// Rejected: Go's trie of sixteen-way nodes: four dependent loads where this has three. Rejected: a table
-// that is copied when it grows: readers would have to help or wait.
+// Rejected: Go's trie of sixteen-way nodes: four dependent loads where this has three. Rejected: a
+// table that is copied when it grows: readers would have to help or wait.
 
 #include <bit>
 #include <cstddef>
@@ -114,8 +116,8 @@ struct MapTable : MapEntry {
   }
 
   static void replace_link(MapLink& before, MapLink& entry, MapLink* after) noexcept {
-    entry.next.store(after, kRelaxed);     // relaxed: published by the next line
-    before.next.store(&entry, kRelease);   // [map.4] release, pairs with [map.3]: the entry
+    entry.next.store(after, kRelaxed);    // relaxed: published by the next line
+    before.next.store(&entry, kRelease);  // [map.4] release, pairs with [map.3]: the entry
   }
 
   Stripe stripes[kStripes];

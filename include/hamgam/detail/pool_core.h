@@ -2,8 +2,8 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// What Pool<T> is for all T: a store of pointers. Who may touch what, and why nothing is taken twice,
-// stands in src/sync/pool.cpp.
+// What Pool<T> is for all T: a store of pointers. Who may touch what, and why nothing is taken
+// twice, stands in src/sync/pool.cpp.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,8 +21,8 @@ struct alignas(64) PoolShard {
   atomic<bool> busy{false};    // the owner is inside
   atomic<bool> open{false};    // the owner may go inside
   atomic<void*> hot{nullptr};  // one object
-  // For get_slow and put_slow: more of them, loaded on top of previous. What a shard may hold is reserved
-  // from the pool's budget.
+  // For get_slow and put_slow: more of them, loaded on top of previous. What a shard may hold is
+  // reserved from the pool's budget.
   atomic<PoolMagazine*> loaded{nullptr};
   atomic<PoolMagazine*> previous{nullptr};
   atomic<bool> hot_only{false};

@@ -2,13 +2,15 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// When may what was unlinked from a structure be destroyed that is read without locks? Once nobody reads
-// who may have seen it still linked. Readers pin the structure's domain; a writer unlinks, then retires.
+// When may what was unlinked from a structure be destroyed that is read without locks? Once nobody
+// reads who may have seen it still linked. Readers pin the structure's domain; a writer unlinks,
+// then retires.
 //
-// A pin is one store and one full fence on a line that only this worker (or thread) writes, and unpinning
-// one store. What is retired is destroyed at once if nobody reads the domain at that moment, else by the
-// last of those who do. A reader may park while it has pinned and go on elsewhere; it delays destruction,
-// nothing else. Why this is so stands in src/sync/read_domain.cpp.
+// A pin is one store and one full fence on a line that only this worker (or thread) writes, and
+// unpinning one store. What is retired is destroyed at once if nobody reads the domain at that
+// moment, else by the last of those who do. A reader may park while it has pinned and go on
+// elsewhere; it delays destruction, nothing else. Why this is so stands in
+// src/sync/read_domain.cpp.
 
 #include <cstdint>
 
@@ -21,8 +23,8 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 class ReadDomain;
 
-// Somebody's pin. Filled only by the worker or thread that it belongs to, and only while it is free; made
-// free by whoever holds the pin, perhaps on another worker by then. Never destroyed.
+// Somebody's pin. Filled only by the worker or thread that it belongs to, and only while it is
+// free; made free by whoever holds the pin, perhaps on another worker by then. Never destroyed.
 struct alignas(64) ReadRecord {
   // kNew: not in the list of all yet. kFree. Otherwise the domain's epoch when it was pinned.
   static constexpr std::uint64_t kNew = 0;
@@ -30,8 +32,8 @@ struct alignas(64) ReadRecord {
 
   atomic<std::uint64_t> epoch{kNew};
   atomic<const ReadDomain*> domain{nullptr};
-  // In the list of all. Its address also stands for what readers tell ThreadSanitizer: at that of epoch,
-  // the release by one goroutine of a worker would hide the one before.
+  // In the list of all. Its address also stands for what readers tell ThreadSanitizer: at that of
+  // epoch, the release by one goroutine of a worker would hide the one before.
   ReadRecord* next = nullptr;
   ReadRecord* next_free = nullptr;  // among those that belong to nobody
 };
@@ -61,8 +63,9 @@ class ReadDomain {
         record = claim_record();
       }
       record->domain.store(&domain, kRelaxed);
-      record->epoch.store(domain.epoch_.load(kAcquire), kRelaxed);  // [reads.3] pairs with [reads.4]
-      full_fence();                                                 // [reads.1] pairs with [reads.2]
+      record->epoch.store(domain.epoch_.load(kAcquire),
+                          kRelaxed);  // [reads.3] pairs with [reads.4]
+      full_fence();                   // [reads.1] pairs with [reads.2]
       record_ = record;
     }
 
@@ -72,7 +75,8 @@ class ReadDomain {
       if (HAMGAM_UNLIKELY(record->next_free != nullptr)) {
         release_record(record);
       } else {
-        record->epoch.store(ReadRecord::kFree, kRelease);  // [reads.5] release, pairs with [reads.6]
+        record->epoch.store(ReadRecord::kFree,
+                            kRelease);  // [reads.5] release, pairs with [reads.6]
       }
       // relaxed: a hint; who waits looks again himself for a while
       if (HAMGAM_UNLIKELY(domain_.waiting_.load(kRelaxed))) {
@@ -103,7 +107,8 @@ class ReadDomain {
   void (*const destroy_)(Retired*) noexcept;
   atomic<std::uint64_t> epoch_{ReadRecord::kFree + 1};
   atomic<bool> waiting_{false};  // something is retired and not destroyed
-  // Under lock_: waits until nobody reads who pinned before old_epoch_; waits for old_ to be destroyed.
+  // Under lock_: waits until nobody reads who pinned before old_epoch_; waits for old_ to be
+  // destroyed.
   Mutex lock_;
   Retired* old_ = nullptr;
   Retired* fresh_ = nullptr;

@@ -2,8 +2,8 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// What ResourcePool<T> is for all T: who gets a resource, who waits, what is closed when. Why it loses
-// nothing stands in src/group/resource_pool.cpp.
+// What ResourcePool<T> is for all T: who gets a resource, who waits, what is closed when. Why it
+// loses nothing stands in src/group/resource_pool.cpp.
 
 #include <cstddef>
 #include <cstdint>
@@ -54,8 +54,8 @@ class ResourceCore {
 
   [[nodiscard]] HAMGAM_API ResourcePoolStats stats() const noexcept;
   HAMGAM_API void close() noexcept;
-  HAMGAM_API void set_limit(std::size_t ResourceLimits::* limit, std::size_t value) noexcept;
-  HAMGAM_API void set_limit(std::int64_t ResourceLimits::* limit, std::int64_t value) noexcept;
+  HAMGAM_API void set_limit(std::size_t ResourceLimits::*limit, std::size_t value) noexcept;
+  HAMGAM_API void set_limit(std::int64_t ResourceLimits::*limit, std::int64_t value) noexcept;
 
  protected:
   HAMGAM_API ResourceCore(const ResourceLimits& limits, bool checks_health);
