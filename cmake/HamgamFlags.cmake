@@ -5,7 +5,7 @@
 #
 # HAMGAM_SANITIZE      library's own files                  users, tests, examples
 #   address            -fsanitize=address,undefined         the same
-#   thread             -fsanitize=thread, not src/fiber      the same: for testing our internals
+#   thread             -fsanitize=thread                    the same: for testing our internals
 #   thread-user        annotated, not instrumented          -fsanitize=thread: for finding users' races
 # Code sees HAMGAM_ASAN=1 or HAMGAM_TSAN=1, in the library and in its users alike.
 
@@ -40,10 +40,6 @@ function(hamgam_developer_flags target)
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall> $<$<COMPILE_LANGUAGE:CXX>:-Wextra>
     $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND HAMGAM_SANITIZE STREQUAL "thread")
-    # gcc warns that TSan does not see std::atomic_thread_fence; the code gives it the edges.
-    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-tsan>)
-  endif()
 endfunction()
 
 function(hamgam_library_flags target)
@@ -63,10 +59,4 @@ function(hamgam_library_flags target)
   endif()
   target_compile_options(${target} ${scope} ${hamgam_sanitizer_options})
   target_link_options(${target} ${scope} ${hamgam_sanitizer_link_options})
-
-  # TSan's own bookkeeping of calls must not run in the code that changes stacks. This comes after
-  # the target's options, so it wins.
-  set(fiber_sources ${hamgam_sources})
-  list(FILTER fiber_sources INCLUDE REGEX "/src/fiber/.*\\.cpp$")
-  set_source_files_properties(${fiber_sources} PROPERTIES COMPILE_OPTIONS -fno-sanitize=thread)
 endfunction()

@@ -4,17 +4,16 @@
 #include "count.h"
 
 #include <hamgam/go.h>
-#include <hamgam/guarded.h>
 #include <hamgam/waitgroup.h>
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "files.h"
 #include "progress.h"
+#include "words.h"
 #include "work_queue.h"
 
 namespace wordfreq {
@@ -32,19 +31,19 @@ struct Work {
   std::uint64_t offset = 0;
 };
 
-// One goroutine walks, `jobs` others count, each into a table of its own. Whoever opens a file of
-// several chunks puts the rest of it back before it counts its chunk: so each file is in the queue
-// once, and one big file keeps all jobs busy.
+// One goroutine walks, `jobs` others count, each into counts of its own, which are merged in the
+// end. Whoever opens a file of several chunks puts the rest of it back before it counts its chunk:
+// so each file is in the queue once, and one big file keeps all jobs busy.
 class ParallelCount {
  public:
   ParallelCount(const std::vector<std::string>& paths, int jobs, Totals& totals)
-      : paths_(paths), jobs_(jobs), totals_(totals) {}
+      : paths_(paths), totals_(totals), counts_(static_cast<std::size_t>(jobs)) {}
 
-  WordTable run(bool show_progress) {
+  WordCounts run(bool show_progress) {
     hamgam::WaitGroup group;
     group.go([this] { find_files(); });
-    for (int i = 0; i < jobs_; ++i) {
-      group.go([this] { count_files(); });
+    for (WordCounts& counts : counts_) {
+      group.go([this, &counts] { count_files(counts); });
     }
     Progress progress(totals_, show_progress);
     if (show_progress) {
@@ -54,7 +53,7 @@ class ParallelCount {
     }
     group.wait();
     progress.clear();
-    return std::move(**result_.lock());
+    return merge();
   }
 
  private:
@@ -72,20 +71,18 @@ class ParallelCount {
     queue_.close();
   }
 
-  void count_files() {
-    WordTable table;
+  void count_files(WordCounts& counts) {
     Buffer buffer;
     while (auto work = queue_.pop()) {
       if (!interrupted.load()) {
-        count_chunk(std::move(*work), table, buffer);
+        count_chunk(std::move(*work), counts, buffer);
       }
       queue_.done();
       hamgam::yield();  // the walk and the progress bar want to run too
     }
-    hand_in(std::move(table));
   }
 
-  void count_chunk(Work work, WordTable& table, Buffer& buffer) {
+  void count_chunk(Work work, WordCounts& counts, Buffer& buffer) {
     try {
       if (work.file == nullptr && !open(work)) {
         return;
@@ -97,7 +94,7 @@ class ParallelCount {
         totals_.done_files.add();
       }
       const Text text = read_chunk(file, work.offset, buffer);
-      count_words(text.words, table);
+      count_words(text.words, counts);
       totals_.bytes.add(static_cast<std::int64_t>(text.bytes));
       if (text.cut_short && file.first_failure()) {
         failed(file.path(), "it shrank while being read");
@@ -127,68 +124,39 @@ class ParallelCount {
     complain(path, why);
   }
 
-  // The sum of all tables grows from hand to hand: whoever finds one here takes it and adds it to
-  // his own; whoever finds none leaves his and goes. So two of them merge while others still count.
-  void hand_in(WordTable table) {
-    for (;;) {
-      std::optional<WordTable> other;
-      {
-        auto result = result_.lock();
-        if (!result->has_value()) {
-          *result = std::move(table);
-          return;
+  // Each shard is gathered by a goroutine of its own.
+  WordCounts merge() {
+    hamgam::WaitGroup group;
+    for (std::size_t shard = 0; shard < WordCounts::kShards; ++shard) {
+      group.go([this, shard] {
+        for (std::size_t i = 1; i < counts_.size(); ++i) {
+          counts_[0].merge_shard(shard, counts_[i]);
         }
-        other = std::exchange(*result, std::nullopt);
-      }
-      table.merge(std::move(*other));
+      });
     }
+    group.wait();
+    return std::move(counts_[0]);
   }
 
   const std::vector<std::string>& paths_;
-  const int jobs_;
   Totals& totals_;
   WorkQueue<Work> queue_;
-  hamgam::Guarded<std::optional<WordTable>> result_;
+  std::vector<WordCounts> counts_;  // one for each job
 };
 
 }  // namespace
 
-std::uint64_t Counts::words() const {
-  std::uint64_t sum = 0;
-  for (const auto& entry : table.entries()) {
-    sum += entry.count;
-  }
-  return sum;
-}
-
-std::vector<WordTable::Entry> Counts::top(std::size_t n) const {
-  const auto& entries = table.entries();
-  std::vector<WordTable::Entry> best(std::min(n, entries.size()));
-  std::ranges::partial_sort_copy(
-      entries, best, [](const WordTable::Entry& a, const WordTable::Entry& b) {
-        return a.count != b.count ? a.count > b.count : a.word < b.word;
-      });
-  return best;
-}
-
-bool operator==(const Counts& a, const Counts& b) {
-  return a.distinct() == b.distinct() &&
-         std::ranges::all_of(a.table.entries(), [&](const WordTable::Entry& entry) {
-           return b.table.count(entry.word, entry.hash) == entry.count;
-         });
-}
-
-Counts count_parallel(const std::vector<std::string>& paths, int jobs, bool show_progress,
+Result count_parallel(const std::vector<std::string>& paths, int jobs, bool show_progress,
                       Totals& totals) {
   const auto start = SteadyClock::now();
-  Counts counts{.table = ParallelCount(paths, jobs, totals).run(show_progress)};
-  counts.elapsed = SteadyClock::now() - start;
-  return counts;
+  Result result{.counts = ParallelCount(paths, jobs, totals).run(show_progress)};
+  result.elapsed = SteadyClock::now() - start;
+  return result;
 }
 
-Counts count_plain(const std::vector<std::string>& paths, Totals& totals) {
+Result count_plain(const std::vector<std::string>& paths, Totals& totals) {
   const auto start = SteadyClock::now();
-  Counts counts;
+  Result result;
   Buffer buffer;
   const auto count_file = [&](const std::string& path, std::uint64_t) {
     try {
@@ -199,7 +167,7 @@ Counts count_plain(const std::vector<std::string>& paths, Totals& totals) {
       }
       totals.files.add();
       read_all(file, buffer, [&](Text text) {
-        count_words(text.words, counts.table);
+        count_words(text.words, result.counts);
         totals.bytes.add(static_cast<std::int64_t>(text.bytes));
         return !interrupted.load();
       });
@@ -211,8 +179,8 @@ Counts count_plain(const std::vector<std::string>& paths, Totals& totals) {
                .file = count_file,
                .link = [&](const std::string&) { totals.links.add(); },
                .failed = [&](const std::string&, std::string_view) { totals.failed.add(); }});
-  counts.elapsed = SteadyClock::now() - start;
-  return counts;
+  result.elapsed = SteadyClock::now() - start;
+  return result;
 }
 
 }  // namespace wordfreq

@@ -9,10 +9,9 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "words.h"
+#include "word_counts.h"
 
 namespace wordfreq {
 
@@ -32,22 +31,16 @@ struct Totals {
   hamgam::Counter failed;  // files and directories that were not read, or only in part
 };
 
-// Every word and how often it occurs.
-struct Counts {
-  WordTable table;
+struct Result {
+  WordCounts counts;
   std::chrono::duration<double> elapsed{};
-
-  [[nodiscard]] std::uint64_t words() const;
-  [[nodiscard]] std::uint64_t distinct() const { return table.entries().size(); }
-  [[nodiscard]] std::vector<WordTable::Entry> top(std::size_t n) const;  // most frequent first
-  friend bool operator==(const Counts&, const Counts&);                  // the same words
 };
 
 // Counts with `jobs` goroutines. The calling goroutine waits and draws the progress bar meanwhile.
-[[nodiscard]] Counts count_parallel(const std::vector<std::string>& paths, int jobs,
+[[nodiscard]] Result count_parallel(const std::vector<std::string>& paths, int jobs,
                                     bool show_progress, Totals& totals);
 
 // The same with one loop and one table, and without a word about files that cannot be read.
-[[nodiscard]] Counts count_plain(const std::vector<std::string>& paths, Totals& totals);
+[[nodiscard]] Result count_plain(const std::vector<std::string>& paths, Totals& totals);
 
 }  // namespace wordfreq

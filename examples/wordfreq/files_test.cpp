@@ -134,10 +134,14 @@ TEST_F(Files, growing) {
 }
 
 TEST_F(Files, binary) {
-  EXPECT_TRUE(File(write("a", std::string_view("a\0", 2))).binary());
-  EXPECT_TRUE(File(write("b", std::string(8191, 'b') + '\0')).binary());
-  EXPECT_FALSE(File(write("c", std::string(8192, 'c') + '\0')).binary());
-  EXPECT_FALSE(File(write("d", "")).binary());
+  std::string text(8193, 'x');
+  EXPECT_FALSE(File(write("text", text)).binary());
+  text[8192] = '\0';
+  EXPECT_FALSE(File(write("late", text)).binary());
+  text[8191] = '\0';
+  EXPECT_TRUE(File(write("last", text)).binary());
+  EXPECT_TRUE(File(write("early", std::string_view("a\0", 2))).binary());
+  EXPECT_FALSE(File(write("empty", "")).binary());
 }
 
 TEST_F(Files, open_refuses) {

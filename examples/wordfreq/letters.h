@@ -13,6 +13,7 @@ struct CodePoints {
   char32_t last;
 };
 
+// clang-format off
 // Letters (general category L*) and decimal digits (Nd) beyond ASCII, in ascending order.
 inline constexpr std::array<CodePoints, 689> kLetters{{
     {0xAA, 0xAA}, {0xB5, 0xB5}, {0xBA, 0xBA}, {0xC0, 0xD6}, {0xD8, 0xF6}, {0xF8, 0x2C1},
@@ -163,5 +164,6 @@ inline constexpr std::array<CodePoints, 689> kLetters{{
     {0x20000, 0x2A6DF}, {0x2A700, 0x2B738}, {0x2B740, 0x2B81D}, {0x2B820, 0x2CEA1},
     {0x2CEB0, 0x2EBE0}, {0x2F800, 0x2FA1D}, {0x30000, 0x3134A},
 }};
+// clang-format on
 
 }  // namespace wordfreq

@@ -82,11 +82,11 @@ int count(const Options& options) {
   hamgam::max_procs(options.jobs);
   const bool show_progress = !options.no_progress && wordfreq::stderr_is_terminal();
   wordfreq::Totals totals;
-  const auto counts =
-      wordfreq::count_parallel(options.paths, options.jobs, show_progress, totals);
+  const auto result = wordfreq::count_parallel(options.paths, options.jobs, show_progress, totals);
 
-  wordfreq::Report report{.counts = counts,
+  wordfreq::Report report{.counts = result.counts,
                           .totals = totals,
+                          .elapsed = result.elapsed,
                           .top = options.top,
                           .jobs = options.jobs,
                           .interrupted = false,
@@ -95,7 +95,7 @@ int count(const Options& options) {
     wordfreq::Totals plain;
     const auto again = wordfreq::count_plain(options.paths, plain);
     if (!wordfreq::interrupted.load()) {
-      report.check = {counts == again, again.elapsed, plain.bytes.value()};
+      report.check = {result.counts == again.counts, again.elapsed, plain.bytes.value()};
     }
   }
   report.interrupted = wordfreq::interrupted.load();

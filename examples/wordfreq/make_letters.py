@@ -38,6 +38,7 @@ struct CodePoints {{
   char32_t last;
 }};
 
+// clang-format off
 // Letters (general category L*) and decimal digits (Nd) beyond ASCII, in ascending order.
 inline constexpr std::array<CodePoints, {len(ranges)}> kLetters{{{{""")
 line = "   "
@@ -49,5 +50,6 @@ for first, last in ranges:
     line += item
 print(line)
 print("""}};
+// clang-format on
 
 }  // namespace wordfreq""")

@@ -39,10 +39,10 @@ void Progress::draw() const {
   // Files are small and many, or big and few; not all are counted. So whichever is further.
   const double done = std::min(1.0, std::max(share, bytes / all));
   const auto filled = static_cast<std::size_t>(done * kBarWidth);
-  const std::string line = fmt::format(
-      "[{:<{}}] {:3.0f}% {} of {} files, {:.1f} MB{}", std::string(filled, '#'), kBarWidth,
-      done * 100, totals_.done_files.value(), totals_.found_files.value(), bytes / 1e6,
-      totals_.found_all.load() ? "" : ", looking for more");
+  const std::string line =
+      fmt::format("[{:<{}}] {:3.0f}% {} of {} files, {:.1f} MB{}", std::string(filled, '#'),
+                  kBarWidth, done * 100, totals_.done_files.value(), totals_.found_files.value(),
+                  bytes / 1e6, totals_.found_all.load() ? "" : ", looking for more");
   fmt::print(stderr, "{}{}", kClearLine, fit(line));
 }
 

@@ -16,7 +16,7 @@ double megabytes_per_second(std::int64_t bytes, std::chrono::duration<double> el
 }
 
 double megabytes_per_second(const Report& report) {
-  return megabytes_per_second(report.totals.bytes.value(), report.counts.elapsed);
+  return megabytes_per_second(report.totals.bytes.value(), report.elapsed);
 }
 
 double speed_up(const Report& report) {
@@ -41,7 +41,7 @@ std::string as_text(const Report& report) {
   fmt::format_to(out, "Left out: {} binary, {} symbolic link{}, {} unreadable\n",
                  totals.binary.value(), totals.links.value(), plural(totals.links.value()),
                  totals.failed.value());
-  fmt::format_to(out, "{:.3f} s, {:.1f} MB/s with {} job{}\n", report.counts.elapsed.count(),
+  fmt::format_to(out, "{:.3f} s, {:.1f} MB/s with {} job{}\n", report.elapsed.count(),
                  megabytes_per_second(report), report.jobs, plural(report.jobs));
   if (report.check) {
     fmt::format_to(out, "Check: the plain loop {}; {:.3f} s, {:.1f} MB/s; speed-up {:.2f}\n",
@@ -71,7 +71,7 @@ std::string as_json(const Report& report) {
   fmt::format_to(out, R"("binary": {}, "links": {}, "unreadable": {}, )", totals.binary.value(),
                  totals.links.value(), totals.failed.value());
   fmt::format_to(out, R"("jobs": {}, "seconds": {:.6f}, "mb_per_second": {:.3f}, )", report.jobs,
-                 report.counts.elapsed.count(), megabytes_per_second(report));
+                 report.elapsed.count(), megabytes_per_second(report));
   if (report.check) {
     fmt::format_to(out, R"("check": {{"agrees": {}, "seconds": {:.6f}, "speed_up": {:.3f}}}, )",
                    report.check->agrees, report.check->elapsed.count(), speed_up(report));

@@ -19,8 +19,9 @@ struct Check {
 };
 
 struct Report {
-  const Counts& counts;
+  const WordCounts& counts;
   const Totals& totals;
+  std::chrono::duration<double> elapsed{};
   std::size_t top = 0;
   int jobs = 0;
   bool interrupted = false;

@@ -33,7 +33,7 @@
 namespace hamgam::inline HAMGAM_ABI {
 
 struct GoOptions {
-  std::string name;            // shown in dumps
+  std::string name{};          // shown in dumps
   std::size_t stack_size = 0;  // bytes; 0: the default
 };
 
@@ -59,18 +59,33 @@ void require_function(const F& f) noexcept {
 template <class F, class... Args>
 concept Callable = std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
 
-// f with its arguments, evaluated now and moved into the call later.
+// f with its arguments, evaluated now and moved into the call later, which gives f's result.
 template <class F, class... Args>
-auto bind_call(F&& f, Args&&... args) {
+auto bind_result(F&& f, Args&&... args) {
   require_function(f);
   if constexpr (sizeof...(Args) == 0) {
-    return [f = std::decay_t<F>(std::forward<F>(f))]() mutable { std::invoke(std::move(f)); };
+    return [f = std::decay_t<F>(std::forward<F>(f))]() mutable -> decltype(auto) {
+      return std::invoke(std::move(f));
+    };
   } else {
     return [f = std::decay_t<F>(std::forward<F>(f)),
-            bound = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable {
-      std::apply([&f](auto&... values) { std::invoke(std::move(f), std::move(values)...); }, bound);
+            bound = std::tuple<std::decay_t<Args>...>(
+                std::forward<Args>(args)...)]() mutable -> decltype(auto) {
+      return std::apply(
+          [&f](auto&... values) -> decltype(auto) {
+            return std::invoke(std::move(f), std::move(values)...);
+          },
+          bound);
     };
   }
+}
+
+// The same for those who ignore the result.
+template <class F, class... Args>
+auto bind_call(F&& f, Args&&... args) {
+  return [call = bind_result(std::forward<F>(f), std::forward<Args>(args)...)]() mutable {
+    static_cast<void>(call());
+  };
 }
 
 // What goexit() unwinds with. Only the goroutine's own bottom frame catches it.

@@ -5,6 +5,9 @@
 // All of Hamgam.
 
 #include "hamgam/atomic.h"         // IWYU pragma: export
+#include "hamgam/chan.h"           // IWYU pragma: export
+#include "hamgam/context.h"        // IWYU pragma: export
+#include "hamgam/errgroup.h"       // IWYU pragma: export
 #include "hamgam/go.h"             // IWYU pragma: export
 #include "hamgam/guarded.h"        // IWYU pragma: export
 #include "hamgam/map.h"            // IWYU pragma: export
@@ -12,6 +15,9 @@
 #include "hamgam/panic.h"          // IWYU pragma: export
 #include "hamgam/pool.h"           // IWYU pragma: export
 #include "hamgam/resource_pool.h"  // IWYU pragma: export
+#include "hamgam/select.h"         // IWYU pragma: export
+#include "hamgam/singleflight.h"   // IWYU pragma: export
+#include "hamgam/spawn.h"          // IWYU pragma: export
 #include "hamgam/time.h"           // IWYU pragma: export
 #include "hamgam/version.h"        // IWYU pragma: export
 #include "hamgam/waitgroup.h"      // IWYU pragma: export

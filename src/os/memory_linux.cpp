@@ -13,15 +13,6 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
-#if defined(HAMGAM_TSAN)
-extern "C" {
-void AnnotateIgnoreReadsBegin(const char* file, int line);
-void AnnotateIgnoreReadsEnd(const char* file, int line);
-void AnnotateIgnoreWritesBegin(const char* file, int line);
-void AnnotateIgnoreWritesEnd(const char* file, int line);
-}
-#endif
-
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
@@ -96,11 +87,8 @@ void forget_memory([[maybe_unused]] void* start, [[maybe_unused]] std::size_t si
   ASAN_UNPOISON_MEMORY_REGION(start, size);
 #elif defined(HAMGAM_TSAN)
   // ThreadSanitizer resets a range when it is mapped anew while accesses are being ignored.
-  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  TsanIgnore const ignore;
   mmap(start, size, kProtection, kFlags | MAP_FIXED, -1, 0);
-  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
 #endif
 }
 

@@ -2,6 +2,8 @@
 // Copyright The Hamgam Authors
 #include "os/spin_lock.h"
 
+#include <algorithm>
+
 #include "os/thread.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -9,6 +11,9 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 constexpr int kSpins = 64;
 constexpr int kYields = 64;
+constexpr int kFirstPause = 32;
+constexpr int kLastPause = 256;  // about a microsecond
+constexpr int kBackingOffRounds = 16;
 }  // namespace
 
 HAMGAM_NOINLINE void SpinLock::lock_slow() noexcept {
@@ -25,6 +30,20 @@ HAMGAM_NOINLINE void SpinLock::lock_slow() noexcept {
       nap_thread();
     }
   }
+}
+
+HAMGAM_NOINLINE void SpinLock::lock_backing_off_slow() noexcept {
+  int pauses = kFirstPause;
+  for (int round = 0; round < kBackingOffRounds; ++round) {
+    for (int i = 0; i < pauses; ++i) {
+      spin_pause();
+    }
+    if (try_lock()) {
+      return;
+    }
+    pauses = std::min(2 * pauses, kLastPause);
+  }
+  lock_slow();
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -25,6 +25,16 @@ class SpinLock {
     }
   }
 
+  // The same, for a lock that its holders take again at once: whoever finds it taken stays away
+  // from its cache line for longer and longer, while the other core gets on with many short
+  // sections.
+  void lock_backing_off() noexcept {
+    // [spin.4] acquire, pairs with [spin.2]
+    if (HAMGAM_UNLIKELY(word_.exchange(1, kAcquire) != 0)) {
+      lock_backing_off_slow();
+    }
+  }
+
   [[nodiscard]] bool try_lock() noexcept {
     return word_.load(kRelaxed) == 0 &&       // relaxed: only a hint
            word_.exchange(1, kAcquire) == 0;  // [spin.3] acquire, pairs with [spin.2]
@@ -36,6 +46,7 @@ class SpinLock {
 
  private:
   void lock_slow() noexcept;
+  void lock_backing_off_slow() noexcept;
 
   atomic<std::uint32_t> word_{0};
 };

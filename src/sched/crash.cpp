@@ -178,6 +178,16 @@ void on_fault(const void* address) noexcept {
 
 }  // namespace
 
+void panic_uncaught(const std::exception_ptr& e) noexcept {
+  try {
+    std::rethrow_exception(e);
+  } catch (...) {
+    print_exception();
+  }
+  print_current(current_goroutine());
+  std::abort();
+}
+
 void install_crash_handlers() noexcept {
   (void)page_size();  // asked now: sysconf is not for signal handlers
   set_fatal_dump(&dump_goroutines);

@@ -12,8 +12,7 @@
 // The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and
 // sleeps for good a second after the last one fell asleep. It
 //   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits,
-//   and
-//     wakes another one in its place;
+//     and wakes another one in its place;
 //   * wakes a worker for a runnext that is not being run;
 //   * keeps time while no worker sleeps;
 //   * declares deadlock; gives unused stacks back; feeds goroutines that starved for a stack.
@@ -28,6 +27,7 @@ constexpr Nanos kHogging = 10 * kMillisecond;
 constexpr Nanos kFirstIdle = 10 * kMillisecond;
 constexpr Nanos kLastIdle = 500 * kMillisecond;
 constexpr Nanos kLinger = 1000 * kMillisecond;  // awake after the last activity; between two trims
+constexpr Nanos kHungry = 100 * kMillisecond;   // memory may have come from elsewhere
 constexpr std::size_t kStacksKept = 256;
 
 #if defined(HAMGAM_TSAN)
@@ -63,11 +63,8 @@ bool look_at(Worker& worker, Nanos time) noexcept {
   return false;
 }
 
+// Makes those runnable that could not run for want of a stack.
 void feed_starved() noexcept {
-  // relaxed: only this thread clears it
-  if (!g_scheduler.has_starved.load(kRelaxed)) {
-    return;
-  }
   IntrusiveQueue<Goroutine> all;
   {
     std::lock_guard const guard(g_scheduler.starved_lock);
@@ -84,11 +81,23 @@ bool starved_for_good() noexcept {
   return g_scheduler.has_starved.load(kRelaxed);  // relaxed: checked with everything asleep
 }
 
+// Changes whenever a goroutine or a thread that ran goes to sleep or ends. While it stands still,
+// nobody who was awake at one of all_asleep's looks can have been asleep at an earlier one.
+std::uint64_t activity() noexcept {
+  // relaxed throughout: fenced
+  full_fence();  // [asleep.1] seq_cst, pairs with itself: looks before and after are that
+  std::uint64_t sum = g_scheduler.thread_sleeps.load(kRelaxed);
+  for_each_worker([&](const Worker& worker) {
+    sum += worker.parks.load(kRelaxed) + worker.ended.load(kRelaxed);
+  });
+  full_fence();  // [asleep.1] seq_cst, pairs with itself
+  return sum;
+}
+
 // Every thread of the process sleeps here and nothing will wake any. Called when no worker is
 // active.
 bool all_asleep() noexcept {
-  // relaxed throughout: the caller looks twice, some time apart, and anything that could run in
-  // between is seen by one of the looks
+  // relaxed throughout: the caller compares activity() before and after
   if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.in_blocking.load(kRelaxed) != 0 ||
       earliest_timer() != kForever || !g_scheduler.global.empty()) {
     return false;
@@ -118,70 +127,97 @@ class Monitor {
  public:
   void run() noexcept {
     for (;;) {
-      sleep_until(now() + period_);
-      Nanos const time = now();
-      if (g_scheduler.idle.active() == 0) {
-        idle(time);
-        continue;
+      if (dozes_) {
+        doze();
+      } else {
+        sleep_until(now() + period_);
       }
-      last_active_ = time;
-      suspected_ = false;
+      Nanos const time = now();
       bool useful = false;
       if (g_scheduler.idle.timekeeper() == nullptr && earliest_timer() <= time) {
         useful = run_due_timers(time) > 0;
       }
-      for_each_worker([&](Worker& worker) { useful |= look_at(worker, time); });
-      period_ = useful ? kShortest : std::min(2 * period_, kLongest);
+      feed(time);
       trim(time);
+      if (g_scheduler.idle.active() == 0) {
+        idle(time);
+      } else {
+        watch(time, useful);
+      }
     }
   }
 
  private:
+  // Until `limit`, or a timer that nobody else minds, or until it is poked.
   void sleep_until(Nanos limit) noexcept {
     Nanos until = limit;
     g_scheduler.monitor_looks_at.store(until, kRelaxed);  // relaxed: fenced below
     full_fence();  // [timers.3] seq_cst, pairs with [timers.1]
     if (g_scheduler.idle.timekeeper() == nullptr) {
       until = std::min(until, earliest_timer());
-      g_scheduler.monitor_looks_at.store(until,
-                                         kRelaxed);  // relaxed: a later adder pokes for nothing
+      // relaxed: a later adder pokes for nothing
+      g_scheduler.monitor_looks_at.store(until, kRelaxed);
     }
     futex_wait(g_scheduler.monitor_wake, 0, until);
-    g_scheduler.monitor_wake.store(0, kRelaxed);  // relaxed: everything is looked at after it
+    // [deep.3] seq_cst, pairs with [deep.2]: everything is looked at after it
+    g_scheduler.monitor_wake.exchange(0, kSeqCst);
+  }
+
+  // The same, but whoever becomes active pokes.
+  void doze() noexcept {
+    // [deep.1] seq_cst, pairs with [deep.2]: a waker counts a worker active, then looks here.
+    g_scheduler.monitor_deep.store(true, kSeqCst);
+    full_fence();
+    if (g_scheduler.idle.active() == 0) {
+      sleep_until(for_good_ ? kForever : now() + period_);
+    }
+    g_scheduler.monitor_deep.store(false, kRelaxed);  // relaxed: awake now
+  }
+
+  void watch(Nanos time, bool useful) noexcept {
+    for_each_worker([&](Worker& worker) { useful |= look_at(worker, time); });
+    period_ = useful || dozes_ ? kShortest : std::min(2 * period_, kLongest);
+    last_active_ = time;
+    suspected_ = false;
+    dozes_ = false;
   }
 
   void idle(Nanos time) noexcept {
-    feed_starved();
-    trim(time);
-    if (all_asleep()) {
-      if (suspected_) {
+    std::uint64_t const before = activity();
+    if (all_asleep() && activity() == before) {
+      if (suspected_ && before == suspected_at_) {
         declare_deadlock();
       }
       suspected_ = true;
+      suspected_at_ = before;
       period_ = kMillisecond;
+      dozes_ = false;
       return;
     }
     suspected_ = false;
     period_ = std::clamp(2 * period_, kFirstIdle, kLastIdle);
+    dozes_ = period_ > kFirstIdle;
     // relaxed: both are hints. A deadlock is not seen while there are threads that we do not know:
     // these may end.
-    if (time - last_active_ < kLinger || g_scheduler.has_starved.load(kRelaxed) ||
-        (g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever)) {
+    for_good_ = time - last_active_ >= kLinger && !g_scheduler.has_starved.load(kRelaxed) &&
+                !(g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever);
+    if (for_good_) {
+      trim_stacks(kStacksKept);
+    }
+  }
+
+  // Once something has ended or parked since the last time, there may be a stack.
+  void feed(Nanos time) noexcept {
+    // relaxed: only this thread clears it
+    if (!g_scheduler.has_starved.load(kRelaxed)) {
       return;
     }
-    trim_stacks(kStacksKept);
-    // [deep.1] seq_cst, pairs with [deep.2]: a waker counts a worker active, then looks here.
-    g_scheduler.monitor_deep.store(true, kSeqCst);
-    g_scheduler.monitor_looks_at.store(kForever, kRelaxed);  // relaxed: an idle worker keeps time
-    full_fence();  // [deep.3] seq_cst, pairs with [deep.2]
-    while (g_scheduler.idle.active() == 0 &&
-           g_scheduler.monitor_deep.load(kRelaxed)) {  // relaxed: the futex decides
-      futex_wait(g_scheduler.monitor_wake, 0);
-      g_scheduler.monitor_wake.store(0, kRelaxed);  // relaxed: as above
+    std::uint64_t const now_at = activity();
+    if (now_at != fed_at_ || time - last_fed_ >= kHungry) {
+      fed_at_ = now_at;
+      last_fed_ = time;
+      feed_starved();
     }
-    g_scheduler.monitor_deep.store(false, kRelaxed);  // relaxed: awake now
-    period_ = kShortest;
-    last_active_ = now();
   }
 
   void trim(Nanos time) noexcept {
@@ -194,7 +230,12 @@ class Monitor {
   Nanos period_ = kShortest;
   Nanos last_active_ = now();
   Nanos last_trim_ = now();
-  bool suspected_ = false;  // all seemed asleep at the last look
+  bool dozes_ = false;     // has been idle for a while: sleeps until it is poked,
+  bool for_good_ = false;  // however long that takes
+  bool suspected_ = false;  // all seemed asleep at the last look,
+  std::uint64_t suspected_at_ = 0;  // and this was activity()
+  std::uint64_t fed_at_ = 0;        // the same, when starved goroutines were fed
+  Nanos last_fed_ = 0;
 };
 
 void monitor_main(void* /*unused*/) {

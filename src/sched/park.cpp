@@ -85,6 +85,7 @@ unsigned worker_index() noexcept {
 }
 
 void thread_sleeps() noexcept {
+  g_scheduler.thread_sleeps.fetch_add(1, kRelaxed);     // relaxed: the monitor fences
   g_scheduler.sleeping_threads.fetch_add(1, kRelaxed);  // relaxed: the monitor looks twice
 }
 

@@ -7,7 +7,7 @@
 // A goroutine that waits puts itself where its waker will find it, under some lock, and parks with
 // the unlocking of that lock as the after-switch action: nobody can make it runnable while it still
 // stands on its stack. Each park is ended by exactly one ready(). Plain threads do not come here;
-// they sleep on a futex (wait/waiter.h).
+// they sleep on a futex (wait/sleeper.h).
 
 #include "os/clock.h"
 #include "sched/timer_heap.h"
@@ -33,10 +33,13 @@ void ready(Goroutine* g) noexcept;
 // Lets others run first.
 void yield_goroutine() noexcept;
 
-// Fires at `when`, on some thread. add_timer throws std::bad_alloc; remove_timer is true if it did
-// not fire, and otherwise returns when it has.
+// Fires at `when`, on some thread. add_timer throws std::bad_alloc; a timer that is queued is
+// moved; one that fires now, add_timer may be called from its own `fire`, is queued when that is
+// over. remove_timer is true if it did not fire, and otherwise returns when it has; withdraw_timer
+// does not wait for that.
 void add_timer(Timer& timer, Nanos when);
 bool remove_timer(Timer& timer) noexcept;
+bool withdraw_timer(Timer& timer) noexcept;
 
 // True if spinning for a moment may help: another worker runs meanwhile and nobody waits for this
 // one.

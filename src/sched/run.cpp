@@ -162,6 +162,7 @@ void exit_blocking() noexcept {
   // relaxed: only its owner sets the slot while the worker is awake
   if (w.slot.load(kRelaxed) != Worker::kHeld && g_scheduler.idle.take_slot()) {
     w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: as above
+    rouse_monitor();
   }
 }
 

@@ -41,6 +41,14 @@ inline constexpr bool kReuseHotStack = true;
 inline constexpr std::uint32_t kMaxWorkers = 4096;
 inline constexpr std::uint32_t kFairTicks = 61;  // as Go: how often shared work goes first
 
+// Threads go on while the process exits: what they use is never destroyed.
+template <class T>
+union Immortal {
+  constexpr Immortal() noexcept : value() {}
+  constexpr ~Immortal() {}  // NOLINT(modernize-use-equals-default): of a union with such a member
+  T value;
+};
+
 struct Scheduler {
   GlobalQueue global;
   Idle idle;
@@ -61,6 +69,7 @@ struct Scheduler {
   atomic<bool> has_starved{false};
 
   atomic<std::uint32_t> futile_wakes{0};    // workers woken that found nothing
+  Immortal<TimerHeap> thread_timers;        // those that plain threads added
   atomic<Nanos> keeper_looks_at{kForever};  // when the sleeping timekeeper looks at the timers
 
   // The monitor.
@@ -69,6 +78,7 @@ struct Scheduler {
   atomic<Nanos> monitor_looks_at{kForever};
   atomic<std::uint32_t> in_blocking{0};  // goroutines in a blocking region
   atomic<std::int32_t> sleeping_threads{0};
+  atomic<std::uint64_t> thread_sleeps{0};  // how often one has begun to
 
   // run().
   atomic<bool> in_run{false};
@@ -101,8 +111,9 @@ void lone_work(Worker& w) noexcept;
 
 // timers.cpp
 Nanos earliest_timer() noexcept;
-std::size_t run_due_timers(Nanos time) noexcept;  // of all workers
-void hand_timers_over() noexcept;                 // somebody else must keep time now
+std::size_t run_due_timers(Nanos time) noexcept;  // of all workers and threads
+std::size_t run_due_timers(TimerHeap& heap, Nanos time) noexcept;
+void hand_timers_over() noexcept;  // somebody else must keep time now
 
 // monitor.cpp
 void start_monitor() noexcept;

@@ -24,6 +24,7 @@ std::uint64_t fresh_id(Worker& w) noexcept {
 
 void recycle(Worker& w, Goroutine* g) noexcept {
   if (HAMGAM_UNLIKELY(g->extras != nullptr)) {
+    TsanIgnore const ignore;
     delete g->extras;
     g->extras = nullptr;
   }

@@ -15,33 +15,57 @@ constexpr std::size_t kArity = 4;
 
 bool TimerHeap::add(Timer& timer, Nanos when) {
   std::lock_guard const guard(lock_);
-  entries_.emplace_back();  // may throw; nothing has changed then
-  timer.when = when;
   timer.heap = this;
-  timer.phase.store(Timer::kQueued, kRelaxed);  // relaxed: under lock_
-  sift_up(entries_.size() - 1, {when, &timer});
-  publish_earliest();
+  // relaxed throughout: under lock_
+  if (timer.phase.load(kRelaxed) == Timer::kFiring) {
+    timer.again = when;
+    return false;  // run_due sees to it
+  }
+  if (timer.phase.load(kRelaxed) == Timer::kQueued) {
+    erase(timer.place);
+  }
+  insert(timer, when);
   return entries_.front().timer == &timer;
 }
 
+// Throws std::bad_alloc, and then nothing has changed.
+void TimerHeap::insert(Timer& timer, Nanos when) {
+  TsanIgnore const ignore;
+  entries_.emplace_back();
+  timer.when = when;
+  timer.phase.store(Timer::kQueued, kRelaxed);  // relaxed: under lock_
+  sift_up(entries_.size() - 1, {when, &timer});
+  publish_earliest();
+}
+
+bool TimerHeap::withdraw(Timer& timer) noexcept {
+  std::lock_guard const guard(lock_);
+  timer.again = kForever;
+  // relaxed throughout: under lock_
+  if (timer.phase.load(kRelaxed) != Timer::kQueued) {
+    return false;
+  }
+  erase(timer.place);
+  timer.phase.store(Timer::kIdle, kRelaxed);
+  publish_earliest();
+  return true;
+}
+
 bool TimerHeap::remove(Timer& timer) noexcept {
-  lock_.lock();
-  std::uint32_t phase = timer.phase.load(kAcquire);  // [timer.3] acquire, pairs with [timer.2]
-  if (phase == Timer::kQueued) {
-    erase(timer.place);
-    timer.phase.store(Timer::kIdle, kRelaxed);  // relaxed: under lock_
-    publish_earliest();
-  }
-  lock_.unlock();
-  bool const removed = phase == Timer::kQueued;
-  while (phase == Timer::kFiring) {
-    spin_pause();
-    phase = timer.phase.load(kAcquire);  // [timer.1] acquire, pairs with [timer.2]: it is over
-    if (phase == Timer::kFiring) {
-      yield_thread();
+  bool const removed = withdraw(timer);
+  for (;;) {
+    // [timer.1] acquire, pairs with [timer.2]: it is over
+    std::uint32_t const phase = timer.phase.load(kAcquire);
+    if (phase == Timer::kIdle) {
+      return removed;
     }
+    if (phase == Timer::kQueued) {  // it has added itself again
+      withdraw(timer);
+      continue;
+    }
+    spin_pause();
+    yield_thread();
   }
-  return removed;
 }
 
 std::size_t TimerHeap::run_due(Nanos time) noexcept {
@@ -53,14 +77,19 @@ std::size_t TimerHeap::run_due(Nanos time) noexcept {
   while (!entries_.empty() && entries_.front().when <= time) {
     Timer& timer = *entries_.front().timer;
     erase(0);
+    timer.again = kForever;
     timer.phase.store(Timer::kFiring, kRelaxed);  // relaxed: under lock_
     publish_earliest();
     lock_.unlock();
     timer.fire(timer);
-    // [timer.2] release, pairs with [timer.1]. The last touch: the timer may be gone now.
-    timer.phase.store(Timer::kIdle, kRelease);
     ++fired;
     lock_.lock();
+    if (timer.again != kForever) {
+      insert(timer, timer.again);
+    } else {
+      // [timer.2] release, pairs with [timer.1]. The last touch: the timer may be gone now.
+      timer.phase.store(Timer::kIdle, kRelease);
+    }
   }
   lock_.unlock();
   return fired;

@@ -30,16 +30,21 @@ struct Timer {
   Nanos when = 0;
   TimerHeap* heap = nullptr;
   std::size_t place = 0;
+  Nanos again = kForever;  // while kFiring, under the heap's lock: when it was added again
   atomic<std::uint32_t> phase{kIdle};
 };
 
 class TimerHeap {
  public:
-  // Throws std::bad_alloc, and then the timer is not in. True if it is the earliest one now.
+  // Throws std::bad_alloc, and then the timer is not in. True if it is the earliest one now. One
+  // that is in already is moved.
   bool add(Timer& timer, Nanos when);
 
   // True if it was removed before it fired. Else it has fired, and that is over.
   bool remove(Timer& timer) noexcept;
+
+  // As remove, but if it fires now it does not wait for the end of that.
+  bool withdraw(Timer& timer) noexcept;
 
   // Fires all that are due at `time`; how many.
   std::size_t run_due(Nanos time) noexcept;
@@ -54,6 +59,7 @@ class TimerHeap {
     Timer* timer;
   };
 
+  void insert(Timer& timer, Nanos when);
   void place(std::size_t at, Entry entry) noexcept;
   void sift_up(std::size_t at, Entry entry) noexcept;
   void sift_down(std::size_t at, Entry entry) noexcept;

@@ -12,19 +12,14 @@
 //   [timers.1] adder:  store earliest_;         fence; load keeper_looks_at or monitor_looks_at
 //   [timers.2] keeper: store keeper_looks_at;   fence; load earliest_
 //   [timers.3] monitor: store monitor_looks_at; fence; load earliest_ and the timekeeper
+//   [timers.4] whoever takes the keeper off: as the keeper, on behalf of its heir
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 Nanos earliest_timer() noexcept {
-  Nanos earliest = kForever;
+  Nanos earliest = g_scheduler.thread_timers.value.earliest();
   for_each_worker([&](Worker& worker) { earliest = std::min(earliest, worker.timers.earliest()); });
   return earliest;
-}
-
-std::size_t run_due_timers(Nanos time) noexcept {
-  std::size_t fired = 0;
-  for_each_worker([&](Worker& worker) { fired += worker.timers.run_due(time); });
-  return fired;
 }
 
 namespace {
@@ -48,7 +43,13 @@ void tell_monitor(Nanos when) noexcept {
 }  // namespace
 
 void hand_timers_over() noexcept {
-  Nanos const when = earliest_timer();
+  Nanos when = earliest_timer();
+  if (when == kForever) {
+    // The new keeper sleeps without a limit: let the next adder tell it, however late its timer.
+    g_scheduler.keeper_looks_at.store(kForever, kRelaxed);  // relaxed: fenced below
+    full_fence();  // [timers.4] seq_cst, pairs with [timers.1]
+    when = earliest_timer();
+  }
   if (when == kForever) {
     return;
   }
@@ -59,14 +60,10 @@ void hand_timers_over() noexcept {
   }
 }
 
-void add_timer(Timer& timer, Nanos when) {
-  Worker* w = this_worker();
-  if (w == nullptr) {
-    w = g_scheduler.workers[0].load(kAcquire);  // [sched.4] acquire, pairs with [sched.2]
-  }
-  if (!w->timers.add(timer, when)) {
-    return;
-  }
+namespace {
+
+// A timer that is due at `when` was added; is somebody awake or asleep who will notice in time?
+void see_to_it(Nanos when) noexcept {
   full_fence();  // [timers.1] seq_cst, pairs with [timers.2] and [timers.3]
   if (Worker* keeper = g_scheduler.idle.timekeeper()) {
     // relaxed: fenced above
@@ -78,6 +75,50 @@ void add_timer(Timer& timer, Nanos when) {
   }
 }
 
-bool remove_timer(Timer& timer) noexcept { return timer.heap->remove(timer); }
+}  // namespace
+
+std::size_t run_due_timers(TimerHeap& heap, Nanos time) noexcept {
+  std::size_t const fired = heap.run_due(time);
+  if (fired > 0) {
+    // Some may have been added again.
+    if (Nanos const when = heap.earliest(); when != kForever) {
+      see_to_it(when);
+    }
+  }
+  return fired;
+}
+
+std::size_t run_due_timers(Nanos time) noexcept {
+  std::size_t fired = run_due_timers(g_scheduler.thread_timers.value, time);
+  for_each_worker([&](Worker& worker) { fired += run_due_timers(worker.timers, time); });
+  return fired;
+}
+
+void add_timer(Timer& timer, Nanos when) {
+  Worker* const w = this_worker();
+  TimerHeap* heap = timer.heap;
+  if (heap == nullptr) {
+    heap = w != nullptr ? &w->timers : &g_scheduler.thread_timers.value;
+  }
+  if (w == nullptr) {
+    ensure_started();
+  }
+  if (heap->add(timer, when)) {
+    see_to_it(when);
+    // With no worker awake or keeping time, one must be woken to do that.
+    if (w == nullptr && g_scheduler.idle.timekeeper() == nullptr &&
+        g_scheduler.idle.should_wake()) {
+      wake_worker();
+    }
+  }
+}
+
+bool remove_timer(Timer& timer) noexcept {
+  return timer.heap != nullptr && timer.heap->remove(timer);
+}
+
+bool withdraw_timer(Timer& timer) noexcept {
+  return timer.heap != nullptr && timer.heap->withdraw(timer);
+}
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -199,6 +199,7 @@ void settle_slot(Worker& w) noexcept {
   while (w.slot.load(kRelaxed) != Worker::kHeld || idle.active() > idle.width()) {
     if (w.slot.load(kRelaxed) != Worker::kHeld && idle.take_slot()) {  // relaxed: as above
       w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: only its owner sets it while awake
+      rouse_monitor();
       return;
     }
     hand_queue_over(w);
@@ -214,7 +215,7 @@ Goroutine* look_around(Worker& w) noexcept {
     if (due != kForever) {
       Nanos const time = now();
       if (due <= time) {
-        w.timers.run_due(time);
+        run_due_timers(w.timers, time);
       }
     }
     // relaxed: ours

@@ -15,9 +15,9 @@ bool sleep_alone(Waiter& me) noexcept {
   return bucket.sleep(me, "sleep") == Wake::kTimedOut;
 }
 
-class Sleeper : public Waiter {
+class Alone : public Waiter {
  public:
-  Sleeper() noexcept : Waiter(this) {}
+  Alone() noexcept : Waiter(this) {}
 };
 
 }  // namespace
@@ -26,7 +26,7 @@ void sleep_until_nanos(std::int64_t deadline) {
   if (deadline <= now()) {
     return;
   }
-  Sleeper me;
+  Alone me;
   Interrupt const alarm(me, deadline);
   (void)sleep_alone(me);
 }
@@ -35,7 +35,7 @@ bool sleep_until_nanos(std::int64_t deadline, std::stop_token token) {
   if (deadline <= now()) {
     return true;
   }
-  Sleeper me;
+  Alone me;
   Interrupt const alarm(me, deadline);
   Interrupt const stop(me, std::move(token));
   return sleep_alone(me);

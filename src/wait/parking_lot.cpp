@@ -184,4 +184,12 @@ void Bucket::rotate_up(Waiter& child) noexcept {
   parent.parent = &child;
 }
 
+void wake_all(Waiter* first) noexcept {
+  while (first != nullptr) {
+    Waiter* const next = first->next;
+    wake(*first);
+    first = next;
+  }
+}
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -253,39 +253,55 @@ TEST(Sched, max_procs_grows_while_all_are_busy) {
   group.wait();
 }
 
-// A goroutine goes on on another thread, with its locals.
+// A goroutine goes on on another thread, with its locals and the exception that it handles. Six of them and
+// a plain thread pass a ball on; whom the thread wakes may be taken by any worker.
 TEST(Sched, migrate) {
   Procs const limit(3);
   int const wanted = test::scaled(10000);
+  constexpr int kPlayers = 7;
   std::atomic<long> migrations{0};
-  std::atomic<bool> stop{false};
+  std::atomic<bool> over{false};
+  Atomic<int> ball;
+  auto play = [&](int me) {
+    int now = ball.load();
+    while (now % kPlayers != me) {
+      ball.wait(now);
+      now = ball.load();
+    }
+  };
+  auto pass_on = [&] {
+    ball.add(1);
+    ball.notify_all();
+  };
   WaitGroup group;
-  for (int i = 0; i < 6; ++i) {
-    group.go([&, i] {
+  for (int me = 1; me < kPlayers; ++me) {
+    group.go([&, me] {
       pthread_t last = pthread_self();
       std::uint64_t const id = goroutine_id();
-      std::string const name = "goroutine number " + std::to_string(i);
-      volatile double real = 1.0 / (i + 1);
+      std::string const name = "goroutine number " + std::to_string(me);
+      volatile double real = 1.0 / me;
       double const copy = real;
-      while (!stop.load()) {
+      for (bool last_round = false; !last_round;) {
         try {
           throw std::runtime_error(name);
         } catch (const std::exception& e) {
-          for (int j = 0; j < 20; ++j) {
-            yield();
-            pthread_t const now = pthread_self();
-            migrations += pthread_equal(now, last) != 0 ? 0 : 1;
-            last = now;
-          }
+          play(me);
           ASSERT_EQ(e.what(), name);
         }
+        pthread_t const now = pthread_self();
+        migrations += pthread_equal(now, last) != 0 ? 0 : 1;
+        last = now;
         ASSERT_EQ(goroutine_id(), id);
         ASSERT_EQ(copy, real);
-        if (migrations.load() >= wanted) {
-          stop.store(true);
-        }
+        last_round = over.load();
+        pass_on();
       }
     });
+  }
+  while (!over.load()) {  // number 0
+    play(0);
+    over.store(migrations.load() >= wanted);
+    pass_on();
   }
   group.wait();
   EXPECT_GE(migrations.load(), wanted);

@@ -27,7 +27,7 @@
 #include <utility>
 #include <vector>
 
-namespace hamgam_test {
+namespace hamgam::test {
 
 // invoked < returned; both are moments of one counter.
 template <class Op>
@@ -119,4 +119,4 @@ bool linearizable(std::vector<Call<Op>> calls, const Model& initial) {
   return LinearSearch<Model, Op>(std::move(calls)).from(initial);
 }
 
-}  // namespace hamgam_test
+}  // namespace hamgam::test

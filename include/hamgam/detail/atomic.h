@@ -14,6 +14,12 @@
 
 #if defined(HAMGAM_TSAN)
 #include <sanitizer/tsan_interface.h>
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
+}
 #endif
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -74,5 +80,26 @@ HAMGAM_INLINE void tsan_acquire([[maybe_unused]] const volatile void* address) n
   __tsan_acquire(const_cast<void*>(address));
 #endif
 }
+
+// While it lives, ThreadSanitizer overlooks what this thread does to memory: for the library's own
+// use of malloc, free and memmove on data that only its own locks protect, which ThreadSanitizer
+// does not see.
+class TsanIgnore {
+ public:
+  TsanIgnore() noexcept {
+#if defined(HAMGAM_TSAN)
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+#endif
+  }
+  ~TsanIgnore() {
+#if defined(HAMGAM_TSAN)
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+#endif
+  }
+  TsanIgnore(const TsanIgnore&) = delete;
+  TsanIgnore& operator=(const TsanIgnore&) = delete;
+};
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

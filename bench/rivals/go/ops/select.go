@@ -58,4 +58,33 @@ func init() {
 		close(done)
 		senders.Wait()
 	})
+	// Values from a sender to a receiver of its own, a thousand such pairs for each worker; all
+	// receivers select on one more channel, which says that all is over.
+	add("Select/shared_done", both, func(workers, n int) {
+		const pairs = 1000
+		done := make(chan struct{})
+		share := harness.NewShare(n)
+		var receivers sync.WaitGroup
+		inGoroutines(pairs*workers, func() {
+			ch := make(chan int)
+			receivers.Add(1)
+			go func() {
+				defer receivers.Done()
+				for {
+					select {
+					case <-ch:
+					case <-done:
+						return
+					}
+				}
+			}()
+			for count := share.Take(); count > 0; count = share.Take() {
+				for i := 0; i < count; i++ {
+					ch <- 0
+				}
+			}
+		})
+		close(done)
+		receivers.Wait()
+	})
 }

@@ -27,11 +27,11 @@ func (t *totals) fail(path string, err error) {
 
 var errShrank = errors.New("it shrank while being read")
 
-// count counts with one goroutine that walks and jobs that count, each into a table of its own.
+// count counts with one goroutine that walks and jobs that count, each into counts of its own.
 // Whoever opens a file of several chunks puts the rest of it back before it counts its chunk.
-func count(paths []string, jobs int, t *totals) *wordTable {
+func count(paths []string, jobs int, t *totals) *wordCounts {
 	queue := newWorkQueue()
-	var result handedIn
+	all := make([]*wordCounts, jobs)
 	var group sync.WaitGroup
 	group.Add(1 + jobs)
 	go func() {
@@ -43,27 +43,26 @@ func count(paths []string, jobs int, t *totals) *wordTable {
 		})
 		queue.close()
 	}()
-	for i := 0; i < jobs; i++ {
-		go func() {
+	for i := range all {
+		all[i] = newWordCounts()
+		go func(counts *wordCounts) {
 			defer group.Done()
-			table := newWordTable()
 			var buffer []byte
 			for {
 				w, ok := queue.pop()
 				if !ok {
 					break
 				}
-				countChunk(w, queue, table, &buffer, t)
+				countChunk(w, queue, counts, &buffer, t)
 				queue.done()
 			}
-			result.handIn(table)
-		}()
+		}(all[i])
 	}
 	group.Wait()
-	return result.table
+	return merge(all)
 }
 
-func countChunk(w work, queue *workQueue, table *wordTable, buffer *[]byte, t *totals) {
+func countChunk(w work, queue *workQueue, counts *wordCounts, buffer *[]byte, t *totals) {
 	if w.file == nil {
 		f, err := openFile(w.path)
 		if err != nil {
@@ -94,28 +93,22 @@ func countChunk(w work, queue *workQueue, table *wordTable, buffer *[]byte, t *t
 	if err != nil && !w.file.failed.Swap(true) {
 		t.fail(w.path, err)
 	}
-	countWords(text.words, table)
+	countWords(text.words, counts)
 	t.bytes.Add(text.bytes)
 }
 
-// handedIn is where the sum of all tables grows from hand to hand.
-type handedIn struct {
-	mu    sync.Mutex
-	table *wordTable
-}
-
-// handIn takes the table it finds and adds it to its own; if it finds none, it leaves its own.
-func (h *handedIn) handIn(table *wordTable) {
-	for {
-		h.mu.Lock()
-		other := h.table
-		if other == nil {
-			h.table = table
-			h.mu.Unlock()
-			return
-		}
-		h.table = nil
-		h.mu.Unlock()
-		table = merge(table, other)
+// merge gathers each shard in a goroutine of its own.
+func merge(counts []*wordCounts) *wordCounts {
+	var group sync.WaitGroup
+	group.Add(shards)
+	for s := range counts[0] {
+		go func() {
+			defer group.Done()
+			for _, other := range counts[1:] {
+				counts[0][s] = mergeTables(counts[0][s], other[s])
+			}
+		}()
 	}
+	group.Wait()
+	return counts[0]
 }

@@ -40,22 +40,24 @@ func before(a, b wordCount) int {
 
 // top is the n most frequent words, most frequent first. It sorts whenever it has gathered twice as
 // many as it wants.
-func top(table *wordTable, n int) []wordCount {
+func top(counts *wordCounts, n int) []wordCount {
 	var best []wordCount
 	cut := func() {
 		slices.SortFunc(best, before)
 		best = best[:min(n, len(best))]
 	}
 	least := uint64(0) // what the n best so far have at least
-	for i := range table.entries {
-		e := &table.entries[i]
-		if e.count < least {
-			continue
-		}
-		best = append(best, wordCount{e.word, e.count})
-		if n > 0 && len(best) >= 2*n {
-			cut()
-			least = best[n-1].Count
+	for _, table := range counts {
+		for i := range table.entries {
+			e := &table.entries[i]
+			if e.count < least {
+				continue
+			}
+			best = append(best, wordCount{e.word, e.count})
+			if n > 0 && len(best) >= 2*n {
+				cut()
+				least = best[n-1].Count
+			}
 		}
 	}
 	cut()
@@ -85,17 +87,19 @@ func main() {
 
 	start := time.Now()
 	var t totals
-	table := count(paths, *jobs, &t)
+	counts := count(paths, *jobs, &t)
 	seconds := time.Since(start).Seconds()
 
 	r := report{
-		Top: top(table, *topN), Files: t.files.Load(), Bytes: t.bytes.Load(),
+		Top: top(counts, *topN), Files: t.files.Load(), Bytes: t.bytes.Load(),
 		Binary: t.binary.Load(), Links: t.links.Load(), Unreadable: t.failed.Load(),
 		Jobs: *jobs, Seconds: seconds, MBPerSecond: float64(t.bytes.Load()) / 1e6 / seconds,
 	}
-	r.Distinct = len(table.entries)
-	for i := range table.entries {
-		r.Words += table.entries[i].count
+	for _, table := range counts {
+		r.Distinct += len(table.entries)
+		for i := range table.entries {
+			r.Words += table.entries[i].count
+		}
 	}
 	if *asJSON {
 		if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {

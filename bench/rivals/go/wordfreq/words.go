@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	firstSlots = 1 << 12
-	blockSize  = 1 << 16
+	firstSlots = 1 << 8
+	blockSize  = 1 << 14
+	shards     = 16
 	exactSize  = 8 // words up to this size are equal if their hashes and sizes are
 )
 
@@ -74,8 +75,8 @@ func (t *wordTable) add(word []byte, hash uint64) {
 	}
 }
 
-// merge returns the sum of two tables. No word is copied.
-func merge(t, other *wordTable) *wordTable {
+// mergeTables returns the sum of two tables. No word is copied.
+func mergeTables(t, other *wordTable) *wordTable {
 	if len(other.entries) > len(t.entries) {
 		t, other = other, t
 	}
@@ -138,6 +139,17 @@ func (t *wordTable) keep(word []byte) string {
 	return kept
 }
 
+// wordCounts is a table in shards, each for the words whose hashes begin with the same four bits.
+type wordCounts [shards]*wordTable
+
+func newWordCounts() *wordCounts {
+	var counts wordCounts
+	for i := range counts {
+		counts[i] = newWordTable()
+	}
+	return &counts
+}
+
 // letterSize is the length of the letter or digit beyond ASCII that text begins with; 0 if there
 // is none.
 func letterSize(text []byte) int {
@@ -159,7 +171,7 @@ func mix(hash, block uint64) uint64 {
 }
 
 // countWords counts the words of text and folds it to lower case in place.
-func countWords(text []byte, table *wordTable) {
+func countWords(text []byte, counts *wordCounts) {
 	for p := 0; p < len(text); p++ {
 		begin := p
 		hash, block := uint64(hashStart), uint64(0)
@@ -192,7 +204,8 @@ func countWords(text []byte, table *wordTable) {
 			}
 		}
 		if p != begin {
-			table.add(text[begin:p], mix(hash, block))
+			hash = mix(hash, block)
+			counts[hash>>60].add(text[begin:p], hash)
 		}
 	}
 }

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// ErrGroup: goroutines that work on parts of one task. The first that fails cancels the rest.
+//
+//   ErrGroup group(ctx);
+//   group.set_limit(8);
+//   for (auto& url : urls) group.go([&, ctx = group.context()] { fetch(ctx, url); });
+//   group.wait();  // throws what the first one threw
+//
+// From goroutines and plain threads alike. The first exception that escapes an f is kept and
+// cancels context(), as its cause; later ones are dropped. wait() cancels context() too. The
+// destructor cancels context() and waits; an exception that no wait() threw is a panic there,
+// unless it only says that this cancellation was noticed.
+//
+// Happens-before: go(f) is before the start of f; the end of each f is before the return of wait().
+
+#include <cstdint>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+#include "hamgam/context.h"
+#include "hamgam/detail/atomic.h"
+#include "hamgam/detail/config.h"
+#include "hamgam/go.h"
+#include "hamgam/waitgroup.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+
+class ErrGroup {
+ public:
+  // Throw std::bad_alloc.
+  ErrGroup() : ErrGroup(Context::background()) {}
+  explicit ErrGroup(Context parent) : derived_(with_cancel(std::move(parent))) {}
+  HAMGAM_API ~ErrGroup();
+  ErrGroup(const ErrGroup&) = delete;
+  ErrGroup& operator=(const ErrGroup&) = delete;
+
+  // Derived from the constructor's. Cancelled by the first exception, and by wait().
+  [[nodiscard]] Context context() const noexcept { return derived_.ctx; }
+
+  // At most n goroutines at a time; n < 0: no limit, 0: none may start. While any is active: Panic
+  // "errgroup: modify limit while N goroutines in the group are still active".
+  HAMGAM_API void set_limit(int n);
+
+  // Runs f(args...) in a goroutine; first waits until the limit allows it. May be called by the
+  // group's own goroutines.
+  template <class F, class... Args>
+    requires detail::Callable<F, Args...>
+  void go(F&& f, Args&&... args) {
+    auto bound = detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    enter();
+    start(std::move(bound));
+  }
+
+  template <class F, class... Args>
+    requires detail::Callable<F, Args...>
+  void go(GoOptions options, F&& f, Args&&... args) {
+    auto bound = detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    enter();
+    start(std::move(bound), std::move(options));
+  }
+
+  // As go, but false where it would have to wait.
+  template <class F, class... Args>
+    requires detail::Callable<F, Args...>
+  [[nodiscard]] bool try_go(F&& f, Args&&... args) {
+    auto bound = detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    if (!try_enter()) {
+      return false;
+    }
+    start(std::move(bound));
+    return true;
+  }
+
+  template <class F, class... Args>
+    requires detail::Callable<F, Args...>
+  [[nodiscard]] bool try_go(GoOptions options, F&& f, Args&&... args) {
+    auto bound = detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    if (!try_enter()) {
+      return false;
+    }
+    start(std::move(bound), std::move(options));
+    return true;
+  }
+
+  // Blocks until all have ended and cancels context(). Throws the first exception, each time it is
+  // called.
+  HAMGAM_API void wait();
+
+ private:
+  // active_ (64 bits)            changed by                                 how
+  //   count    bits 1..63      go (enter), a goroutine's end (leave)      RMW
+  //   kParked  bit 0           a go before it sleeps; the leave that      CAS under the bucket's
+  //   lock
+  //                            serves the last sleeper
+  // Invariants: (1) if any go sleeps on the object, kParked is set. (2) The count is at most the
+  // limit.
+  static constexpr std::int64_t kOne = 2;
+  static constexpr std::int64_t kParked = 1;
+  static constexpr std::int64_t kNoLimit = INT64_MAX / kOne;
+
+  // Whatever ends the goroutine, goexit() too, it leaves the group; the call is destroyed before.
+  struct Leave {
+    ErrGroup* group;
+    ~Leave() { group->leave(); }
+  };
+
+  void enter() {
+    // relaxed throughout: carries nothing but itself; running_ gives the edges
+    if (HAMGAM_LIKELY(limit_.load(detail::kRelaxed) == kNoLimit)) {
+      active_.fetch_add(kOne, detail::kRelaxed);
+    } else {
+      enter_limited();
+    }
+  }
+
+  template <class Bound, class... Options>
+  void start(Bound&& bound, Options&&... options) {
+    running_.add(1);
+    struct Undo {
+      ErrGroup* group;
+      ~Undo() {
+        if (group != nullptr) {
+          group->leave();
+        }
+      }
+    } undo{this};
+    detail::launch(
+        [this, bound = std::forward<Bound>(bound)]() mutable {
+          Leave const leave{this};
+          auto call = std::move(bound);
+          try {
+            call();
+          } catch (const detail::GoexitSignal&) {
+            throw;
+          } catch (...) {
+            fail(std::current_exception());
+          }
+        },
+        std::forward<Options>(options)...);
+    undo.group = nullptr;
+  }
+
+  HAMGAM_API void enter_limited() noexcept;
+  HAMGAM_API bool try_enter() noexcept;
+  HAMGAM_API void leave() noexcept;
+  HAMGAM_API HAMGAM_COLD void fail(std::exception_ptr exception) noexcept;
+
+  detail::atomic<std::int64_t> active_{0};
+  detail::atomic<std::int64_t> limit_{kNoLimit};
+  WaitGroup running_;
+  CancelContext derived_;
+  // The first failure's, then nobody's until running_ is done.
+  std::exception_ptr exception_;
+  detail::atomic<bool> failed_{false};
+  detail::atomic<bool> taken_{false};    // a wait() threw it
+  detail::atomic<bool> closing_{false};  // the destructor has begun
+};
+
+}  // namespace hamgam::inline HAMGAM_ABI

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// spawn: starts a goroutine that has a result. Task: the handle by which it is taken.
+//
+//   Task<int> left = spawn([] { return count("left"); });
+//   int const right = count("right");
+//   return left.get() + right;
+//
+// From goroutines and plain threads alike. Move-only. The destructor waits, as std::jthread's does.
+// An exception that escapes the function comes out of get(); one that nobody took is a panic in the
+// destructor (and in the move assignment).
+//
+// Happens-before: spawn(f) is before the start of f; the end of f is before the return of get(), of
+// a wait that says it is over, and of a done() that is true.
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <type_traits>
+#include <utility>
+
+#include "hamgam/detail/atomic.h"
+#include "hamgam/detail/config.h"
+#include "hamgam/detail/fatal.h"
+#include "hamgam/go.h"
+#include "hamgam/waitgroup.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+
+namespace detail {
+
+struct TaskStart;
+
+// How a result of type R is kept until it is taken.
+template <class R>
+struct TaskResult {
+  using Kept =
+      std::conditional_t<std::is_reference_v<R>, std::remove_reference_t<R>*, std::optional<R>>;
+  Kept kept{};
+
+  template <class F>
+  void keep(F&& f) {
+    if constexpr (std::is_reference_v<R>) {
+      kept = std::addressof(std::forward<F>(f)());
+    } else {
+      kept.emplace(std::forward<F>(f)());
+    }
+  }
+
+  R take() {
+    if constexpr (std::is_reference_v<R>) {
+      return static_cast<R>(*kept);
+    } else {
+      return std::move(*kept);
+    }
+  }
+};
+
+template <>
+struct TaskResult<void> {
+  template <class F>
+  void keep(F&& f) {
+    std::forward<F>(f)();
+  }
+  void take() {}
+};
+
+// Thread safety: everything but `running` belongs to the goroutine until it is done, then to the
+// Task.
+template <class R>
+struct TaskState : TaskResult<R> {
+  enum class End : std::uint8_t { kGoexit, kResult, kException };
+
+  TaskState() { running.add(1); }
+  virtual ~TaskState() = default;
+  TaskState(const TaskState&) = delete;
+  TaskState& operator=(const TaskState&) = delete;
+
+  [[noreturn]] void rethrow() {
+    if (end == End::kGoexit) {
+      throw_panic("Task: its goroutine ended by goexit");
+    }
+    std::rethrow_exception(std::exchange(exception, nullptr));
+  }
+
+  WaitGroup running;
+  std::exception_ptr exception;
+  End end = End::kGoexit;
+  bool taken = false;
+};
+
+// With the function and its arguments, which are gone before the Task is done.
+template <class R, class Bound>
+struct SpawnedTask : TaskState<R> {
+  explicit SpawnedTask(Bound&& b) : bound(std::move(b)) {}
+
+  void run() {
+    struct Done {
+      SpawnedTask* task;
+      ~Done() {
+        task->bound.reset();
+        task->running.done();  // the last touch
+      }
+    } const done{this};
+    try {
+      this->keep(*bound);
+      this->end = TaskState<R>::End::kResult;
+    } catch (const GoexitSignal&) {
+      throw;
+    } catch (...) {
+      this->exception = std::current_exception();
+      this->end = TaskState<R>::End::kException;
+    }
+  }
+
+  std::optional<Bound> bound;
+};
+
+}  // namespace detail
+
+template <class R>
+class [[nodiscard]] Task {
+ public:
+  Task(Task&&) noexcept = default;
+  Task& operator=(Task&& other) noexcept {
+    if (this != &other) {
+      finish();
+      state_ = std::move(other.state_);
+    }
+    return *this;
+  }
+  ~Task() { finish(); }
+
+  // Waits and gives the result, or throws the exception that escaped the function. A second time,
+  // on a Task that was moved from, and if the function called goexit(): Panic.
+  R get() {
+    wait();
+    if (std::exchange(state_->taken, true)) {
+      detail::throw_panic("Task: get called twice");
+    }
+    if (state_->end != detail::TaskState<R>::End::kResult) {
+      state_->rethrow();
+    }
+    return state_->take();
+  }
+
+  // Blocks until the function has ended; takes nothing.
+  void wait() { state().running.wait(); }
+
+  // False if it had not ended in time.
+  template <class Rep, class Period>
+  [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& d) {
+    return state().running.wait_for(d);
+  }
+
+  template <class C, class D>
+  [[nodiscard]] bool wait_until(const std::chrono::time_point<C, D>& t) {
+    return state().running.wait_until(t);
+  }
+
+  // False if stop was requested before it had ended.
+  [[nodiscard]] bool wait(std::stop_token token) { return state().running.wait(std::move(token)); }
+
+  [[nodiscard]] bool done() { return state().running.wait_for(std::chrono::nanoseconds::zero()); }
+
+ private:
+  friend struct detail::TaskStart;
+  using State = detail::TaskState<R>;
+
+  explicit Task(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+
+  State& state() {
+    if (state_ == nullptr) {
+      detail::throw_panic("Task: used after it was moved from");
+    }
+    return *state_;
+  }
+
+  void finish() noexcept {
+    if (state_ != nullptr) {
+      state_->running.wait();
+      if (state_->exception != nullptr) {
+        detail::panic_uncaught(state_->exception);
+      }
+    }
+  }
+
+  std::unique_ptr<State> state_;
+};
+
+namespace detail {
+
+struct TaskStart {
+  template <class Bound, class... Options>
+  static auto start(Bound&& bound, Options&&... options) {
+    using R = std::invoke_result_t<Bound&>;
+    auto task = std::make_unique<SpawnedTask<R, Bound>>(std::forward<Bound>(bound));
+    launch([raw = task.get()] { raw->run(); }, std::forward<Options>(options)...);
+    return Task<R>(std::move(task));
+  }
+};
+
+}  // namespace detail
+
+// Starts a goroutine that calls f(args...); the rules for the arguments are those of go(). Throws
+// std::bad_alloc if there is no memory for it.
+template <class F, class... Args>
+  requires detail::Callable<F, Args...>
+Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(F&& f, Args&&... args) {
+  return detail::TaskStart::start(
+      detail::bind_result(std::forward<F>(f), std::forward<Args>(args)...));
+}
+
+template <class F, class... Args>
+  requires detail::Callable<F, Args...>
+Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(GoOptions options, F&& f,
+                                                                         Args&&... args) {
+  return detail::TaskStart::start(
+      detail::bind_result(std::forward<F>(f), std::forward<Args>(args)...), std::move(options));
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "chan/chan_core.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "base/fatal.h"
+
+// Why no wake-up is lost: whoever has to wait looks for a partner and queues itself in one hold of
+// the lock, and a lone goroutine keeps the lock until it is off its stack; so whoever comes next
+// finds it. Nobody is made runnable while the lock is held.
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr std::size_t kMaxBytes = std::size_t{1} << (sizeof(std::size_t) > 4 ? 47 : 30);
+
+std::align_val_t alignment_for(const ElementType& type) noexcept {
+  return std::align_val_t(std::max(alignof(ChanCore), type.align));
+}
+
+}  // namespace
+
+ChanCore* ChanCore::make(const ElementType& type, std::size_t capacity) {
+  std::size_t const first_slot = (sizeof(ChanCore) + type.align - 1) / type.align * type.align;
+  if (type.size > kMaxBytes || capacity > kMaxBytes / type.size) {
+    throw_panic("makechan: size out of range");
+  }
+  void* memory = ::operator new(first_slot + capacity * type.size, alignment_for(type));
+  return ::new (memory) ChanCore(type, capacity, first_slot);
+}
+
+void ChanCore::release() noexcept {
+  tsan_release(this);
+  // [chan.3] acq_rel, pairs with itself: the others' use of the channel is before its end
+  if (refs_.fetch_sub(1, kAcqRel) != 1) {
+    return;
+  }
+  tsan_acquire(this);
+  if (source_ != nullptr) {
+    source_->dispose();
+    return;
+  }
+  for (; count_ > 0; --count_) {
+    tsan_acquire(slot(head_));
+    destroy(slot(head_));
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+  }
+  std::align_val_t const alignment = alignment_for(type_);
+  this->~ChanCore();
+  ::operator delete(this, alignment);
+}
+
+HAMGAM_INLINE void ChanCore::move(void* to, void* from) const noexcept {
+  if (type_.move != nullptr) {
+    type_.move(to, from);
+  } else if (type_.size == sizeof(std::uint64_t)) {
+    std::memcpy(to, from, sizeof(std::uint64_t));
+  } else if (type_.size == sizeof(std::uint32_t)) {
+    std::memcpy(to, from, sizeof(std::uint32_t));
+  } else {
+    std::memcpy(to, from, type_.size);
+  }
+}
+
+HAMGAM_INLINE void ChanCore::destroy(void* value) const noexcept {
+  if (type_.destroy != nullptr) {
+    type_.destroy(value);
+  }
+}
+
+// The k-th receive and the (k+C)-th send use the same slot: its address carries their edges.
+HAMGAM_INLINE void ChanCore::push_value(void* value) noexcept {
+  std::size_t tail = head_ + count_;
+  tail = tail >= capacity_ ? tail - capacity_ : tail;
+  tsan_acquire(slot(tail));
+  move(slot(tail), value);
+  tsan_release(slot(tail));
+  ++count_;
+}
+
+HAMGAM_INLINE void ChanCore::pop_value(void* to) noexcept {
+  std::byte* const oldest = slot(head_);
+  tsan_acquire(oldest);
+  move(to, oldest);
+  destroy(oldest);
+  tsan_release(oldest);
+  head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+  --count_;
+}
+
+// A value that is handed past the ring counts as one that went through it.
+HAMGAM_INLINE void ChanCore::pass_through_ring() noexcept {
+#if defined(HAMGAM_TSAN)
+  if (capacity_ > 0) {
+    tsan_acquire(slot(head_));
+    tsan_release(slot(head_));
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+  }
+#endif
+}
+
+HAMGAM_INLINE void ChanCore::publish_readiness() noexcept {
+  std::uint64_t const bits = (closed_ || count_ > 0 || !senders_.empty() ? kCanRecv : 0) |
+                             (closed_ || count_ < capacity_ || !receivers_.empty() ? kCanSend : 0);
+  std::uint64_t const former = readiness_.load(kRelaxed);  // relaxed: under the lock
+  if ((former & (kCanRecv | kCanSend)) != bits) {
+    // [chan.2] release, pairs with [chan.1]: what is said not to be ready was made so before
+    readiness_.store(((former >> 2) + 1) << 2 | bits, kRelease);
+  }
+}
+
+HAMGAM_INLINE ChanResult ChanCore::send_locked(void* value, const Selection* own) noexcept {
+  if (HAMGAM_UNLIKELY(closed_)) {
+    unlock();
+    return ChanResult::kClosed;
+  }
+  Claim claim = Claim::kLost;
+  if (ChanWaiter* receiver = receivers_.take(own, claim)) {
+    publish_readiness();
+    tsan_acquire(receiver);
+    pass_through_ring();
+    if (claim == Claim::kEarly) {
+      move(receiver->value, value);
+      receiver->done = true;
+      tsan_release(receiver);
+      unlock();
+    } else {
+      unlock();
+      move(receiver->value, value);
+      receiver->done = true;
+      tsan_release(receiver);
+      wake(*receiver->sleeper);
+    }
+    return ChanResult::kDone;
+  }
+  if (count_ < capacity_) {
+    push_value(value);
+    publish_readiness();
+    unlock();
+    return ChanResult::kDone;
+  }
+  publish_readiness();
+  return ChanResult::kGaveUp;
+}
+
+HAMGAM_INLINE ChanResult ChanCore::recv_locked(void* value, const Selection* own) noexcept {
+  if (HAMGAM_UNLIKELY(source_ != nullptr)) {
+    source_->poll();
+  }
+  Claim claim = Claim::kLost;
+  if (count_ > 0) {
+    pop_value(value);
+    ChanWaiter* const sender = senders_.take(own, claim);
+    if (sender == nullptr) {
+      publish_readiness();
+      unlock();
+      return ChanResult::kDone;
+    }
+    tsan_acquire(sender);
+    push_value(sender->value);
+    sender->done = true;
+    tsan_release(sender);
+    publish_readiness();
+    unlock();
+    if (claim == Claim::kParked) {
+      wake(*sender->sleeper);
+    }
+    return ChanResult::kDone;
+  }
+  if (ChanWaiter* sender = senders_.take(own, claim)) {
+    publish_readiness();
+    tsan_acquire(sender);
+    if (claim == Claim::kEarly) {
+      move(value, sender->value);
+      sender->done = true;
+      tsan_release(sender);
+      unlock();
+    } else {
+      unlock();
+      move(value, sender->value);
+      sender->done = true;
+      tsan_release(sender);
+      wake(*sender->sleeper);
+    }
+    return ChanResult::kDone;
+  }
+  if (closed_) {
+    unlock();
+    tsan_acquire(this);
+    return ChanResult::kClosed;
+  }
+  publish_readiness();
+  return ChanResult::kGaveUp;
+}
+
+ChanResult ChanCore::do_locked(SelectOp& op, const Selection* own) noexcept {
+  return op.kind == SelectOp::kSend ? send_locked(op.value, own) : recv_locked(op.value, own);
+}
+
+bool ChanCore::may_do_locked(SelectOp::Kind kind, const Selection* own) const noexcept {
+  return kind == SelectOp::kSend ? closed_ || count_ < capacity_ || receivers_.has_other_than(own)
+                                 : closed_ || count_ > 0 || senders_.has_other_than(own);
+}
+
+void ChanCore::enqueue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept {
+  tsan_release(&waiter);
+  (kind == SelectOp::kSend ? senders_ : receivers_).push(waiter);
+  publish_readiness();
+  if (HAMGAM_UNLIKELY(source_ != nullptr)) {
+    source_->awaited();
+  }
+}
+
+void ChanCore::dequeue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept {
+  if (waiter.queued) {
+    (kind == SelectOp::kSend ? senders_ : receivers_).remove(waiter);
+    publish_readiness();
+  }
+}
+
+// Under the lock, which it releases. False: the channel was closed.
+bool ChanCore::wait_alone(void* value, SelectOp::Kind kind) noexcept {
+  Sleeper sleeper(nullptr);
+  ChanWaiter me;
+  me.value = value;
+  me.sleeper = &sleeper;
+  enqueue(me, kind);
+  if (sleeper.goroutine != nullptr) {
+    park([](void* chan) noexcept { static_cast<ChanCore*>(chan)->unlock(); }, this,
+         kind == SelectOp::kSend ? "chan send" : "chan receive");
+  } else {
+    unlock();
+    (void)sleep_thread(sleeper);
+  }
+  tsan_acquire(&me);
+  if (!me.done) {
+    tsan_acquire(this);
+  }
+  return me.done;
+}
+
+ChanResult ChanCore::send(void* value) noexcept {
+  lock();
+  ChanResult const result = send_locked(value, nullptr);
+  if (HAMGAM_LIKELY(result != ChanResult::kGaveUp)) {
+    return result;
+  }
+  return wait_alone(value, SelectOp::kSend) ? ChanResult::kDone : ChanResult::kClosed;
+}
+
+ChanResult ChanCore::recv(void* value) noexcept {
+  lock();
+  ChanResult const result = recv_locked(value, nullptr);
+  if (result != ChanResult::kGaveUp) {
+    return result;
+  }
+  return wait_alone(value, SelectOp::kRecv) ? ChanResult::kDone : ChanResult::kClosed;
+}
+
+ChanResult ChanCore::attempt(SelectOp::Kind kind, void* value) noexcept {
+  lock();
+  ChanResult const result =
+      kind == SelectOp::kSend ? send_locked(value, nullptr) : recv_locked(value, nullptr);
+  if (result == ChanResult::kGaveUp) {
+    unlock();
+  }
+  return result;
+}
+
+// Those who wait are collected under the lock and woken after it.
+void ChanCore::close() {
+  lock();
+  if (closed_) {
+    unlock();
+    throw_panic("close of closed channel");
+  }
+  closed_ = true;
+  tsan_release(this);
+  ChanWaiter* parked = nullptr;
+  ChanWaiter** end = &parked;
+  for (ChanQueue* queue : {&receivers_, &senders_}) {
+    Claim claim = Claim::kLost;
+    while (ChanWaiter* waiter = queue->take(nullptr, claim)) {
+      if (claim == Claim::kParked) {
+        waiter->next = nullptr;
+        *end = waiter;
+        end = &waiter->next;
+      }
+    }
+  }
+  publish_readiness();
+  unlock();
+  while (parked != nullptr) {
+    ChanWaiter* const next = parked->next;
+    wake(*parked->sleeper);
+    parked = next;
+  }
+}
+
+std::size_t ChanCore::len() noexcept {
+  if (source_ != nullptr) {
+    return 0;
+  }
+  lock();
+  std::size_t const count = count_;
+  unlock();
+  return count;
+}
+
+void ChanCore::put(void* value) noexcept {
+  if (count_ < capacity_) {
+    push_value(value);
+    publish_readiness();
+  }
+}
+
+void ChanCore::drop_values() noexcept {
+  for (; count_ > 0; --count_) {
+    destroy(slot(head_));
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+  }
+  publish_readiness();
+}
+
+void ChanCore::serve(void* value) noexcept {
+  if (send_locked(value, nullptr) == ChanResult::kGaveUp) {
+    unlock();
+  }
+}
+
+// One who finds the channel locked leaves it to the holder; it may be the caller itself.
+void ChanCore::look_at_source() noexcept {
+  if (lock_.try_lock()) {
+    source_->poll();
+    unlock();
+  }
+}
+
+ChanCore* new_chan(const ElementType& type, std::size_t capacity) {
+  return ChanCore::make(type, capacity);
+}
+void retain_chan(ChanCore* chan) noexcept { chan->retain(); }
+void release_chan(ChanCore* chan) noexcept { chan->release(); }
+
+void throw_send_on_closed() { throw_panic("send on closed channel"); }
+
+void chan_send(ChanCore* chan, void* value) {
+  if (HAMGAM_UNLIKELY(chan == nullptr)) {
+    sleep_for_ever("chan send (nil chan)");
+  }
+  if (HAMGAM_UNLIKELY(chan->send(value) == ChanResult::kClosed)) {
+    throw_send_on_closed();
+  }
+}
+
+ChanResult chan_recv(ChanCore* chan, void* value) noexcept {
+  if (HAMGAM_UNLIKELY(chan == nullptr)) {
+    sleep_for_ever("chan receive (nil chan)");
+  }
+  return chan->recv(value);
+}
+
+namespace {
+
+// The fence makes what this thread did before be seen before the look at the channel: without it
+// two threads could each fill one channel and then both find the other's empty.
+ChanResult attempt(ChanCore* chan, SelectOp::Kind kind, void* value) noexcept {
+  if (chan == nullptr) {
+    return ChanResult::kGaveUp;
+  }
+  full_fence();  // [chan.4] seq_cst, pairs with itself
+  if ((chan->readiness() & ChanCore::bit_of(kind)) == 0) {
+    return ChanResult::kGaveUp;
+  }
+  return chan->attempt(kind, value);
+}
+
+}  // namespace
+
+ChanResult chan_try_send(ChanCore* chan, void* value) noexcept {
+  return attempt(chan, SelectOp::kSend, value);
+}
+
+ChanResult chan_try_recv(ChanCore* chan, void* value) noexcept {
+  return attempt(chan, SelectOp::kRecv, value);
+}
+
+void chan_close(ChanCore* chan) {
+  if (chan == nullptr) {
+    throw_panic("close of nil channel");
+  }
+  chan->close();
+}
+
+std::size_t chan_len(ChanCore* chan) noexcept { return chan == nullptr ? 0 : chan->len(); }
+std::size_t chan_cap(const ChanCore* chan) noexcept { return chan == nullptr ? 0 : chan->cap(); }
+bool chan_is_shared(const ChanCore* chan) noexcept { return chan->is_shared(); }
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "hamgam/chan.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <concepts>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "hamgam/go.h"
+#include "hamgam/time.h"
+#include "hamgam/waitgroup.h"
+
+namespace {
+
+using namespace std::chrono_literals;
+using hamgam::Chan;
+using hamgam::make_chan;
+using hamgam::RecvChan;
+using hamgam::SendChan;
+using hamgam::Unit;
+
+static_assert(sizeof(Chan<int>) == sizeof(void*));
+static_assert(std::convertible_to<Chan<int>, SendChan<int>>);
+static_assert(std::convertible_to<Chan<int>, RecvChan<int>>);
+static_assert(!std::convertible_to<SendChan<int>, Chan<int>>);
+static_assert(!std::convertible_to<RecvChan<int>, SendChan<int>>);
+
+template <class C>
+concept CanSend = requires(const C& ch) { ch.send(1); };
+template <class C>
+concept CanRecv = requires(const C& ch) { ch.recv(); };
+static_assert(CanSend<SendChan<int>> && !CanRecv<SendChan<int>>);
+static_assert(CanRecv<RecvChan<int>> && !CanSend<RecvChan<int>>);
+
+TEST(Chan, Smoke) {
+  auto ch = make_chan<int>();
+  hamgam::go([ch] {
+    for (int i = 0; i < 1000; ++i) {
+      ch.send(i);
+    }
+    ch.close();
+  });
+  int expected = 0;
+  for (int value : ch) {
+    EXPECT_EQ(value, expected++);
+  }
+  EXPECT_EQ(expected, 1000);
+}
+
+TEST(Chan, BufferedInGoroutines) {
+  (void)hamgam::run([] {
+    auto ch = make_chan<std::string>(3);
+    hamgam::WaitGroup group;
+    group.go([ch] {
+      for (int i = 0; i < 1000; ++i) {
+        ch.send(std::to_string(i));
+      }
+      ch.close();
+    });
+    int expected = 0;
+    while (auto value = ch.recv()) {
+      EXPECT_EQ(*value, std::to_string(expected++));
+    }
+    EXPECT_EQ(expected, 1000);
+    group.wait();
+  });
+}
+
+TEST(Chan, MoveOnlyAndFailedSendsKeepTheValue) {
+  auto ch = make_chan<std::unique_ptr<int>>(1);
+  auto value = std::make_unique<int>(7);
+  EXPECT_TRUE(ch.try_send(std::move(value)));
+  EXPECT_EQ(value, nullptr);
+  value = std::make_unique<int>(8);
+  EXPECT_FALSE(ch.try_send(std::move(value)));
+  EXPECT_FALSE(ch.send_for(std::move(value), 1ms));
+  EXPECT_NE(value, nullptr);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_FALSE(ch.send(std::move(value), stop.get_token()));
+  EXPECT_NE(value, nullptr);
+  for (std::unique_ptr<int> got : ch) {
+    EXPECT_EQ(*got, 7);
+    ch.close();
+  }
+  EXPECT_THROW(ch.send(std::move(value)), hamgam::Panic);
+  EXPECT_EQ(*value, 8);
+}
+
+TEST(Chan, TryTimedAndStop) {
+  auto ch = make_chan<int>();
+  EXPECT_FALSE(ch.try_send(1));
+  EXPECT_FALSE(ch.try_recv().value.has_value());
+  EXPECT_FALSE(ch.recv_for(1ms).value.has_value());
+  EXPECT_FALSE(ch.recv_until(std::chrono::system_clock::now() + 1ms).value.has_value());
+  std::stop_source stop;
+  std::thread stopper([&] { stop.request_stop(); });
+  auto stopped = ch.recv(stop.get_token());
+  EXPECT_FALSE(stopped.value.has_value() || stopped.closed);
+  stopper.join();
+  std::thread receiver([ch] { EXPECT_EQ(ch.recv_for(10s).value, 5); });
+  EXPECT_TRUE(ch.send_for(5, 10s));
+  receiver.join();
+  ch.close();
+  EXPECT_TRUE(ch.try_recv().closed);
+}
+
+}  // namespace

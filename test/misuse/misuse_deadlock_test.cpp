@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "hamgam/hamgam.h"
+#include "support/asleep.h"
+#include "support/child.h"
+
+// SC12: when a deadlock is declared, and when not. (An emulator has threads of its own, so none is ever
+// declared there: these tests are not registered for it.)
+
+namespace hamgam {
+namespace {
+
+using namespace std::chrono_literals;
+using test::in_child;
+
+constexpr const char* kAsleep = "fatal error: all goroutines are asleep - deadlock!\n";
+
+TEST(MisuseDeadlock, SC12_simple) {
+  auto child = in_child([] {
+    (void)run([] {
+      Mutex mutex;
+      mutex.lock();
+      mutex.lock();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  EXPECT_TRUE(child.says("\ngoroutine 1 [sync.Mutex.Lock]:\n")) << child.error;
+}
+
+TEST(MisuseDeadlock, all_of_several) {
+  auto child = in_child([] {
+    (void)run([] {
+      WaitGroup group;
+      Atomic<int> never;
+      go(GoOptions{.name = "waiter"}, [&] { never.wait(0); });
+      go([] {});
+      group.add(1);
+      group.wait();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  EXPECT_TRUE(child.says("\ngoroutine 1 [sync.WaitGroup.Wait]:\n")) << child.error;
+  EXPECT_TRUE(child.says(" [sync/atomic wait]: waiter\n")) << child.error;
+}
+
+// A thread that sleeps here too cannot wake anybody.
+TEST(MisuseDeadlock, with_a_plain_thread_asleep) {
+  auto child = in_child([] {
+    Mutex mutex;
+    mutex.lock();
+    std::thread([&] { mutex.lock(); }).detach();
+    test::await_asleep(&mutex, 1);
+    (void)run([&] { mutex.lock(); });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+}
+
+TEST(MisuseDeadlock, after_work_and_blocking_and_timers) {
+  auto child = in_child([] {
+    (void)run([] {
+      WaitGroup group;
+      for (int i = 0; i < 20; ++i) {
+        group.go([] {
+          yield();
+          blocking([] { std::this_thread::sleep_for(1ms); });
+          sleep(1ms);
+        });
+      }
+      group.wait();
+      group.add(1);
+      group.wait();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+}
+
+TEST(MisuseDeadlock, in_a_second_run) {
+  auto child = in_child([] {
+    (void)run([] { sleep(1ms); });
+    (void)run([] {
+      Mutex mutex;
+      mutex.lock();
+      mutex.lock();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+}
+
+// Main ends by goexit: the others go on, and when the last has ended nothing is left.
+TEST(MisuseDeadlock, SC12_goexit_from_main) {
+  auto child = in_child([] {
+    (void)run([] {
+      go([] {
+        sleep(5ms);
+        std::fputs("the other went on\n", stderr);
+      });
+      goexit();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(
+      "the other went on\n"
+      "fatal error: no goroutines (main called runtime.Goexit) - deadlock!\n"))
+      << child.error;
+}
+
+TEST(MisuseDeadlock, SC12_goexit_from_main_and_others_asleep) {
+  auto child = in_child([] {
+    (void)run([] {
+      static Mutex mutex;
+      mutex.lock();
+      go([] { mutex.lock(); });
+      goexit();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+}
+
+// While a thread exists that the library knows nothing of, it may wake somebody; when it has ended, it
+// cannot.
+TEST(MisuseDeadlock, not_while_a_thread_exists) {
+  auto child = in_child([] {
+    Mutex mutex;
+    mutex.lock();
+    std::thread thread([&] {
+      std::this_thread::sleep_for(200ms);
+      mutex.unlock();
+    });
+    (void)run([&] { mutex.lock(); });
+    thread.join();
+    std::thread([] { std::this_thread::sleep_for(50ms); }).detach();
+    (void)run([&] {
+      std::fputs("now\n", stderr);
+      mutex.lock();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(std::string("now\n") + kAsleep)) << child.error;
+}
+
+TEST(MisuseDeadlock, not_while_a_timer_is_pending) {
+  auto child = in_child([] {
+    (void)run([] {
+      Mutex mutex;
+      mutex.lock();
+      EXPECT_FALSE(mutex.try_lock_for(100ms));
+      go([&] {
+        sleep(100ms);
+        mutex.unlock();
+      });
+      mutex.lock();
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+}
+
+TEST(MisuseDeadlock, not_outside_run) {
+  auto child = in_child([] {
+    static Mutex mutex;
+    mutex.lock();
+    go([] { mutex.lock(); });
+    std::this_thread::sleep_for(100ms);
+    (void)run([] {});
+    std::this_thread::sleep_for(100ms);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+}
+
+// Wakes that go round between goroutines and threads, each asleep most of the time: never is anybody taken
+// for stuck.
+TEST(MisuseDeadlock, not_while_threads_and_goroutines_wake_each_other) {
+  auto child = in_child([] {
+    Atomic<int> ball;
+    auto play = [&](int me, int players) {
+      for (int round = 0; round < 20000; ++round) {
+        int const mine = round * players + me;
+        for (int now = ball.load(); now != mine; now = ball.load()) {
+          ball.wait(now);
+        }
+        ball.store(mine + 1);
+        ball.notify_all();
+        if (round % 500 == 0 && me == 0) {
+          sleep(1ms);
+        }
+      }
+    };
+    std::thread thread([&] { play(0, 3); });
+    (void)run([&] {
+      WaitGroup group;
+      group.go([&] { play(1, 3); });
+      play(2, 3);
+      group.wait();
+    });
+    thread.join();
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+}
+
+}  // namespace
+}  // namespace hamgam
