@@ -5,8 +5,9 @@
 
 #include <cerrno>
 
-#include "hamgam/detail/atomic.h"
 #include "os/membarrier.h"
+
+#include "hamgam/detail/atomic.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -18,21 +19,21 @@ namespace {
 [[maybe_unused]] constexpr int kPrivateExpeditedRseq = 1 << 7;
 [[maybe_unused]] constexpr int kRegisterPrivateExpeditedRseq = 1 << 8;
 
-[[maybe_unused]] bool registered(int command, int registration) noexcept {
-  int const saved = errno;
-  long const offered = syscall(SYS_membarrier, kQuery, 0, 0);
-  bool const works =
-      offered > 0 && (offered & command) != 0 && syscall(SYS_membarrier, registration, 0, 0) == 0;
-  errno = saved;
-  return works;
-}
+constinit atomic<bool> g_forbidden{false};
 }  // namespace
 
 bool rseq_barrier_available() noexcept {
 #if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
   return false;  // the sanitizers see neither the sequence nor the barrier
 #else
-  static const bool kAvailable = registered(kPrivateExpeditedRseq, kRegisterPrivateExpeditedRseq);
+  static const bool kAvailable = [] {
+    int const saved = errno;
+    long const offered = syscall(SYS_membarrier, kQuery, 0, 0);
+    bool const works = offered > 0 && (offered & kPrivateExpeditedRseq) != 0 &&
+                       syscall(SYS_membarrier, kRegisterPrivateExpeditedRseq, 0, 0) == 0;
+    errno = saved;
+    return works;
+  }();
   return kAvailable;
 #endif
 }
@@ -44,19 +45,25 @@ bool rseq_barrier() noexcept {
   return passed;
 }
 
-bool heavy_barrier_available() noexcept {
+bool heavy_fence_available() noexcept {
 #if defined(HAMGAM_TSAN)
-  return true;
+  static const bool kAvailable = true;  // both sides are full fences there
 #else
-  static const bool kAvailable = registered(kPrivateExpedited, kRegisterPrivateExpedited);
-  return kAvailable;
+  static const bool kAvailable = [] {
+    int const saved = errno;
+    long const offered = syscall(SYS_membarrier, kQuery, 0, 0);
+    bool const works = offered > 0 && (offered & kPrivateExpedited) != 0 &&
+                       syscall(SYS_membarrier, kRegisterPrivateExpedited, 0, 0) == 0;
+    errno = saved;
+    return works;
+  }();
 #endif
+  return kAvailable && !g_forbidden.load(kRelaxed);  // relaxed: set while nothing runs
 }
 
-bool heavy_barrier() noexcept {
+bool heavy_fence() noexcept {
 #if defined(HAMGAM_TSAN)
-  full_fence();  // [heavy.1] seq_cst, pairs with [slots.9]: there the light side is a full fence
-                 // too
+  full_fence();  // [membarrier.1] seq_cst, pairs with itself: light_fence() is one too
   return true;
 #else
   int const saved = errno;
@@ -64,6 +71,10 @@ bool heavy_barrier() noexcept {
   errno = saved;
   return passed;
 #endif
+}
+
+void forbid_heavy_fence(bool forbidden) noexcept {
+  g_forbidden.store(forbidden, kRelaxed);  // relaxed: set while nothing runs
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

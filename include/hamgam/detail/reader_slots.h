@@ -47,7 +47,7 @@ HAMGAM_INLINE std::size_t slot_index(const void* lock) noexcept {
 }
 
 // The reader's half of an asymmetric fence: it only keeps the compiler from reordering, and the
-// writer's heavy_barrier() makes up for it. ThreadSanitizer knows no such thing, there both are
+// writer's heavy_fence() makes up for it. ThreadSanitizer knows no such thing, there both are
 // full fences.
 HAMGAM_INLINE void light_barrier() noexcept {
 #if defined(HAMGAM_TSAN)
