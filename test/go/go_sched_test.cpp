@@ -366,7 +366,7 @@ TEST(Sched, errno_is_kept) {
 }
 
 TEST(Sched, many_parked_at_once) {
-  int const count = test::scaled(100000);
+  int const count = test::scaled_spawns(100000);
   Mutex gate;
   gate.lock();
   std::atomic<int> inside{0};
@@ -408,7 +408,7 @@ constexpr long kBounded = 64 * 1024;
 #endif
 
 TEST(Sched, one_after_another_in_bounded_memory) {
-  int const count = test::scaled(1000000);
+  int const count = test::scaled_spawns(1000000);
   (void)run([&] {
     std::atomic<int> ran{0};
     auto spawn = [&](int n) {
@@ -433,7 +433,7 @@ TEST(Sched, one_after_another_in_bounded_memory) {
 }
 
 TEST(Sched, batches_in_bounded_memory) {
-  int const batches = test::scaled(100);
+  int const batches = test::scaled_spawns(1000) / 10 + 2;
   (void)run([&] {
     long before = 0;
     for (int batch = 0; batch < batches; ++batch) {
