@@ -41,6 +41,17 @@ struct SharedAccess {
   static void unlock(auto& m) { m.unlock_shared(); }
 };
 
+template <class T, class M, class Access>
+class LockedAccess;
+
+// For Cond, which waits on the mutex itself.
+struct LockedMutex {
+  template <class T, class M>
+  static M* of(const LockedAccess<T, M, ExclusiveAccess>& locked) noexcept {
+    return locked.mutex_;
+  }
+};
+
 // The right to touch what is guarded, until the end of its scope. Movable; a BasicLockable, so that
 // a Cond can wait on it (unlock and lock again; in between the data is out of bounds).
 template <class T, class M, class Access>
@@ -87,6 +98,8 @@ class [[nodiscard]] LockedAccess {
   }
 
  private:
+  friend LockedMutex;
+
   void release() noexcept HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
     if (held_) {
       unlock();

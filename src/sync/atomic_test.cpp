@@ -40,8 +40,8 @@ using Integers = testing::Types<std::int8_t, std::uint16_t, std::int32_t, std::u
                                 std::int64_t, std::uint64_t, std::uintptr_t>;
 TYPED_TEST_SUITE(AtomicTypes, Integers);
 
-// AT1: each operation, with neighbours that must not change. AT2: add returns the new value, and the
-// others the old one.
+// AT1: each operation, with neighbours that must not change. AT2: add returns the new value, and
+// the others the old one.
 TYPED_TEST(AtomicTypes, AT1_AT2_operations) {
   using T = TypeParam;
   struct {

@@ -188,8 +188,8 @@ TEST(Guarded, range_for_holds_the_lock) {
 
 TEST(Guarded, with_returns_what_f_returns) {
   Guarded<std::string> text("abc");
-  static_assert(std::is_same_v<decltype(text.with([](std::string& s) { return s.size(); })),
-                               std::size_t>);
+  static_assert(
+      std::is_same_v<decltype(text.with([](std::string& s) { return s.size(); })), std::size_t>);
   static_assert(std::is_void_v<decltype(text.with([](std::string&) {}))>);
   EXPECT_EQ(text.with([](std::string& s) { return s += 'd'; }), "abcd");
   EXPECT_EQ(text.with(&std::string::size), 4U);

@@ -22,11 +22,12 @@ Bucket& lock_bucket_of(const Waiter& waiter) noexcept {
 }
 
 // Takes the waiter off its queue, if it is in one, and keeps it from entering another. True if it
-// was.
+// was and slept.
 bool leave_bucket(Sleeper& sleeper, Wake how) noexcept {
   auto& waiter = static_cast<Waiter&>(sleeper);
   Bucket& bucket = lock_bucket_of(waiter);
   bool const queued = waiter.queued;
+  bool const asleep = queued && !waiter.awake;
   if (waiter.interrupted == Wake::kNone) {
     waiter.interrupted = how;
   }
@@ -35,7 +36,7 @@ bool leave_bucket(Sleeper& sleeper, Wake how) noexcept {
     waiter.outcome = how;
   }
   bucket.unlock();
-  return queued;
+  return asleep;
 }
 
 }  // namespace

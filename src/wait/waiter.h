@@ -31,6 +31,7 @@ struct Waiter : Sleeper {
   std::uint32_t priority = 0;
 
   bool queued = false;
+  bool awake = false;  // queued but not asleep yet: whoever takes it off only sets the outcome
   Wake interrupted = Wake::kNone;
 };
 

@@ -15,10 +15,18 @@ inline int count_asleep(const void* object) {
   bucket.lock();
   int count = 0;
   for (detail::Waiter* waiter = bucket.first(object); waiter != nullptr; waiter = waiter->next) {
-    ++count;
+    count += waiter->awake ? 0 : 1;
   }
   bucket.unlock();
   return count;
+}
+
+// Until the condition is true.
+template <class C>
+void until(C condition) {
+  while (!condition()) {
+    yield();
+  }
 }
 
 inline void await_asleep(const void* object, int count) {

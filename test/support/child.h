@@ -102,8 +102,8 @@ inline Child start(const std::vector<std::string>& settings, int number) {
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
   pid_t pid = -1;
-  int const refused = posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(),
-                                   environment.data());
+  int const refused =
+      posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
   Child child;
@@ -120,8 +120,8 @@ inline Child start(const std::vector<std::string>& settings, int number) {
 
 }  // namespace internal
 
-// Runs body in a child with these additions to the environment ("NAME=value") and returns what became
-// of it. The child exits with 0 if body returns.
+// Runs body in a child with these additions to the environment ("NAME=value") and returns what
+// became of it. The child exits with 0 if body returns.
 template <class Body>
 Child in_child(Body body, const std::vector<std::string>& settings = {}) {
   int const number = internal::ordinal();

@@ -15,8 +15,8 @@ namespace hamgam::test {
 
 inline std::uint64_t seed() {
   const char* given = std::getenv("HAMGAM_TEST_SEED");
-  std::uint64_t const value = given != nullptr ? std::strtoull(given, nullptr, 10)
-                                               : std::uint64_t{std::random_device{}()};
+  std::uint64_t const value =
+      given != nullptr ? std::strtoull(given, nullptr, 10) : std::uint64_t{std::random_device{}()};
   std::printf("HAMGAM_TEST_SEED=%llu\n", static_cast<unsigned long long>(value));
   std::fflush(stdout);
   return value;

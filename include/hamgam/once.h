@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// Once: something is done once, however many ask for it, and all of them see it done. once_func and
+// once_value wrap a function so.
+//
+//   Once once;
+//   once.call([] { load_tables(); });
+//
+//   auto config = once_value([] { return read_config("app.conf"); });
+//   config().port ...
+//
+// From goroutines and plain threads alike. 8 bytes; the object may not be destroyed while a call is
+// under way.
+//
+// Happens-before: the return of the one f is before the return of each call().
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "hamgam/detail/atomic.h"
+#include "hamgam/detail/config.h"
+#include "hamgam/detail/fatal.h"
+#include "hamgam/detail/goroutine.h"
+#include "hamgam/go.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+
+class Once {
+ public:
+  constexpr Once() noexcept = default;
+  Once(const Once&) = delete;
+  Once& operator=(const Once&) = delete;
+
+  // The first call runs f(args...); the others wait until it has returned and run nothing. If f
+  // throws, the exception goes to that caller and the next one tries again; goexit() in f counts as
+  // done. From inside f: fatal error "sync: Once.call called from inside its own function". Once
+  // done, one load.
+  template <class F, class... Args>
+    requires std::invocable<F, Args...>
+  void call(F&& f, Args&&... args) {
+    if (HAMGAM_UNLIKELY(!done()) && begin()) {
+      run(std::forward<F>(f), std::forward<Args>(args)...);
+    }
+    detail::tsan_acquire(this);
+  }
+
+  [[nodiscard]] bool done() const noexcept {
+    return state_.load(detail::kAcquire) ==
+           kDone;  // [once.1] acquire, pairs with [once.2], [once.3]
+  }
+
+ private:
+  // state_ (64 bits)      meaning                             changed by
+  //   0                   not done, nobody is at it           the caller that begins, by CAS
+  //   kDone               done; never changes again
+  //   runner              this goroutine or thread runs f     the runner, by CAS
+  //   runner | kParked    and others sleep                    the runner, under the bucket's lock
+  // A runner is known by an address that has the low bits free.
+  static constexpr std::uintptr_t kDone = 1;
+  static constexpr std::uintptr_t kParked = 2;
+
+  template <class F, class... Args>
+  HAMGAM_COLD void run(F&& f, Args&&... args) {
+    try {
+      std::invoke(std::forward<F>(f), std::forward<Args>(args)...);
+    } catch (const detail::GoexitSignal&) {
+      end(kDone);
+      throw;
+    } catch (...) {
+      end(0);
+      throw;
+    }
+    end(kDone);
+  }
+
+  // True: f is the caller's to run, and then end(). False: done.
+  HAMGAM_API bool begin() noexcept;
+  HAMGAM_API void end(std::uintptr_t state) noexcept;
+
+  detail::atomic<std::uintptr_t> state_{0};
+};
+
+namespace detail {
+
+struct NoValue {};
+
+// A function and what became of its one call. The function is destroyed once it has been called.
+template <class F, class R>
+class OnceState {
+ public:
+  explicit OnceState(F&& f) : f_(std::move(f)) {}
+  explicit OnceState(const F& f) : f_(f) {}
+
+  void call() {
+    once_.call([this] { run(); });
+    if (HAMGAM_UNLIKELY(!returned_)) {
+      fail();
+    }
+  }
+
+  const R& value() {
+    call();
+    return *value_;
+  }
+
+ private:
+  // So that R need not be movable.
+  struct Result {
+    F& f;
+    operator R() const { return std::invoke(std::move(f)); }  // NOLINT(google-explicit-constructor)
+  };
+
+  void run() {
+    struct Forget {
+      std::optional<F>& f;
+      ~Forget() { f.reset(); }
+    } const forget{f_};
+    try {
+      if constexpr (std::is_same_v<R, NoValue>) {
+        std::invoke(std::move(*f_));
+      } else {
+        value_.emplace(Result{*f_});
+      }
+      returned_ = true;
+    } catch (const GoexitSignal&) {
+      throw;
+    } catch (...) {
+      exception_ = std::current_exception();
+    }
+  }
+
+  [[noreturn]] HAMGAM_COLD void fail() {
+    if (exception_ != nullptr) {
+      std::rethrow_exception(exception_);
+    }
+    throw_panic("sync: the function of a once_func or once_value called goexit");
+  }
+
+  Once once_;
+  bool returned_ = false;
+  std::optional<R> value_;
+  std::optional<F> f_;
+  std::exception_ptr exception_;
+};
+
+template <class F>
+class OnceFunc {
+ public:
+  explicit OnceFunc(std::shared_ptr<OnceState<F, NoValue>> state) noexcept
+      : state_(std::move(state)) {}
+  void operator()() const { state_->call(); }
+
+ private:
+  std::shared_ptr<OnceState<F, NoValue>> state_;
+};
+
+template <class F, class R>
+class OnceValue {
+ public:
+  explicit OnceValue(std::shared_ptr<OnceState<F, R>> state) noexcept : state_(std::move(state)) {}
+  const R& operator()() const HAMGAM_LIFETIMEBOUND { return state_->value(); }
+
+ private:
+  std::shared_ptr<OnceState<F, R>> state_;
+};
+
+}  // namespace detail
+
+// A callable that runs f on its first call; all calls return once f has. Copies share the one call.
+// An exception from f is kept and rethrown to every caller; after a goexit() in f, the later calls
+// are a Panic. f is destroyed after it was called.
+template <class F>
+  requires std::invocable<std::decay_t<F>>
+[[nodiscard]] auto once_func(F&& f) {
+  using State = detail::OnceState<std::decay_t<F>, detail::NoValue>;
+  return detail::OnceFunc<std::decay_t<F>>(std::make_shared<State>(std::forward<F>(f)));
+}
+
+// The same for an f with a result: the callable returns a reference to it, which lives as long as
+// any copy of the callable.
+template <class F>
+  requires std::invocable<std::decay_t<F>> &&
+           (!std::is_void_v<std::invoke_result_t<std::decay_t<F>>>)
+[[nodiscard]] auto once_value(F&& f) {
+  using Function = std::decay_t<F>;
+  using Value = std::decay_t<std::invoke_result_t<Function>>;
+  using State = detail::OnceState<Function, Value>;
+  return detail::OnceValue<Function, Value>(std::make_shared<State>(std::forward<F>(f)));
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// RWMutex: many readers or one writer, goroutines and plain threads.
+// Meets Cpp17SharedTimedLockable: use std::shared_lock, std::unique_lock, or SharedLockGuard and
+// LockGuard, which clang's thread-safety analysis understands. Guarded<T, RWMutex> keeps the data
+// together with it.
+//
+// Not recursive, to read neither; not owned: any goroutine or thread may unlock it. A writer that
+// waits holds back new readers. Bounds, whatever the others do:
+//  * a reader waits for the readers that are inside, then for one writer, and is let in by its
+//  unlock_*
+//    together with all readers that wait then;
+//  * a writer waits as for a Mutex (whoever comes first, but one that has waited for 1 ms is next
+//  when the
+//    lock changes hands), and between two writers for those readers only that waited when the first
+//    one left.
+// It may be destroyed right after the unlock that the destroyer's own lock waited for. 16 bytes.
+//
+// Reading costs no read-modify-write and writes no shared cache line once readers prevail: readers
+// then announce themselves in slots of their own thread, and the next writer pays for it, with some
+// microseconds.
+//
+// Misuse is a fatal error: "sync: Unlock of unlocked RWMutex", "sync: RUnlock of unlocked RWMutex",
+// "sync: downgrade of unlocked RWMutex".
+//
+// Happens-before: the n-th unlock() is before the return of the m-th lock() for n < m, and of each
+// lock_shared() that follows it; unlock_shared() is before the return of the lock() that follows
+// it. downgrade() is before the return of each lock_shared() that it lets in. A try that fails
+// orders nothing.
+
+#include <chrono>
+#include <cstdint>
+#include <stop_token>
+#include <utility>
+
+#include "hamgam/detail/annotations.h"
+#include "hamgam/detail/atomic.h"
+#include "hamgam/detail/config.h"
+#include "hamgam/detail/deadline.h"
+#include "hamgam/detail/reader_slots.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+
+class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
+ public:
+  constexpr RWMutex() noexcept = default;
+  ~RWMutex() {
+    if (HAMGAM_UNLIKELY(state_.load(detail::kRelaxed) < 0)) {  // relaxed: nobody else is left
+      forget_slots();
+    }
+  }
+  RWMutex(const RWMutex&) = delete;
+  RWMutex& operator=(const RWMutex&) = delete;
+
+  // Blocks until the lock is ours alone.
+  void lock() noexcept HAMGAM_ACQUIRE() {
+    std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
+    // [rw.1] acquire, pairs with [rw.2], [rw.4]
+    if (HAMGAM_UNLIKELY(
+            (state & ~kReadsMask) != 0 ||
+            !state_.compare_exchange_strong(state, kWriter, detail::kAcquire, detail::kRelaxed))) {
+      lock_slow();
+    }
+    acquired();
+  }
+
+  // Does not wait. False if somebody has the lock; it may say so of a reader that is just leaving.
+  [[nodiscard]] bool try_lock() noexcept HAMGAM_TRY_ACQUIRE(true) {
+    std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
+    if ((state & kWriter) != 0) {
+      return false;
+    }
+    // [rw.3] acquire, pairs with [rw.2], [rw.4]
+    if (((state & ~kReadsMask) != 0 ||
+         !state_.compare_exchange_strong(state, kWriter, detail::kAcquire, detail::kRelaxed)) &&
+        !try_lock_slow()) {
+      return false;
+    }
+    acquired();
+    return true;
+  }
+
+  // The last touch of the object is what lets another one lock it.
+  void unlock() noexcept HAMGAM_RELEASE() {
+    detail::tsan_release(this);
+    std::int64_t expected = kWriter;
+    // [rw.2] release, pairs with [rw.1], [rw.3], [rw.6]: publishes the critical section
+    if (HAMGAM_UNLIKELY(
+            !state_.compare_exchange_strong(expected, 0, detail::kRelease, detail::kRelaxed))) {
+      unlock_slow();
+    }
+  }
+
+  // Blocks until the lock is ours to read.
+  void lock_shared() noexcept HAMGAM_ACQUIRE_SHARED() {
+    if (HAMGAM_UNLIKELY(!enter())) {
+      lock_shared_slow();
+    }
+    detail::tsan_acquire(this);
+  }
+
+  // Does not wait. False if a writer has the lock or waits for it, or another's try_lock looks at
+  // it.
+  [[nodiscard]] bool try_lock_shared() noexcept HAMGAM_TRY_ACQUIRE_SHARED(true) {
+    if (HAMGAM_UNLIKELY(!enter() && !try_lock_shared_slow())) {
+      return false;
+    }
+    detail::tsan_acquire(this);
+    return true;
+  }
+
+  void unlock_shared() noexcept HAMGAM_RELEASE_SHARED() {
+    detail::tsan_release(&pause_until_);
+    std::int64_t state =
+        state_.load(detail::kRelaxed);  // relaxed: see leave_slot, or the CAS checks it
+    if ((state & kSlots) != 0 && leave_slot(this, detail::slot_index(this))) {
+      return;
+    }
+    // [rw.4] release, pairs with [rw.1], [rw.3], [rw.8]: the section is before the next writer's
+    if (HAMGAM_UNLIKELY((state & kWriter) != 0 || state < kReader ||
+                        !state_.compare_exchange_strong(state, state - kReader, detail::kRelease,
+                                                        detail::kRelaxed))) {
+      unlock_shared_slow();
+    }
+  }
+
+  // From alone to shared, without a gap in which another writer could come. The readers that wait
+  // are let in too.
+  void downgrade() noexcept HAMGAM_RELEASE() HAMGAM_ACQUIRE_SHARED() {
+    detail::tsan_release(this);
+    downgrade_slow();
+  }
+
+  // False if the lock was not to be had in time. std::bad_alloc if there is no memory for a timer.
+  template <class Rep, class Period>
+  [[nodiscard]] bool try_lock_for(const std::chrono::duration<Rep, Period>& d)
+      HAMGAM_TRY_ACQUIRE(true) {
+    return try_lock() || lock_deadline(detail::deadline_after(d));
+  }
+  template <class C, class D>
+  [[nodiscard]] bool try_lock_until(const std::chrono::time_point<C, D>& t)
+      HAMGAM_TRY_ACQUIRE(true) {
+    return try_lock() || detail::attempt_until(
+                             t, [this](std::int64_t deadline) { return lock_deadline(deadline); });
+  }
+  template <class Rep, class Period>
+  [[nodiscard]] bool try_lock_shared_for(const std::chrono::duration<Rep, Period>& d)
+      HAMGAM_TRY_ACQUIRE_SHARED(true) {
+    return try_lock_shared() || lock_shared_deadline(detail::deadline_after(d));
+  }
+  template <class C, class D>
+  [[nodiscard]] bool try_lock_shared_until(const std::chrono::time_point<C, D>& t)
+      HAMGAM_TRY_ACQUIRE_SHARED(true) {
+    return try_lock_shared() || detail::attempt_until(t, [this](std::int64_t deadline) {
+             return lock_shared_deadline(deadline);
+           });
+  }
+
+  // False if stop was requested before the lock was ours. A free lock is taken even then.
+  [[nodiscard]] bool try_lock(std::stop_token token) HAMGAM_TRY_ACQUIRE(true) {
+    return try_lock() || lock_stoppable(std::move(token));
+  }
+  [[nodiscard]] bool try_lock_shared(std::stop_token token) HAMGAM_TRY_ACQUIRE_SHARED(true) {
+    return try_lock_shared() || lock_shared_stoppable(std::move(token));
+  }
+
+ private:
+  friend struct RWMutexTest;
+
+  // state_ (64 bits)        changed by                              how
+  //   kWriter         0     the writer: claims the lock, leaves     CAS; leaving: see (3)
+  //   kWritersParked  1     a writer before it sleeps; a release    under the bucket's lock
+  //   kReadersParked  2     a reader before it sleeps; a release    under the bucket's lock
+  //   kAwake          3     a release that wakes a writer sets it,  under the bucket's lock
+  //                         that writer clears it                   CAS
+  //   kBias           4     a reader inside sets it, the next       CAS
+  //                         writer that claims clears it            CAS
+  //   kSlots          5     set with kBias; a writer that found     CAS
+  //                         nobody inside clears it                 RMW
+  //   reads       8..31     a reader adds 1, a writer sets it to 0  CAS
+  //   count      32..63     signed: readers that came in by it      CAS
+  //                         less those that left by it
+  // The readers inside are `count` plus the slots that hold this object's address. A reader that
+  // came in by a slot leaves by any slot of its thread that holds the lock, else by the count; so
+  // that may be below 0, but only while kSlots is set, and slots may be left over. The next writer
+  // empties them, or the destructor.
+  //
+  // Invariants: (1) If anybody sleeps on the object, the bit for it is set. (2) kAwake stands for
+  // one writer that was woken and has neither claimed nor gone to sleep again. (3) While anybody
+  // sleeps, kWriter or kAwake is set, and kWriter is then given up under the bucket's lock only.
+  // (4) While kWriter is set, no reader comes in and kBias is clear. (5) A slot that holds the
+  // object's address stands for one reader, or is about to be emptied by its thread because kBias
+  // was clear.
+  static constexpr std::int64_t kWriter = 1;
+  static constexpr std::int64_t kWritersParked = 2;
+  static constexpr std::int64_t kReadersParked = 4;
+  static constexpr std::int64_t kAwake = 8;
+  static constexpr std::int64_t kBias = 16;
+  static constexpr std::int64_t kSlots = 32;
+  static constexpr std::int64_t kRead = 1 << 8;
+  static constexpr std::int64_t kManyReads = kRead << 10;  // since the last write: time for slots
+  static constexpr std::int64_t kReadsMask = (std::int64_t{1} << 32) - kRead;
+  static constexpr std::int64_t kReader = std::int64_t{1} << 32;
+  static constexpr std::int64_t kHoldBack = kWriter | kWritersParked | kAwake;
+
+  void acquired() const noexcept {
+    detail::tsan_acquire(this);           // writers
+    detail::tsan_acquire(&pause_until_);  // readers
+  }
+
+  // One try to come in to read.
+  HAMGAM_INLINE bool enter() noexcept {
+    std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: checked again below
+    if (HAMGAM_LIKELY((state & kBias) != 0)) {
+      return enter_slot(detail::reader_row()->slots[detail::slot_index(this)]);
+    }
+    // [rw.6] acquire, pairs with [rw.2], [rw.7]
+    return (state & (kHoldBack | kManyReads)) == 0 &&
+           state_.compare_exchange_weak(state, state + kReader + kRead, detail::kAcquire,
+                                        detail::kRelaxed);
+  }
+
+  // By this slot of our own row, if it is free. "Announce, then look": see rwmutex.cpp.
+  HAMGAM_INLINE bool enter_slot(detail::atomic<const void*>& slot) noexcept {
+    if (HAMGAM_UNLIKELY(slot.load(detail::kRelaxed) != nullptr)) {  // relaxed: our own
+      return false;
+    }
+    slot.store(this, detail::kRelaxed);  // relaxed: the barrier orders it
+    detail::light_barrier();
+    // [rw.9] acquire, pairs with [rw.7]: who set kBias had the lock, after the last writer
+    if (HAMGAM_LIKELY((state_.load(detail::kAcquire) & kBias) != 0)) {
+      return true;
+    }
+    retreat(slot);
+    return false;
+  }
+
+  // Out of this slot of our own row, if it holds the lock. Then the object may be gone at once.
+  HAMGAM_INLINE static bool leave_slot(const RWMutex* lock, std::size_t index) noexcept {
+    detail::ReaderRow* const row = detail::reader_row();
+    if (HAMGAM_UNLIKELY(row->slots[index].load(detail::kRelaxed) != lock)) {  // relaxed: our own
+      return false;
+    }
+    // [rw.5] release, pairs with [slots.3]: the section is before the next writer's
+    row->slots[index].store(nullptr, detail::kRelease);
+    detail::light_barrier();
+    // relaxed: the barrier orders it
+    if (HAMGAM_UNLIKELY(row->watched.load(detail::kRelaxed) != 0)) {
+      wake_watcher(lock);
+    }
+    return true;
+  }
+
+  HAMGAM_API void forget_slots() noexcept;
+  HAMGAM_API void retreat(detail::atomic<const void*>& slot) noexcept;
+  HAMGAM_API static void wake_watcher(const void* lock) noexcept;
+  HAMGAM_API void lock_slow() noexcept;
+  HAMGAM_API bool try_lock_slow() noexcept;
+  HAMGAM_API bool lock_deadline(std::int64_t deadline);
+  HAMGAM_API bool lock_stoppable(std::stop_token token);
+  HAMGAM_API void unlock_slow() noexcept;
+  HAMGAM_API void lock_shared_slow() noexcept;
+  HAMGAM_API bool try_lock_shared_slow() noexcept;
+  HAMGAM_API bool lock_shared_deadline(std::int64_t deadline);
+  HAMGAM_API bool lock_shared_stoppable(std::stop_token token);
+  HAMGAM_API void unlock_shared_slow() noexcept;
+  HAMGAM_API void downgrade_slow() noexcept;
+
+  class Slow;  // rwmutex.cpp
+
+  detail::atomic<std::int64_t> state_{0};
+  detail::atomic<std::int64_t> pause_until_{0};  // no slots before then
+};
+
+// A guard to read that clang's thread-safety analysis understands; otherwise std::shared_lock.
+template <class M>
+class HAMGAM_SCOPED_CAPABILITY SharedLockGuard {
+ public:
+  explicit SharedLockGuard(M& mutex) HAMGAM_ACQUIRE_SHARED(mutex) : mutex_(mutex) {
+    mutex_.lock_shared();
+  }
+  ~SharedLockGuard() HAMGAM_RELEASE() { mutex_.unlock_shared(); }
+  SharedLockGuard(const SharedLockGuard&) = delete;
+  SharedLockGuard& operator=(const SharedLockGuard&) = delete;
+
+ private:
+  M& mutex_;
+};
+
+}  // namespace hamgam::inline HAMGAM_ABI

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sync/reader_slots.h"
+
+#include <mutex>
+#include <new>
+#include <utility>
+
+#include "os/membarrier.h"
+#include "os/spin_lock.h"
+#include "os/thread.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+// What a thread has that has no row of its own: one with nothing free.
+constinit ReaderRow g_no_row{.slots = {&g_no_row, &g_no_row, &g_no_row, &g_no_row, &g_no_row,
+                                       &g_no_row, &g_no_row, &g_no_row}};
+
+}  // namespace
+
+#if defined(__x86_64__)
+extern "C" {
+extern thread_local constinit ReaderRow* hamgam_reader_row
+    __attribute__((visibility("default"), tls_model("initial-exec")));
+thread_local constinit ReaderRow* hamgam_reader_row = &g_no_row;
+}
+namespace {
+void set_reader_row(ReaderRow* row) noexcept { hamgam_reader_row = row; }
+}  // namespace
+#else
+namespace {
+thread_local constinit ReaderRow* t_row = &g_no_row;
+void set_reader_row(ReaderRow* row) noexcept { t_row = row; }
+}  // namespace
+ReaderRow* reader_row() noexcept {
+  asm volatile("");
+  return t_row;
+}
+#endif
+
+namespace {
+
+constexpr int kPauseFactor = 9;  // as BRAVO: revocations take a tenth of the time at most
+
+constinit SpinLock g_lock;
+constinit ReaderRow* g_free = nullptr;         // under g_lock
+constinit atomic<ReaderRow*> g_rows{nullptr};  // pushed to under g_lock
+constinit atomic<bool> g_enabled{true};
+constinit atomic<int> g_pause_factor{kPauseFactor};
+
+ReaderRow* take_row() noexcept {
+  {
+    std::lock_guard const guard(g_lock);
+    if (ReaderRow* row = g_free) {
+      g_free = row->next_free;
+      return row;
+    }
+  }
+  auto* row = new (std::nothrow) ReaderRow;
+  if (row != nullptr) {
+    std::lock_guard const guard(g_lock);
+    row->next = g_rows.load(kRelaxed);  // relaxed: under the lock
+    g_rows.store(row, kRelease);        // [slots.1] release, pairs with [slots.2]
+  }
+  return row;
+}
+
+// A thread's hold on its row; gives it back when the thread ends. What still stands in the slots
+// then are readers that are unlocked from elsewhere; the next owner uses the other slots.
+class RowOwner {
+ public:
+  RowOwner() noexcept : row_(take_row()) {
+    if (row_ != nullptr) {
+      set_reader_row(row_);
+    }
+  }
+  ~RowOwner() {
+    if (row_ != nullptr) {
+      set_reader_row(&g_no_row);
+      std::lock_guard const guard(g_lock);
+      row_->next_free = std::exchange(g_free, row_);
+      row_ = nullptr;
+    }
+  }
+  RowOwner(const RowOwner&) = delete;
+  RowOwner& operator=(const RowOwner&) = delete;
+
+  [[nodiscard]] ReaderRow* row() const noexcept { return row_; }
+
+ private:
+  ReaderRow* row_;
+};
+
+}  // namespace
+
+HAMGAM_NOINLINE ReaderRow* own_reader_row() noexcept {
+  static thread_local RowOwner t_owner;
+  return t_owner.row();
+}
+
+ReaderRow* reader_rows() noexcept {
+  return g_rows.load(
+      kAcquire);  // [slots.2] acquire, pairs with [slots.1]: the rows are constructed
+}
+
+void fence_readers() noexcept {
+  if (HAMGAM_UNLIKELY(!heavy_barrier())) {
+    // The kernel took it away (a seccomp filter installed late). No processor keeps a store to
+    // itself for a millisecond; and from now on readers use no slots.
+    enable_reader_slots(false);
+    for (int i = 0; i < 20; ++i) {
+      nap_thread();
+    }
+  }
+}
+
+std::int64_t count_readers(const ReaderRow* rows, const void* lock) noexcept {
+  std::int64_t count = 0;
+  for (const ReaderRow* row = rows; row != nullptr; row = row->next) {
+    for (const auto& slot : row->slots) {
+      // [slots.3] acquire, pairs with [rw.5]: what the reader did before it left
+      count += slot.load(kAcquire) == lock ? 1 : 0;
+    }
+  }
+  return count;
+}
+
+void sweep_readers(ReaderRow* rows, const void* lock) noexcept {
+  for (ReaderRow* row = rows; row != nullptr; row = row->next) {
+    for (auto& slot : row->slots) {
+      const void* held = lock;
+      if (slot.load(kRelaxed) == lock) {  // relaxed: the CAS checks it
+        // By CAS, because the owner may fill it with another lock. relaxed: it tells nobody
+        // anything
+        slot.compare_exchange_strong(held, nullptr, kRelaxed, kRelaxed);
+      }
+    }
+  }
+}
+
+void watch_readers(ReaderRow* rows, std::uint32_t change) noexcept {
+  for (ReaderRow* row = rows; row != nullptr; row = row->next) {
+    row->watched.fetch_add(change, kRelaxed);  // relaxed: a heavy barrier follows where it matters
+  }
+}
+
+bool reader_slots_enabled() noexcept {
+  return g_enabled.load(kRelaxed) && heavy_barrier_available();  // relaxed: a setting
+}
+
+void enable_reader_slots(bool on) noexcept {
+  g_enabled.store(on, kRelaxed);  // relaxed: a setting
+}
+
+std::int64_t reader_slots_pause(std::int64_t fence_cost) noexcept {
+  return g_pause_factor.load(kRelaxed) * fence_cost;  // relaxed: a setting
+}
+
+void set_reader_slots_pause(int factor) noexcept {
+  g_pause_factor.store(factor, kRelaxed);  // relaxed: a setting
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail
