@@ -15,15 +15,13 @@ bool rseq_barrier_available() noexcept;
 // False: the kernel refused, and nothing is sure.
 [[nodiscard]] bool rseq_barrier() noexcept;
 
-// The dear side of an asymmetric pair of fences: when heavy_fence() has returned true, every thread
-// of the process has passed a full fence after the call began. So a thread whose own side is only
-// light_fence() (hamgam/detail/atomic.h) has either made visible what it stored before, or will see
-// what was stored before heavy_fence(). Half a microsecond to ten. Available: asked once, cheap as
-// long as the process has one thread.
-bool heavy_fence_available() noexcept;
-[[nodiscard]] bool heavy_fence() noexcept;
+// True if heavy_barrier() works. Asked once; the first call is best made while there is one thread,
+// with more of them it may take milliseconds.
+bool heavy_barrier_available() noexcept;
 
-// For tests: as if the kernel had none. Only what is built afterwards notices.
-void forbid_heavy_fence(bool forbidden) noexcept;
+// When it returns, every thread of the process has passed a full fence after the call began. Half a
+// microsecond if no other thread runs, else some more. So the others need no fence of their own,
+// only the compiler must keep to the order. False: the kernel refused, and nothing is sure.
+[[nodiscard]] bool heavy_barrier() noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -5,9 +5,8 @@
 
 #include <cerrno>
 
-#include "os/membarrier.h"
-
 #include "hamgam/detail/atomic.h"
+#include "os/membarrier.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -19,21 +18,21 @@ namespace {
 [[maybe_unused]] constexpr int kPrivateExpeditedRseq = 1 << 7;
 [[maybe_unused]] constexpr int kRegisterPrivateExpeditedRseq = 1 << 8;
 
-constinit atomic<bool> g_forbidden{false};
+[[maybe_unused]] bool registered(int command, int registration) noexcept {
+  int const saved = errno;
+  long const offered = syscall(SYS_membarrier, kQuery, 0, 0);
+  bool const works =
+      offered > 0 && (offered & command) != 0 && syscall(SYS_membarrier, registration, 0, 0) == 0;
+  errno = saved;
+  return works;
+}
 }  // namespace
 
 bool rseq_barrier_available() noexcept {
 #if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
   return false;  // the sanitizers see neither the sequence nor the barrier
 #else
-  static const bool kAvailable = [] {
-    int const saved = errno;
-    long const offered = syscall(SYS_membarrier, kQuery, 0, 0);
-    bool const works = offered > 0 && (offered & kPrivateExpeditedRseq) != 0 &&
-                       syscall(SYS_membarrier, kRegisterPrivateExpeditedRseq, 0, 0) == 0;
-    errno = saved;
-    return works;
-  }();
+  static const bool kAvailable = registered(kPrivateExpeditedRseq, kRegisterPrivateExpeditedRseq);
   return kAvailable;
 #endif
 }
@@ -45,25 +44,19 @@ bool rseq_barrier() noexcept {
   return passed;
 }
 
-bool heavy_fence_available() noexcept {
+bool heavy_barrier_available() noexcept {
 #if defined(HAMGAM_TSAN)
-  static const bool kAvailable = true;  // both sides are full fences there
+  return true;
 #else
-  static const bool kAvailable = [] {
-    int const saved = errno;
-    long const offered = syscall(SYS_membarrier, kQuery, 0, 0);
-    bool const works = offered > 0 && (offered & kPrivateExpedited) != 0 &&
-                       syscall(SYS_membarrier, kRegisterPrivateExpedited, 0, 0) == 0;
-    errno = saved;
-    return works;
-  }();
+  static const bool kAvailable = registered(kPrivateExpedited, kRegisterPrivateExpedited);
+  return kAvailable;
 #endif
-  return kAvailable && !g_forbidden.load(kRelaxed);  // relaxed: set while nothing runs
 }
 
-bool heavy_fence() noexcept {
+bool heavy_barrier() noexcept {
 #if defined(HAMGAM_TSAN)
-  full_fence();  // [membarrier.1] seq_cst, pairs with itself: light_fence() is one too
+  full_fence();  // [heavy.1] seq_cst, pairs with [slots.9]: there the light side is a full fence
+                 // too
   return true;
 #else
   int const saved = errno;
@@ -71,10 +64,6 @@ bool heavy_fence() noexcept {
   errno = saved;
   return passed;
 #endif
-}
-
-void forbid_heavy_fence(bool forbidden) noexcept {
-  g_forbidden.store(forbidden, kRelaxed);  // relaxed: set while nothing runs
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -104,7 +104,7 @@ void ensure_started() noexcept {
       number_from_environment("HAMGAM_STACK", kMinStackSize, kMaxStackSize, default_stack_size()));
   g_scheduler.idle.set_width(static_cast<std::uint32_t>(std::min(procs, kMaxProcs)));
   install_crash_handlers();
-  (void)heavy_fence_available();  // registers: cheap as long as there are no threads
+  (void)heavy_barrier_available();  // registers: cheap as long as there are no threads
   errno = saved;
   g_scheduler.started.store(true, kRelease);  // [start.2] release, pairs with [start.1]
 }

@@ -14,6 +14,7 @@
 #include "os/spin_lock.h"
 #include "os/thread.h"
 #include "sync/janitor.h"
+#include "sync/pool.h"
 
 // Each worker has a shard: one hot object and two magazines of eight (Bonwick's), which it alone
 // touches. What does not fit goes to the depot in whole magazines, under a lock, and from there to
@@ -27,10 +28,10 @@
 // The owner of a shard takes no lock and makes no read-modify-write, and yet trim() and the janitor
 // empty it from another thread, also while its owner sleeps:
 //
-//   owner     busy = true; light_fence(); if (!open) go elsewhere; use the shard; busy = false
-//   (release) drainer   open = false; heavy_fence(); wait until !busy (acquire); use the shard
+//   owner     busy = true; light_barrier(); if (!open) go elsewhere; use the shard; busy = false
+//   (release) drainer   open = false; heavy_barrier(); wait until !busy (acquire); use the shard
 //
-// heavy_fence() puts a full fence somewhere into the owner's program. If it is before the owner's
+// heavy_barrier() puts a full fence somewhere into the owner's program. If it is before the owner's
 // load of `open`, the owner sees false and keeps away. If it is after, then also after the store of
 // busy = true: the drainer sees that and waits for the busy = false that follows, which publishes
 // what the owner did. So never both. The shard stays closed until its owner, finding it so, opens
@@ -52,6 +53,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 constexpr std::uint32_t kMagazine = 8;
 constexpr std::size_t kShardLimit = 1 + 2 * kMagazine;
+constinit atomic<bool> g_shards{true};
 constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 }  // namespace
 
@@ -157,7 +159,7 @@ template <class F>
 void as_owner(PoolShard& shard, F f) noexcept {
   // relaxed throughout: as above
   shard.busy.store(true, kRelaxed);
-  light_fence();  // pairs with heavy_fence() in drain()
+  light_barrier();  // pairs with heavy_barrier() in drain()
   if (shard.open.load(kRelaxed)) {
     f();
   }
@@ -218,7 +220,8 @@ struct PoolCore::State final : Aged {
         max_count(count),
         max_weight(weight),
         weighed(weighs),
-        sharded(!weighs && heavy_fence_available()) {}
+        // relaxed: a setting
+        sharded(!weighs && g_shards.load(kRelaxed) && heavy_barrier_available()) {}
 
   bool age() noexcept override {
     Doomed doomed;
@@ -286,7 +289,7 @@ struct PoolCore::State final : Aged {
     if (open == 0) {
       return true;
     }
-    bool const safe = !fenced || heavy_fence();
+    bool const safe = !fenced || heavy_barrier();
     at = 0;
     for_each_shard([&](PoolShard& shard) {
       if ((open >> at++ & 1) == 0) {
@@ -387,6 +390,10 @@ struct PoolCore::State final : Aged {
   std::size_t weight = 0;         // of what is stored
   bool active = false;
 };
+
+void allow_pool_shards(bool allowed) noexcept {
+  g_shards.store(allowed, kRelaxed);  // relaxed: a setting
+}
 
 PoolCore::PoolCore(Destroy destroy, std::size_t max_count, std::size_t max_weight, bool weighed)
     : state_(new State(*this, destroy, max_count, max_weight, weighed)) {

@@ -15,8 +15,8 @@
 
 #include "hamgam/go.h"
 #include "hamgam/waitgroup.h"
-#include "os/membarrier.h"
 #include "sync/janitor.h"
+#include "sync/pool.h"
 
 namespace {
 
@@ -53,10 +53,10 @@ class PoolAnywhere : public testing::TestWithParam<Where> {
  protected:
   void SetUp() override {
     detail::suspend_janitor(true);
-    detail::forbid_heavy_fence(GetParam() == Where::kGoroutineUnfenced);
+    detail::allow_pool_shards(GetParam() != Where::kGoroutineUnfenced);
   }
   void TearDown() override {
-    detail::forbid_heavy_fence(false);
+    detail::allow_pool_shards(true);
     detail::suspend_janitor(false);
     EXPECT_EQ(Item::alive, 0);
   }

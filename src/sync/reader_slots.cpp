@@ -106,7 +106,7 @@ ReaderRow* reader_rows() noexcept {
 }
 
 void fence_readers() noexcept {
-  if (HAMGAM_UNLIKELY(!heavy_fence())) {
+  if (HAMGAM_UNLIKELY(!heavy_barrier())) {
     // The kernel took it away (a seccomp filter installed late). No processor keeps a store to
     // itself for a millisecond; and from now on readers use no slots.
     enable_reader_slots(false);
@@ -147,7 +147,7 @@ void watch_readers(ReaderRow* rows, std::uint32_t change) noexcept {
 }
 
 bool reader_slots_enabled() noexcept {
-  return g_enabled.load(kRelaxed) && heavy_fence_available();  // relaxed: a setting
+  return g_enabled.load(kRelaxed) && heavy_barrier_available();  // relaxed: a setting
 }
 
 void enable_reader_slots(bool on) noexcept {

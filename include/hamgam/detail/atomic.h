@@ -46,16 +46,6 @@ HAMGAM_INLINE void full_fence() noexcept {
 #endif
 }
 
-// The cheap side of an asymmetric pair of fences; the other one calls heavy_fence()
-// (src/os/membarrier.h).
-HAMGAM_INLINE void light_fence() noexcept {
-#if defined(HAMGAM_TSAN)
-  full_fence();
-#else
-  asm volatile("" ::: "memory");
-#endif
-}
-
 // Tells the processor that this is a spin loop.
 HAMGAM_INLINE void spin_pause() noexcept {
 #if defined(__x86_64__)

@@ -10,6 +10,7 @@
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/light_barrier.h"
 #include "hamgam/detail/worker_slot.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -46,7 +47,7 @@ class PoolCore {
       tsan_acquire(shard);  // that it was made
       // relaxed throughout: only the owner is here, and what is fenced
       shard->busy.store(true, kRelaxed);
-      light_fence();  // pairs with heavy_fence() in drain()
+      light_barrier();  // pairs with heavy_barrier() in drain()
       void* object = nullptr;
       if (HAMGAM_LIKELY(shard->open.load(kRelaxed) &&
                         (object = shard->hot.load(kRelaxed)) != nullptr)) {
@@ -66,7 +67,7 @@ class PoolCore {
       tsan_acquire(shard);
       // relaxed throughout: as above
       shard->busy.store(true, kRelaxed);
-      light_fence();  // pairs with heavy_fence() in drain()
+      light_barrier();  // pairs with heavy_barrier() in drain()
       if (HAMGAM_LIKELY(shard->open.load(kRelaxed) && shard->hot.load(kRelaxed) == nullptr)) {
         shard->hot.store(object, kRelaxed);
         shard->busy.store(false, kRelease);  // [pool.3] release, pairs with [pool.4]

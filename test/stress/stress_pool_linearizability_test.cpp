@@ -56,7 +56,7 @@ TEST(PoolLinearizability, ABag) {
   constexpr int kOps = 8;
   for (unsigned seed = 1; seed <= 1000; ++seed) {
     hamgam::Pool<int> pool(nullptr);
-    hamgam_test::History<Op> history(kActors + 1);
+    hamgam::test::History<Op> history(kActors + 1);
     auto const act = [&](std::size_t actor) {
       std::mt19937 random(seed * 16 + static_cast<unsigned>(actor));
       for (int i = 0; i < kOps; ++i) {
@@ -90,7 +90,7 @@ TEST(PoolLinearizability, ABag) {
     }
     history.record(kActors, Op{Kind::kTrim, 0},
                    [&pool](Op& call) { call.result = static_cast<int>(pool.trim()); });
-    ASSERT_TRUE(hamgam_test::linearizable(history.calls(), Model{})) << "seed " << seed;
+    ASSERT_TRUE(hamgam::test::linearizable(history.calls(), Model{})) << "seed " << seed;
   }
 }
 

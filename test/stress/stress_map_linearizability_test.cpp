@@ -129,7 +129,7 @@ void check(unsigned seeds) {
   constexpr int kOps = 6;
   for (unsigned seed = 1; seed <= seeds; ++seed) {
     hamgam::Map<int, int, Hash> map;
-    hamgam_test::History<Op> history(kActors);
+    hamgam::test::History<Op> history(kActors);
     auto const act = [&](std::size_t actor) {
       std::mt19937 random(seed * 16 + static_cast<unsigned>(actor));
       for (int i = 0; i < kOps; ++i) {
@@ -154,7 +154,7 @@ void check(unsigned seeds) {
     for (auto& thread : threads) {
       thread.join();
     }
-    ASSERT_TRUE(hamgam_test::linearizable(history.calls(), Model{})) << "seed " << seed;
+    ASSERT_TRUE(hamgam::test::linearizable(history.calls(), Model{})) << "seed " << seed;
   }
 }
 
