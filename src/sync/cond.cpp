@@ -6,7 +6,8 @@
 #include "wait/parking_lot.h"
 
 // A waiter queues itself while it still holds the user's lock, then unlocks that and goes to sleep.
-// In between it is queued but awake (Waiter::awake): a notify takes it off all the same, so that it
+// Where that takes more than an instruction or two, the bucket can't stay locked meanwhile. Then in
+// between it is queued but awake (Waiter::awake): a notify takes it off all the same, so that it
 // belongs to this waiter and to no later one, and leaves it to find that out.
 //
 // Why no wake-up is lost: whoever changes what is waited for does so after the waiter has unlocked,
@@ -51,20 +52,24 @@ bool sleep_unlocked(atomic<std::uint32_t>& waiting, const CondLock& lock, Waiter
   me.token = reinterpret_cast<std::uintptr_t>(lock.mutex);
   bucket.lock();
   waiting.store(1, kRelaxed);  // relaxed: the user's lock orders it with the notifier's look
-  me.awake = true;
   bucket.push_back(me);
-  bucket.unlock();
-  unlock(lock);
-  // From here on the Cond may be gone once we are off its queue. (Interrupted, we leave waiting_
-  // behind; the next notify clears it.)
-  bucket.lock();
-  me.awake = false;
+  // From the unlock on the Cond may be gone as soon as we are off its queue. (Interrupted, we leave
+  // waiting_ behind; the next notify clears it.)
   Wake outcome;
-  if (me.queued) {
+  if (lock.mutex != nullptr && MutexQueue::unlock_alone(*lock.mutex)) {
     outcome = bucket.sleep(me, kReason);
   } else {
+    me.awake = true;
     bucket.unlock();
-    outcome = me.outcome;
+    unlock(lock);
+    bucket.lock();
+    me.awake = false;
+    if (me.queued) {
+      outcome = bucket.sleep(me, kReason);
+    } else {
+      bucket.unlock();
+      outcome = me.outcome;
+    }
   }
   bool const woken = outcome == Wake::kWoken;
   bool notified = woken;

@@ -344,25 +344,36 @@ TEST_P(CondOf, destroyed_once_all_were_notified) {
 // Waiters that were notified while the Mutex is held, whose deadline passes before they are given
 // it.
 TEST_P(CondOf, notified_before_the_deadline_but_locked_after) {
-  Mutex mutex;
-  Cond cond;
-  std::atomic<int> notified{0};
-  Crew crew(GetParam());
-  for (int i = 0; i < 4; ++i) {
-    crew.start([&] {
-      std::unique_lock lock(mutex);
-      notified += cond.wait_for(lock, 100ms) == std::cv_status::no_timeout ? 1 : 0;
-    });
+  constexpr int kWaiters = 4;
+  bool all_in_time = false;
+  for (auto wait = 20ms; !all_in_time; wait *= 2) {
+    Mutex mutex;
+    Cond cond;
+    std::atomic<int> notified{0};
+    std::atomic<int> late{0};
+    const auto start = std::chrono::steady_clock::now();
+    Crew crew(GetParam());
+    for (int i = 0; i < kWaiters; ++i) {
+      crew.start([&] {
+        std::unique_lock lock(mutex);
+        ++(cond.wait_for(lock, wait) == std::cv_status::no_timeout ? notified : late);
+      });
+    }
+    until([&] { return count_asleep(&cond) == kWaiters || late > 0; });
+    mutex.lock();
+    all_in_time = count_asleep(&cond) == kWaiters;
+    cond.notify_all();
+    all_in_time = all_in_time && std::chrono::steady_clock::now() < start + wait;
+    const auto end = std::chrono::steady_clock::now() + wait;
+    until([&] { return std::chrono::steady_clock::now() >= end; });
+    mutex.unlock();
+    crew.join();
+    if (all_in_time) {
+      EXPECT_EQ(notified, kWaiters);
+    }
+    EXPECT_EQ(notified + late, kWaiters);
+    EXPECT_TRUE(mutex.try_lock());
   }
-  await_asleep(&cond, 4);
-  mutex.lock();
-  cond.notify_all();
-  const auto late = std::chrono::steady_clock::now() + 150ms;
-  until([&] { return std::chrono::steady_clock::now() >= late; });
-  mutex.unlock();
-  crew.join();
-  EXPECT_EQ(notified, 4);
-  EXPECT_TRUE(mutex.try_lock());
 }
 
 // None of them wakes to find the Mutex locked.

@@ -216,6 +216,23 @@ void Mutex::unlock_slow() noexcept {
   }
 }
 
+bool detail::MutexQueue::unlock_alone(Mutex& mutex) noexcept {
+  tsan_release(&mutex);
+#if HAMGAM_RSEQ
+  if (rseq_offset != 0 && store_if_equal(mutex.state_, kLocked, 0)) {
+    return true;
+  }
+#endif
+  std::uint32_t state = mutex.state_.load(kRelaxed);  // relaxed: the CAS checks it
+  while ((state & kLocked) != 0 && ((state & kParked) == 0 || (state & kAwake) != 0)) {
+    // [mutex.9] release, pairs with [mutex.5], [mutex.1], [mutex.3]
+    if (mutex.state_.compare_exchange_weak(state, released(state), kRelease, kRelaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 bool detail::MutexQueue::enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked, bool many) noexcept {
   constexpr int kTries = 3;
   atomic<std::uint32_t>& word = mutex.state_;

@@ -17,6 +17,9 @@ struct MutexQueue {
   static constexpr std::uintptr_t kHandedOver = 1;  // the lock is the waiter's
   static constexpr std::uintptr_t kRequeued = 2;    // it came from a Cond
 
+  // unlock(), if nobody is to be woken; else false, and it is still locked. Takes no bucket.
+  static bool unlock_alone(Mutex& mutex) noexcept;
+
   // A waiter that was taken off a Cond's queue, whose bucket is locked, sleeps on for the mutex.
   // False: it does not, and is to be woken; because the mutex is free, or it would cost more than
   // it saves. `many`: others are notified with it.
