@@ -49,6 +49,7 @@ struct Main {
   void (*function)(void*);
   void* argument;
   std::exception_ptr exception;
+  bool returned = false;  // not by goexit
   atomic<std::uint32_t> done{0};
 };
 
@@ -66,6 +67,15 @@ void main_goroutine(Main& main) {
     throw;
   } catch (...) {
     main.exception = std::current_exception();
+  }
+  main.returned = true;
+}
+
+// Told when the main goroutine counts as ended.
+void end_run(void* raw, unsigned /*count*/) noexcept {
+  Main& main = *static_cast<Main*>(raw);
+  if (!main.returned) {
+    return;
   }
   tsan_release(&main);
   g_scheduler.in_run.store(false, kRelaxed);  // relaxed: for run_main and the monitor
@@ -94,7 +104,7 @@ void ensure_started() noexcept {
       number_from_environment("HAMGAM_STACK", kMinStackSize, kMaxStackSize, default_stack_size()));
   g_scheduler.idle.set_width(static_cast<std::uint32_t>(std::min(procs, kMaxProcs)));
   install_crash_handlers();
-  (void)heavy_barrier_available();  // registers, while there are few threads
+  (void)heavy_barrier_available();  // registers: cheap as long as there are no threads
   errno = saved;
   g_scheduler.started.store(true, kRelease);  // [start.2] release, pairs with [start.1]
 }
@@ -121,7 +131,7 @@ void run_main(void (*function)(void*), void* argument) {
   g_scheduler.main_exited.store(false, kRelaxed);  // relaxed: set by the main goroutine only
   Main main{function, argument, nullptr};
   try {
-    launch([&main] { main_goroutine(main); });
+    launch_telling(&end_run, &main, [&main] { main_goroutine(main); });
   } catch (...) {
     g_scheduler.in_run.store(false, kRelaxed);  // relaxed: as above
     throw;

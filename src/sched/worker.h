@@ -18,6 +18,7 @@
 #include "base/random.h"
 #include "fiber/fiber.h"
 #include "hamgam/detail/atomic.h"
+#include "hamgam/detail/worker_slot.h"
 #include "os/clock.h"
 #include "sched/goroutine.h"
 #include "sched/park.h"
@@ -97,5 +98,8 @@ HAMGAM_INLINE Worker* this_worker() noexcept {
 HAMGAM_NOINLINE Worker* this_worker() noexcept;
 #endif
 void set_this_worker(Worker* worker) noexcept;
+
+// What hamgam/detail/worker_slot.h reads.
+void set_worker_slot(unsigned slot) noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -16,12 +16,23 @@ constinit Scheduler g_scheduler;
 #if defined(__x86_64__)
 extern "C" {
 thread_local constinit Worker* hamgam_this_worker = nullptr;
+
+extern HAMGAM_API thread_local constinit unsigned long hamgam_worker_slot  // NOLINT
+    __attribute__((tls_model("initial-exec")));
+__attribute__((used)) thread_local constinit unsigned long hamgam_worker_slot = 0;  // NOLINT
 }
+void set_worker_slot(unsigned slot) noexcept { hamgam_worker_slot = slot; }
 void set_this_worker(Worker* worker) noexcept { hamgam_this_worker = worker; }
 #else
 namespace {
 thread_local constinit Worker* t_worker = nullptr;
+thread_local constinit unsigned t_worker_slot = 0;
 }
+HAMGAM_NOINLINE unsigned worker_slot() noexcept {
+  asm volatile("");
+  return t_worker_slot;
+}
+void set_worker_slot(unsigned slot) noexcept { t_worker_slot = slot; }
 Worker* this_worker() noexcept {
   asm volatile("");
   return t_worker;
@@ -237,6 +248,7 @@ void worker_main(void* raw) {
   g_scheduler.start_lock.lock();
   std::uint32_t const index = g_scheduler.worker_count.load(kRelaxed);  // relaxed: under the lock
   w->index = index;
+  set_worker_slot(index + 1 < kWorkerSlots ? index + 1 : 0);
   w->random = Random(index + 1);
   g_scheduler.workers[index].store(w, kRelaxed);        // relaxed: published by the count
   g_scheduler.worker_count.store(index + 1, kRelease);  // [sched.2] release, pairs with [sched.1]

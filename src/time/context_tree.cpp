@@ -3,6 +3,7 @@
 #include "time/context_node.h"
 
 #include <mutex>
+#include <utility>
 
 #include "hamgam/detail/goroutine.h"
 #include "hamgam/go.h"
@@ -257,13 +258,16 @@ void cancel_tree(CancelNode& root, ContextError code, const std::exception_ptr& 
   }
   mark(root, code, cause);
   // Down with the locks of the whole path held, up by `up`.
-  CancelNode* visited = nullptr;
+  CancelNode* visited = nullptr;  // cancelled here
+  CancelNode* passed = nullptr;   // by others: they finish it
   for (CancelNode* at = &root;;) {
     if (CancelNode* child = take_child(*at)) {
-      child->next_visited = visited;
-      visited = child;
       child->lock.lock();
-      if (is_open(*child)) {
+      bool const open = is_open(*child);
+      CancelNode*& list = open ? visited : passed;
+      child->next_visited = list;
+      list = child;
+      if (open) {
         mark(*child, code, cause);
         at = child;
       } else {
@@ -293,6 +297,9 @@ void cancel_tree(CancelNode& root, ContextError code, const std::exception_ptr& 
     visited = node->next_visited;
     finish(*node);
     release_context(node);
+  }
+  while (passed != nullptr) {
+    release_context(std::exchange(passed, passed->next_visited));
   }
 }
 

@@ -184,7 +184,7 @@ TEST(Sleep, stress_timekeepers) {
       Random random(seed + 100);
       for (int round = 0; round < rounds; ++round) {
         WaitGroup one;
-        one.go([&] { sleep(std::chrono::microseconds(random.below(200))); });
+        one.go([wait = random.below(200)] { sleep(std::chrono::microseconds(wait)); });
         if (!one.wait_for(std::chrono::microseconds(random.below(200)))) {
           one.wait();
         }

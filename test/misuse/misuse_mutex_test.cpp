@@ -31,7 +31,7 @@ TEST(MisuseMutex, unlock_of_unlocked_by_a_thread_beside_goroutines) {
     mutex.unlock();
   });
   EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(std::string(kUnlocked) + "\nthread [running]:\n")) << child.error;
+  EXPECT_TRUE(child.begins(kUnlocked) && child.says("mutex\n\nthread [running]:\n")) << child.error;
 }
 
 TEST(MisuseMutex, MU3_unlocked_twice) {

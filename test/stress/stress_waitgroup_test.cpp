@@ -58,7 +58,7 @@ TEST_P(StressWaitGroupTest, destroy_after_wait) {
 }
 
 TEST_P(StressWaitGroupTest, destroy_after_wait_for_goroutines) {
-  int const rounds = test::scaled(50000);
+  int const rounds = test::scaled_spawns(50000);
   Crew crew(GetParam());
   for (int i = 0; i < 2; ++i) {
     crew.start([&] {

@@ -9,6 +9,7 @@
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/light_barrier.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -44,17 +45,6 @@ HAMGAM_API HAMGAM_NOINLINE ReaderRow* reader_row() noexcept;
 // Which slot of a row a lock's readers try first.
 HAMGAM_INLINE std::size_t slot_index(const void* lock) noexcept {
   return (reinterpret_cast<std::uintptr_t>(lock) >> 4) % kReaderSlots;
-}
-
-// The reader's half of an asymmetric fence: it only keeps the compiler from reordering, and the
-// writer's heavy_barrier() makes up for it. ThreadSanitizer knows no such thing, there both are
-// full fences.
-HAMGAM_INLINE void light_barrier() noexcept {
-#if defined(HAMGAM_TSAN)
-  full_fence();  // [slots.9] seq_cst, pairs with [heavy.1]
-#else
-  asm volatile("" ::: "memory");
-#endif
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

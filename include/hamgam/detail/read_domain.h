@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// When may what was unlinked from a structure be destroyed that is read without locks? Once nobody
+// reads who may have seen it still linked. Readers pin the structure's domain; a writer unlinks,
+// then retires.
+//
+// A pin is one store and one full fence on a line that only this worker (or thread) writes, and
+// unpinning one store. What is retired is destroyed at once if nobody reads the domain at that
+// moment, else by the last of those who do. A reader may park while it has pinned and go on
+// elsewhere; it delays destruction, nothing else. Why this is so stands in
+// src/sync/read_domain.cpp.
+
+#include <cstdint>
+
+#include "hamgam/detail/atomic.h"
+#include "hamgam/detail/config.h"
+#include "hamgam/detail/worker_slot.h"
+#include "hamgam/mutex.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+class ReadDomain;
+
+// Somebody's pin. Filled only by the worker or thread that it belongs to, and only while it is
+// free; made free by whoever holds the pin, perhaps on another worker by then. Never destroyed.
+struct alignas(64) ReadRecord {
+  // kNew: not in the list of all yet. kFree. Otherwise the domain's epoch when it was pinned.
+  static constexpr std::uint64_t kNew = 0;
+  static constexpr std::uint64_t kFree = 1;
+
+  atomic<std::uint64_t> epoch{kNew};
+  atomic<const ReadDomain*> domain{nullptr};
+  // In the list of all. Its address also stands for what readers tell ThreadSanitizer: at that of
+  // epoch, the release by one goroutine of a worker would hide the one before.
+  ReadRecord* next = nullptr;
+  ReadRecord* next_free = nullptr;  // among those that belong to nobody
+};
+
+HAMGAM_API extern ReadRecord read_records[kWorkerSlots];  // each worker's own
+
+// What retires derives from this.
+struct Retired {
+  Retired* next_retired = nullptr;
+};
+
+class ReadDomain {
+ public:
+  explicit ReadDomain(void (*destroy)(Retired*) noexcept) noexcept : destroy_(destroy) {}
+  HAMGAM_API ~ReadDomain();  // nobody reads any more: destroys what was retired
+  ReadDomain(const ReadDomain&) = delete;
+  ReadDomain& operator=(const ReadDomain&) = delete;
+
+  // While it lives, nothing is destroyed that could be reached when it was made.
+  class Pin {
+   public:
+    HAMGAM_INLINE explicit Pin(ReadDomain& domain) noexcept : domain_(domain) {
+      unsigned const slot = worker_slot();
+      ReadRecord* record = &read_records[slot];
+      // relaxed throughout: what must be ordered is fenced, [reads.1] pairs with [reads.2]
+      if (HAMGAM_UNLIKELY(slot == 0 || record->epoch.load(kRelaxed) != ReadRecord::kFree)) {
+        record = claim_record();
+      }
+      record->domain.store(&domain, kRelaxed);
+      record->epoch.store(domain.epoch_.load(kAcquire),
+                          kRelaxed);  // [reads.3] pairs with [reads.4]
+      full_fence();                   // [reads.1] pairs with [reads.2]
+      record_ = record;
+    }
+
+    HAMGAM_INLINE ~Pin() {
+      ReadRecord* const record = record_;
+      tsan_release(&record->next);
+      if (HAMGAM_UNLIKELY(record->next_free != nullptr)) {
+        release_record(record);
+      } else {
+        record->epoch.store(ReadRecord::kFree,
+                            kRelease);  // [reads.5] release, pairs with [reads.6]
+      }
+      // relaxed: a hint; who waits looks again himself for a while
+      if (HAMGAM_UNLIKELY(domain_.waiting_.load(kRelaxed))) {
+        domain_.collect();
+      }
+    }
+
+    Pin(const Pin&) = delete;
+    Pin& operator=(const Pin&) = delete;
+
+   private:
+    ReadDomain& domain_;
+    ReadRecord* record_;
+  };
+
+  // Takes over what nobody can reach any more but who has pinned. The caller holds no lock that a
+  // destructor might want.
+  HAMGAM_API void retire(Retired* retired) noexcept;
+
+ private:
+  HAMGAM_API static ReadRecord* claim_record() noexcept;
+  HAMGAM_API static void release_record(ReadRecord* record) noexcept;
+  HAMGAM_API void collect() noexcept;
+
+  bool read_before(std::uint64_t epoch) const noexcept;
+  void destroy_all(Retired* first) noexcept;
+
+  void (*const destroy_)(Retired*) noexcept;
+  atomic<std::uint64_t> epoch_{ReadRecord::kFree + 1};
+  atomic<bool> waiting_{false};  // something is retired and not destroyed
+  // Under lock_: waits until nobody reads who pinned before old_epoch_; waits for old_ to be
+  // destroyed.
+  Mutex lock_;
+  Retired* old_ = nullptr;
+  Retired* fresh_ = nullptr;
+  std::uint64_t old_epoch_ = 0;
+};
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// ResourcePool: a bounded pool of things that are dear to open, such as connections to a database.
+//
+//   ResourcePool<Connection> pool([] { return Connection("db:5432"); }, {.max_open = 8});
+//   auto connection = pool.acquire();      // waits while all eight are in use
+//   connection->execute(...);              // connection.discard() if it turned out to be broken
+//                                          // back into the pool at the end of the scope
+//
+// Waiters are served in the order in which they came, whoever they are: goroutines park, threads
+// sleep. Of the idle resources the one that was used last is taken first, so that surplus ones can
+// grow old. A resource that was used before is checked (`healthy`, its age) when it is acquired,
+// and replaced if it is no good. `open`, `healthy` and T's destructor are called outside of any
+// lock and may block (wrap what blocks the thread in blocking()). What they throw comes out of
+// acquire, and no capacity is lost.
+//
+// After close(), or from the start of the destructor, acquire throws std::system_error
+// (std::errc::operation_canceled), also those that wait. Leases may outlive both: what they hold is
+// closed when they give it back. (Other calls may not be under way when the pool is destroyed.)
+//
+// Happens-before: the return of a resource to the pool is before the return of the acquire that
+// gets it next.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+#include "hamgam/detail/config.h"
+#include "hamgam/detail/deadline.h"
+#include "hamgam/detail/resource_core.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+
+struct ResourcePoolOptions {
+  std::size_t max_open = 0;  // in use, idle and being opened; 0: no limit
+  std::size_t max_idle = 2;  // 0: none is kept; never more than max_open, nor less than min_idle
+  std::size_t min_idle = 0;  // kept open in the background, as far as max_open allows
+  std::chrono::nanoseconds max_lifetime{};   // since it was opened, up to a tenth less; 0: no limit
+  std::chrono::nanoseconds max_idle_time{};  // 0: no limit
+};
+
+struct ResourcePoolStats {
+  std::size_t max_open = 0;
+  std::size_t open = 0;  // in_use + idle
+  std::size_t in_use = 0;
+  std::size_t idle = 0;
+  std::uint64_t wait_count = 0;              // acquires that had to wait
+  std::chrono::nanoseconds wait_duration{};  // all of them together
+  std::uint64_t max_idle_closed = 0;         // closed because enough were idle
+  std::uint64_t max_idle_time_closed = 0;
+  std::uint64_t max_lifetime_closed = 0;
+};
+
+template <class T>
+class ResourcePool {
+ public:
+  // A resource on loan; back into its pool at the end of its scope.
+  class [[nodiscard]] Lease {
+   public:
+    Lease(Lease&& other) noexcept
+        : core_(other.core_), entry_(std::exchange(other.entry_, nullptr)) {}
+    Lease& operator=(Lease&& other) noexcept {
+      if (this != &other) {
+        give_back();
+        core_ = other.core_;
+        entry_ = std::exchange(other.entry_, nullptr);
+      }
+      return *this;
+    }
+    ~Lease() { give_back(); }
+
+    T* operator->() const noexcept HAMGAM_LIFETIMEBOUND { return get(); }
+    T& operator*() const noexcept HAMGAM_LIFETIMEBOUND { return *get(); }
+    // Null once it was discarded or moved from.
+    T* get() const noexcept HAMGAM_LIFETIMEBOUND {
+      return entry_ != nullptr ? &static_cast<Entry*>(entry_)->value : nullptr;
+    }
+
+    // Closes the resource, which is of no more use; another may be opened in its place.
+    void discard() noexcept {
+      if (auto* entry = std::exchange(entry_, nullptr)) {
+        core_->discard(entry);
+      }
+    }
+
+   private:
+    friend class ResourcePool;
+    Lease(detail::ResourceCore& core, detail::ResourceEntry* entry) noexcept
+        : core_(&core), entry_(entry) {}
+
+    void give_back() noexcept {
+      if (auto* entry = std::exchange(entry_, nullptr)) {
+        core_->release(entry);
+      }
+    }
+
+    detail::ResourceCore* core_;
+    detail::ResourceEntry* entry_;
+  };
+
+  // `healthy`, if given, is asked before a resource is used again.
+  explicit ResourcePool(std::function<T()> open, ResourcePoolOptions options = {},
+                        std::function<bool(T&)> healthy = {})
+      : core_(*new Core(std::move(open), limits_of(options), std::move(healthy))) {
+    core_.warm_up();
+  }
+  ~ResourcePool() { core_.drop(); }
+  ResourcePool(const ResourcePool&) = delete;
+  ResourcePool& operator=(const ResourcePool&) = delete;
+
+  // Waits until a resource is free or may be opened.
+  Lease acquire() { return Lease(core_, core_.acquire()); }
+
+  // Nothing if it would have to wait: at all, too long, or when stop is requested.
+  [[nodiscard]] std::optional<Lease> try_acquire() { return lease(core_.try_acquire()); }
+  template <class Rep, class Period>
+  [[nodiscard]] std::optional<Lease> acquire_for(const std::chrono::duration<Rep, Period>& d) {
+    return lease(core_.acquire_deadline(detail::deadline_after(d)));
+  }
+  template <class C, class D>
+  [[nodiscard]] std::optional<Lease> acquire_until(const std::chrono::time_point<C, D>& t) {
+    detail::ResourceEntry* entry = nullptr;
+    (void)detail::attempt_until(t, [this, &entry](std::int64_t deadline) {
+      entry = core_.acquire_deadline(deadline);
+      return entry != nullptr;
+    });
+    return lease(entry);
+  }
+  [[nodiscard]] std::optional<Lease> acquire(std::stop_token token) {
+    return lease(core_.acquire_stoppable(std::move(token)));
+  }
+
+  [[nodiscard]] ResourcePoolStats stats() const noexcept { return core_.stats(); }
+
+  // Closes what is idle, refuses and wakes who waits. May be called again.
+  void close() noexcept { core_.close(); }
+
+  // As in the options. What is idle and too much is closed at once, what is in use when it comes
+  // back.
+  void set_max_open(std::size_t n) noexcept { core_.set_limit(&Limits::max_open, n); }
+  void set_max_idle(std::size_t n) noexcept { core_.set_limit(&Limits::max_idle, n); }
+  void set_min_idle(std::size_t n) noexcept { core_.set_limit(&Limits::min_idle, n); }
+  template <class Rep, class Period>
+  void set_max_lifetime(const std::chrono::duration<Rep, Period>& d) noexcept {
+    core_.set_limit(&Limits::max_lifetime, detail::saturated_nanos(d));
+  }
+  template <class Rep, class Period>
+  void set_max_idle_time(const std::chrono::duration<Rep, Period>& d) noexcept {
+    core_.set_limit(&Limits::max_idle_time, detail::saturated_nanos(d));
+  }
+
+ private:
+  using Limits = detail::ResourceLimits;
+
+  struct Entry : detail::ResourceEntry {
+    explicit Entry(const std::function<T()>& open) : value(open()) {}
+    T value;
+  };
+
+  class Core final : public detail::ResourceCore {
+   public:
+    Core(std::function<T()> open, const detail::ResourceLimits& limits,
+         std::function<bool(T&)> healthy)
+        : ResourceCore(limits, static_cast<bool>(healthy)),
+          open_(std::move(open)),
+          healthy_(std::move(healthy)) {}
+
+   private:
+    detail::ResourceEntry* open_entry() override { return new Entry(open_); }
+    bool entry_healthy(detail::ResourceEntry& entry) override {
+      return healthy_(static_cast<Entry&>(entry).value);
+    }
+    void close_entry(detail::ResourceEntry* entry) noexcept override {
+      delete static_cast<Entry*>(entry);
+    }
+
+    std::function<T()> const open_;
+    std::function<bool(T&)> const healthy_;
+  };
+
+  static detail::ResourceLimits limits_of(const ResourcePoolOptions& options) noexcept {
+    return {options.max_open, options.max_idle, options.min_idle,
+            detail::saturated_nanos(options.max_lifetime),
+            detail::saturated_nanos(options.max_idle_time)};
+  }
+
+  std::optional<Lease> lease(detail::ResourceEntry* entry) noexcept {
+    return entry != nullptr ? std::optional<Lease>(Lease(core_, entry)) : std::nullopt;
+  }
+
+  Core& core_;
+};
+
+}  // namespace hamgam::inline HAMGAM_ABI

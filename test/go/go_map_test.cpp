@@ -1,0 +1,728 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+
+// Map: the behaviours that Go's tests check, each with a good, a constant and a truncated hash
+// (MA8).
+#include "hamgam/map.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "hamgam/go.h"
+#include "hamgam/waitgroup.h"
+
+namespace {
+
+using hamgam::WaitGroup;
+
+constexpr bool kSanitized =
+#if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
+    true;
+#else
+    false;
+#endif
+
+struct GoodHash {
+  std::size_t operator()(int key) const { return std::hash<int>()(key); }
+};
+struct ConstantHash {
+  std::size_t operator()(int /*key*/) const { return 0; }
+};
+struct TruncatedHash {
+  std::size_t operator()(int key) const { return static_cast<unsigned>(key) & 7U; }
+};
+
+// f(i) in n goroutines, in n threads, or half of them each.
+template <class F>
+void in_goroutines(int n, F f) {
+  WaitGroup done;
+  for (int i = 0; i < n; ++i) {
+    done.go(f, i);
+  }
+  done.wait();
+}
+
+template <class F>
+void in_threads(int n, F f) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < n; ++i) {
+    threads.emplace_back(f, i);
+  }
+  for (auto& thread : threads) {
+    thread.join();
+  }
+}
+
+template <class F>
+void in_both(int n, F f) {
+  std::vector<std::thread> threads;
+  WaitGroup done;
+  for (int i = 0; i < n; ++i) {
+    if (i % 2 == 0) {
+      done.go(f, i);
+    } else {
+      threads.emplace_back(f, i);
+    }
+  }
+  done.wait();
+  for (auto& thread : threads) {
+    thread.join();
+  }
+}
+
+template <class Hash>
+class MapTest : public testing::Test {
+ protected:
+  using Map = hamgam::Map<int, int, Hash>;
+  static constexpr int kKeys = std::is_same_v<Hash, GoodHash> ? 1000 : 64;
+};
+using Hashes = testing::Types<GoodHash, ConstantHash, TruncatedHash>;
+TYPED_TEST_SUITE(MapTest, Hashes);
+
+TYPED_TEST(MapTest, Smoke) {
+  typename TestFixture::Map map;
+  EXPECT_EQ(map.load(1), std::nullopt);
+  EXPECT_EQ(map.size(), 0U);
+  EXPECT_FALSE(map.erase(1));
+  map.clear();
+  map.store(1, 10);
+  EXPECT_EQ(map.load(1), 10);
+  map.store(1, 11);
+  EXPECT_EQ(map.load(1), 11);
+  EXPECT_EQ(map.size(), 1U);
+  EXPECT_EQ(map.load_or_store(1, 12), std::make_pair(11, true));
+  EXPECT_EQ(map.load_or_store(2, 20), std::make_pair(20, false));
+  EXPECT_EQ(map.swap(2, 21), 20);
+  EXPECT_EQ(map.swap(3, 30), std::nullopt);
+  EXPECT_EQ(map.size(), 3U);
+  EXPECT_EQ(map.load_and_erase(2), 21);
+  EXPECT_EQ(map.load_and_erase(2), std::nullopt);
+  EXPECT_TRUE(map.erase(3));
+  EXPECT_FALSE(map.erase(3));
+  EXPECT_EQ(map.size(), 1U);
+  map.clear();
+  EXPECT_EQ(map.size(), 0U);
+  EXPECT_EQ(map.load(1), std::nullopt);
+}
+
+// MA1
+TYPED_TEST(MapTest, RandomOperationsEqualThoseOfAPlainMap) {
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    typename TestFixture::Map map;
+    std::map<int, int> model;
+    int const keys = 1 << (random() % 9);
+    for (int step = 0; step < 3000; ++step) {
+      int const key = static_cast<int>(random() % static_cast<unsigned>(keys)) * 37;
+      int const value = static_cast<int>(random() % 8);
+      int const other = static_cast<int>(random() % 8);
+      auto const at = model.find(key);
+      auto const had = at == model.end() ? std::nullopt : std::optional<int>(at->second);
+      switch (random() % 10) {
+        case 0:
+          map.store(key, value);
+          model[key] = value;
+          break;
+        case 1:
+          ASSERT_EQ(map.load_or_store(key, value),
+                    std::make_pair(had.value_or(value), had.has_value()));
+          model.emplace(key, value);
+          break;
+        case 2:
+          ASSERT_EQ(map.load_and_erase(key), had);
+          model.erase(key);
+          break;
+        case 3:
+          ASSERT_EQ(map.erase(key), had.has_value());
+          model.erase(key);
+          break;
+        case 4:
+          ASSERT_EQ(map.swap(key, value), had);
+          model[key] = value;
+          break;
+        case 5:
+          ASSERT_EQ(map.compare_and_swap(key, other, value), had == other);
+          if (had == other) {
+            model[key] = value;
+          }
+          break;
+        case 6:
+          ASSERT_EQ(map.compare_and_erase(key, other), had == other);
+          if (had == other) {
+            model.erase(key);
+          }
+          break;
+        case 7:
+          if (random() % 200 == 0) {
+            map.clear();
+            model.clear();
+          }
+          break;
+        default:
+          ASSERT_EQ(map.load(key), had);
+      }
+      ASSERT_EQ(map.size(), model.size());
+    }
+    std::map<int, int> seen;
+    map.for_each([&seen](int key, int value) { ASSERT_TRUE(seen.emplace(key, value).second); });
+    EXPECT_EQ(seen, model);
+  }
+}
+
+// MA2
+TYPED_TEST(MapTest, ForEachWhileOthersStoreSeesEachKeyOnce) {
+  constexpr int kKeys = TestFixture::kKeys;
+  typename TestFixture::Map map;
+  for (int key = 0; key < kKeys; ++key) {
+    map.store(key, key);
+  }
+  std::atomic<bool> stop{false};
+  WaitGroup writers;
+  for (int i = 1; i <= 3; ++i) {
+    writers.go([&, i] {
+      while (!stop) {
+        for (int key = 0; key < kKeys; ++key) {
+          map.store(key, key * i);
+          if (key % 16 == 0) {
+            hamgam::yield();
+          }
+        }
+      }
+    });
+  }
+  int const rounds = kSanitized ? 5 : 30;
+  for (int round = 0; round < rounds; ++round) {
+    std::set<int> seen;
+    map.for_each([&seen](int key, int value) {
+      EXPECT_TRUE(seen.insert(key).second) << "twice: " << key;
+      EXPECT_TRUE(key == 0 ? value == 0 : value % key == 0);
+      return true;
+    });
+    EXPECT_EQ(seen.size(), static_cast<std::size_t>(kKeys));
+  }
+  stop = true;
+  writers.wait();
+}
+
+TYPED_TEST(MapTest, ForEachMeetsNoKeyTwiceWhileItIsErasedAndStored) {
+  typename TestFixture::Map map;
+  for (int key = 0; key < 64; ++key) {
+    map.store(key, 0);
+  }
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    for (int i = 0; !stop; ++i) {
+      map.erase(i % 64);
+      map.store(i % 64, i);
+      if (i % 500 == 0) {
+        map.clear();
+      }
+    }
+  });
+  int const rounds = kSanitized ? 50 : 500;
+  for (int round = 0; round < rounds; ++round) {
+    std::set<int> seen;
+    map.for_each([&seen](int key, int) { EXPECT_TRUE(seen.insert(key).second); });
+  }
+  stop = true;
+  writer.join();
+}
+
+TYPED_TEST(MapTest, ForEachStopsWhenToldTo) {
+  typename TestFixture::Map map;
+  for (int key = 0; key < 10; ++key) {
+    map.store(key, key);
+  }
+  int calls = 0;
+  map.for_each([&calls](int, int) { return ++calls < 3; });
+  EXPECT_EQ(calls, 3);
+  EXPECT_THROW(map.for_each([](int, int) { throw std::runtime_error("out"); }), std::runtime_error);
+  EXPECT_TRUE(map.erase(0));
+}
+
+// MA4
+TYPED_TEST(MapTest, ForEachMayChangeTheMap) {
+  typename TestFixture::Map map;
+  map.for_each([](int, int) { FAIL(); });
+  constexpr int kKeys = 10;
+  for (int key = 0; key < kKeys; ++key) {
+    map.store(key, key);
+  }
+  int outer = 0;
+  map.for_each([&](int key, int) {
+    ++outer;
+    map.for_each([&](int other, int) {
+      if (other == key) {
+        (void)map.load_or_store(kKeys + key, 1);
+      }
+      return true;
+    });
+    map.erase(key);
+    map.store(key, -1);
+    hamgam::yield();
+  });
+  EXPECT_GE(outer, kKeys);
+  EXPECT_GE(map.size(), 2U * kKeys);
+  map.for_each([&map](int, int) { map.clear(); });
+  EXPECT_EQ(map.size(), 0U);
+}
+
+// MA5
+TYPED_TEST(MapTest, CompareAndSwapOfAnAbsentKeyFails) {
+  typename TestFixture::Map map;
+  EXPECT_FALSE(map.compare_and_swap(1, 0, 42));
+  EXPECT_FALSE(map.compare_and_erase(1, 0));
+  EXPECT_EQ(map.load(1), std::nullopt);
+  map.store(2, 0);
+  EXPECT_FALSE(map.compare_and_swap(1, 0, 42));
+  EXPECT_FALSE(map.compare_and_swap(2, 1, 42));
+  EXPECT_TRUE(map.compare_and_swap(2, 0, 42));
+  EXPECT_FALSE(map.compare_and_erase(2, 0));
+  EXPECT_TRUE(map.compare_and_erase(2, 42));
+  EXPECT_EQ(map.size(), 0U);
+}
+
+// MA7
+TYPED_TEST(MapTest, IsEmptyAfterTheLastClear) {
+  typename TestFixture::Map map;
+  in_both(4, [&map](int i) {
+    for (int round = 0; round < (kSanitized ? 300 : 5000); ++round) {
+      map.store(round % 64, i);
+      if (round % 20 == i) {
+        map.clear();
+      }
+    }
+  });
+  map.clear();
+  EXPECT_EQ(map.size(), 0U);
+  map.for_each([](int, int) { FAIL(); });
+  map.store(1, 1);
+  EXPECT_EQ(map.load(1), 1);
+}
+
+// MA8: each actor has keys of its own.
+TYPED_TEST(MapTest, UnsharedKeys) {
+  constexpr int kKeys = TestFixture::kKeys / 8;
+  typename TestFixture::Map map;
+  auto const work = [&map](int i) {
+    for (int key = i * kKeys; key < (i + 1) * kKeys; ++key) {
+      EXPECT_EQ(map.load(key), std::nullopt);
+      EXPECT_EQ(map.load_or_store(key, key), std::make_pair(key, false));
+      EXPECT_EQ(map.load_or_store(key, 0), std::make_pair(key, true));
+      EXPECT_EQ(map.swap(key, key + 1), key);
+      EXPECT_FALSE(map.compare_and_swap(key, key, 0));
+      EXPECT_TRUE(map.compare_and_swap(key, key + 1, key + 2));
+      EXPECT_EQ(map.load(key), key + 2);
+      if (key % 2 == 0) {
+        EXPECT_FALSE(map.compare_and_erase(key, key));
+        EXPECT_TRUE(map.compare_and_erase(key, key + 2));
+        EXPECT_FALSE(map.erase(key));
+        map.store(key, key);
+        EXPECT_EQ(map.load_and_erase(key), key);
+        EXPECT_EQ(map.load(key), std::nullopt);
+      }
+    }
+  };
+  for (int round = 0; round < 5; ++round) {
+    in_goroutines(4, work);
+    map.clear();
+    in_threads(4, work);
+    map.clear();
+    in_both(4, work);
+    std::size_t odd = 0;
+    map.for_each([&odd](int key, int value) {
+      EXPECT_EQ(key % 2, 1);
+      EXPECT_EQ(value, key + 2);
+      ++odd;
+    });
+    EXPECT_EQ(odd, static_cast<std::size_t>(4 * kKeys / 2));
+    EXPECT_EQ(map.size(), odd);
+    map.clear();
+  }
+}
+
+// MA8: one winner per key.
+TYPED_TEST(MapTest, SharedKeys) {
+  constexpr int kKeys = TestFixture::kKeys / 4;
+  for (int round = 0; round < (kSanitized ? 2 : 10); ++round) {
+    typename TestFixture::Map map;
+    std::atomic<int> stored{0};
+    std::atomic<int> swapped{0};
+    std::atomic<int> erased{0};
+    in_both(6, [&](int i) {
+      for (int key = 0; key < kKeys; ++key) {
+        stored += map.load_or_store(key, i).second ? 0 : 1;
+      }
+    });
+    EXPECT_EQ(stored, kKeys);
+    for (int key = 0; key < kKeys; ++key) {
+      map.store(key, -1);
+    }
+    in_both(6, [&](int) {
+      for (int key = 0; key < kKeys; ++key) {
+        swapped += map.compare_and_swap(key, -1, 7) ? 1 : 0;
+      }
+    });
+    EXPECT_EQ(swapped, kKeys);
+    in_both(6, [&](int i) {
+      for (int key = 0; key < kKeys; ++key) {
+        bool const won =
+            i % 3 == 0 ? map.compare_and_erase(key, 7) : map.load_and_erase(key).has_value();
+        erased += won ? 1 : 0;
+      }
+    });
+    EXPECT_EQ(erased, kKeys);
+    EXPECT_EQ(map.size(), 0U);
+  }
+}
+
+// MA9
+TYPED_TEST(MapTest, SwapAndEraseOfTheSamePairNeverBothWin) {
+  constexpr int kKeys = TestFixture::kKeys;
+  typename TestFixture::Map map;
+  for (int round = 0; round < (kSanitized ? 2 : 20); ++round) {
+    for (int key = 0; key < kKeys; ++key) {
+      map.store(key, 1);
+    }
+    std::vector<std::atomic<int>> wins(kKeys);
+    in_both(4, [&](int i) {
+      for (int key = 0; key < kKeys; ++key) {
+        bool const won = i < 2 ? map.compare_and_swap(key, 1, 2) : map.compare_and_erase(key, 1);
+        wins[static_cast<std::size_t>(key)] += won ? 1 : 0;
+      }
+    });
+    for (auto& count : wins) {
+      ASSERT_EQ(count, 1);
+    }
+  }
+}
+
+TYPED_TEST(MapTest, Stress) {
+  typename TestFixture::Map map;
+  in_both(8, [&map](int i) {
+    std::mt19937 random(static_cast<unsigned>(i));
+    for (int step = 0; step < (kSanitized ? 2000 : 30000); ++step) {
+      int const key = static_cast<int>(random() % TestFixture::kKeys);
+      switch (random() % 8) {
+        case 0:
+          map.store(key, key);
+          break;
+        case 1:
+          map.erase(key);
+          break;
+        case 2:
+          EXPECT_EQ(map.load_or_store(key, key).first, key);
+          break;
+        case 3:
+          EXPECT_EQ(map.swap(key, key).value_or(key), key);
+          break;
+        default:
+          EXPECT_EQ(map.load(key).value_or(key), key);
+      }
+    }
+  });
+}
+
+// Values that know how many of them there are.
+struct Value {
+  explicit Value(int n) : number(n) { ++alive; }
+  Value(const Value& other) : number(other.number) { ++alive; }
+  Value(Value&& other) noexcept : number(other.number) { ++alive; }
+  Value& operator=(const Value&) = delete;
+  ~Value() {
+    number = -1;
+    --alive;
+  }
+
+  int number;
+  static inline std::atomic<int> alive{0};
+};
+
+// MA3
+TEST(Map, RemovedValuesAreDestroyedAtOnceIfNobodyReads) {
+  hamgam::Map<int, std::shared_ptr<int>> map;
+  auto const value = std::make_shared<int>(1);
+  map.store(1, value);
+  EXPECT_EQ(value.use_count(), 2);
+  map.store(1, nullptr);
+  EXPECT_EQ(value.use_count(), 1);
+  map.store(1, value);
+  EXPECT_TRUE(map.erase(1));
+  EXPECT_EQ(value.use_count(), 1);
+  map.store(2, value);
+  EXPECT_EQ(map.load_and_erase(2), value);
+  EXPECT_EQ(value.use_count(), 1);
+  for (int key = 0; key < 100; ++key) {
+    map.store(key, value);
+  }
+  EXPECT_EQ(value.use_count(), 101);
+  map.clear();
+  EXPECT_EQ(value.use_count(), 1);
+  {
+    hamgam::Map<int, std::shared_ptr<int>> other;
+    other.store(1, value);
+    other.store(2, value);
+  }
+  EXPECT_EQ(value.use_count(), 1);
+}
+
+TEST(Map, TheLastReaderDestroysWhatWasRemovedMeanwhile) {
+  hamgam::Map<int, Value> map;
+  for (int key = 0; key < 10; ++key) {
+    map.store(key, Value(key));
+  }
+  WaitGroup inside;
+  WaitGroup removed;
+  WaitGroup done;
+  inside.add(1);
+  removed.add(1);
+  done.go([&] {
+    bool first = true;
+    map.for_each([&](int, const Value& value) {
+      if (first) {
+        first = false;
+        int const before = value.number;
+        inside.done();
+        removed.wait();  // parks while it reads, and may go on elsewhere
+        EXPECT_EQ(value.number, before);
+      }
+    });
+  });
+  inside.wait();
+  for (int key = 0; key < 10; ++key) {
+    map.erase(key);
+  }
+  EXPECT_EQ(Value::alive, 10);
+  // Another map is not held up, nor are reads of this one.
+  hamgam::Map<int, Value> other;
+  other.store(1, Value(1));
+  other.erase(1);
+  EXPECT_EQ(Value::alive, 10);
+  EXPECT_FALSE(map.load(1).has_value());
+  removed.done();
+  done.wait();
+  EXPECT_EQ(Value::alive, 0);
+}
+
+// Readers that come and go without a gap do not keep values alive.
+TEST(Map, ValuesGoWhileReadersComeAndGo) {
+  hamgam::Map<int, Value> map;
+  std::atomic<bool> stop{false};
+  WaitGroup readers;
+  for (int i = 0; i < 4; ++i) {
+    readers.go([&] {
+      while (!stop) {
+        if (auto value = map.load(1)) {
+          EXPECT_GE(value->number, 0);
+        }
+        hamgam::yield();
+      }
+    });
+  }
+  for (int i = 0; i < (kSanitized ? 2000 : 50000); ++i) {
+    map.store(1, Value(i));
+  }
+  stop = true;
+  readers.wait();
+  EXPECT_EQ(Value::alive, 1);
+  map.clear();
+  EXPECT_EQ(Value::alive, 0);
+}
+
+// Copying a value, comparing and hashing may park.
+struct Parks {
+  explicit Parks(int n) : number(n) {}
+  Parks(const Parks& other) : number(other.number) { hamgam::yield(); }
+  Parks(Parks&& other) noexcept : number(other.number) {}
+  Parks& operator=(const Parks&) = delete;
+  bool operator==(const Parks& other) const {
+    hamgam::yield();
+    return number == other.number;
+  }
+  int number;
+};
+struct ParkingHash {
+  std::size_t operator()(int key) const {
+    hamgam::yield();
+    return static_cast<unsigned>(key) % 4;
+  }
+};
+struct ParkingEq {
+  bool operator()(int a, int b) const {
+    hamgam::yield();
+    return a == b;
+  }
+};
+
+TEST(Map, UsersFunctionsMayPark) {
+  hamgam::Map<int, Parks, ParkingHash, ParkingEq> map;
+  in_both(8, [&map](int i) {
+    for (int round = 0; round < (kSanitized ? 100 : 500); ++round) {
+      int const key = (round + i) % 16;
+      switch (round % 5) {
+        case 0:
+          map.store(key, Parks(key));
+          break;
+        case 1:
+          EXPECT_EQ(map.load_or_store(key, Parks(key)).first.number, key);
+          break;
+        case 2:
+          (void)map.compare_and_swap(key, Parks(key), Parks(key));
+          break;
+        case 3:
+          map.erase(key);
+          break;
+        default:
+          if (auto value = map.load(key)) {
+            EXPECT_EQ(value->number, key);
+          }
+      }
+    }
+  });
+}
+
+TEST(Map, GrowsAndKeepsEverything) {
+  hamgam::Map<int, int> map;
+  constexpr int kKeys = kSanitized ? 20'000 : 300'000;
+  in_goroutines(4, [&map](int i) {
+    for (int key = i; key < kKeys; key += 4) {
+      map.store(key, key);
+    }
+  });
+  EXPECT_EQ(map.size(), static_cast<std::size_t>(kKeys));
+  for (int key = 0; key < kKeys; ++key) {
+    ASSERT_EQ(map.load(key), key);
+  }
+  EXPECT_EQ(map.load(kKeys), std::nullopt);
+  std::vector<bool> seen(static_cast<std::size_t>(kKeys));
+  map.for_each([&seen](int key, int) {
+    EXPECT_FALSE(seen[static_cast<std::size_t>(key)]);
+    seen[static_cast<std::size_t>(key)] = true;
+  });
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), true), kKeys);
+  for (int key = 0; key < kKeys; key += 2) {
+    ASSERT_TRUE(map.erase(key));
+  }
+  EXPECT_EQ(map.size(), static_cast<std::size_t>(kKeys / 2));
+}
+
+// What throws leaves the map as it was.
+struct Thrower {
+  explicit Thrower(int n) : number(n) {}
+  Thrower(const Thrower& other) : number(other.number) {
+    if (armed) {
+      throw std::runtime_error("copy");
+    }
+  }
+  Thrower(Thrower&& other) noexcept : number(other.number) {}
+  Thrower& operator=(const Thrower&) = delete;
+  bool operator==(const Thrower& other) const {
+    if (armed) {
+      throw std::runtime_error("compare");
+    }
+    return number == other.number;
+  }
+  int number;
+  static inline bool armed = false;
+};
+struct ThrowingHash {
+  std::size_t operator()(int key) const {
+    if (armed) {
+      throw std::runtime_error("hash");
+    }
+    return static_cast<unsigned>(key);
+  }
+  static inline bool armed = false;
+};
+struct ThrowingEq {
+  bool operator()(int a, int b) const {
+    if (armed) {
+      throw std::runtime_error("eq");
+    }
+    return a == b;
+  }
+  static inline bool armed = false;
+};
+
+TEST(Map, WhatThrowsLeavesItAsItWas) {
+  hamgam::Map<int, Thrower, ThrowingHash, ThrowingEq> map;
+  map.store(1, Thrower(1));
+  for (bool* armed : {&Thrower::armed, &ThrowingHash::armed, &ThrowingEq::armed}) {
+    *armed = true;
+    EXPECT_THROW((void)map.load(1), std::runtime_error);
+    EXPECT_THROW((void)map.swap(1, Thrower(2)), std::runtime_error);
+    EXPECT_THROW((void)map.load_and_erase(1), std::runtime_error);
+    EXPECT_THROW((void)map.load_or_store(1, Thrower(2)), std::runtime_error);
+    EXPECT_THROW((void)map.compare_and_swap(1, Thrower(1), Thrower(2)), std::runtime_error);
+    EXPECT_THROW((void)map.compare_and_erase(1, Thrower(1)), std::runtime_error);
+    if (armed != &Thrower::armed) {
+      EXPECT_THROW(map.store(1, Thrower(2)), std::runtime_error);
+      EXPECT_THROW((void)map.erase(1), std::runtime_error);
+    }
+    *armed = false;
+    EXPECT_EQ(map.size(), 1U);
+    EXPECT_EQ(map.load(1)->number, 1);
+  }
+  EXPECT_TRUE(map.erase(1));  // no lock was left behind
+}
+
+TEST(Map, AnyCopyableValue) {
+  hamgam::Map<std::string, std::vector<int>> map;
+  map.store("a", {1, 2, 3});
+  EXPECT_EQ(map.load("a")->size(), 3U);
+  EXPECT_TRUE(map.compare_and_swap("a", {1, 2, 3}, {}));
+  EXPECT_TRUE(map.load("a")->empty());
+  // Without == it has all but the comparing operations.
+  struct Opaque {
+    int x;
+  };
+  hamgam::Map<int, Opaque> opaque;
+  opaque.store(1, Opaque{2});
+  EXPECT_EQ(opaque.load(1)->x, 2);
+}
+
+// Destructors may use the map that the value was in.
+TEST(Map, DestructorsMayUseTheMap) {
+  struct Node;
+  using Nodes = hamgam::Map<int, std::shared_ptr<Node>>;
+  struct Node {
+    Node(Nodes* m, int c) : map(m), child(c) {}
+    ~Node() { map->erase(child); }
+    Node(const Node&) = delete;
+    Node& operator=(const Node&) = delete;
+    Nodes* map;
+    int child;
+  };
+  Nodes map;
+  for (int i = 0; i < 100; ++i) {
+    map.store(i, std::make_shared<Node>(&map, i + 1));
+  }
+  EXPECT_TRUE(map.erase(0));
+  EXPECT_EQ(map.size(), 0U);
+}
+
+// Threads that end leave nothing behind that a later reader would trip over.
+TEST(Map, ThreadsComeAndGo) {
+  hamgam::Map<int, int> map;
+  for (int round = 0; round < 50; ++round) {
+    in_threads(4, [&map](int i) {
+      map.store(i, i);
+      EXPECT_EQ(map.load(i), i);
+    });
+  }
+  EXPECT_EQ(map.size(), 4U);
+}
+
+}  // namespace
