@@ -268,10 +268,10 @@ bool detail::MutexQueue::enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked, b
   }
   if (queued || woken) {
     waiter.token = kRequeued;
-  }
-  if (queued) {
     waiter.since = now();
     waiter.address.store(&word, kRelaxed);  // relaxed: under the locks of both buckets
+  }
+  if (queued) {
     bucket.push_back(waiter);
   }
   if (&bucket != &locked) {
@@ -283,7 +283,6 @@ bool detail::MutexQueue::enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked, b
 void detail::MutexQueue::lock(Mutex& mutex, Waiter& waiter, bool woken) noexcept {
   std::uintptr_t const how = waiter.token;
   if (how != kHandedOver) {
-    waiter.address.store(&mutex.state_, kRelaxed);  // relaxed: it is in no queue
     // Interrupted once more, it must have the lock all the same.
     if (how != kRequeued || !woken || !acquire(mutex.state_, waiter, kAwake)) {
       mutex.lock();
