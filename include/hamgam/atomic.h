@@ -70,8 +70,10 @@ class Atomic {
   T add(T delta) noexcept
     requires detail::Countable<T>
   {
+    using Unsigned = std::make_unsigned_t<T>;
     // [atomic.5] seq_cst, pairs with [atomic.1]
-    return static_cast<T>(value_.fetch_add(delta, detail::kSeqCst) + delta);
+    T const former = value_.fetch_add(delta, detail::kSeqCst);
+    return static_cast<T>(static_cast<Unsigned>(former) + static_cast<Unsigned>(delta));
   }
 
   // These return the former value, as in Go.

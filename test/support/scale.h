@@ -23,10 +23,13 @@ inline int scaled(int n) {
   return n / divisor > 0 ? n / divisor : 1;
 }
 
-// The same for goroutines to start, each of which is a thread to ThreadSanitizer.
+// The same for goroutines to start, each of which is a thread to ThreadSanitizer, and a stack to be
+// scanned for pointers to AddressSanitizer's search for leaks.
 inline int scaled_spawns(int n) {
 #if defined(HAMGAM_TSAN)
   return n / 250 > 0 ? n / 250 : 1;
+#elif defined(HAMGAM_ASAN)
+  return n / 50 > 0 ? n / 50 : 1;
 #else
   return scaled(n);
 #endif
