@@ -34,7 +34,11 @@ TEST_P(StressMutexTest, destroy_after_unlock) {
     Mutex mutex;
     int users = 3;
   };
-  int const total = test::scaled(400000);
+#if defined(HAMGAM_ASAN)
+  int const total = 350000;  // for each kind: more than a million
+#else
+  int const total = test::scaled(350000);
+#endif
   constexpr int kBatch = 2000;
   for (int from = 0; from < total; from += kBatch) {
     std::vector<std::unique_ptr<Shared>> shared(kBatch);
