@@ -10,21 +10,22 @@ Goroutine* RunQueue::steal_next() noexcept {
   if (!steal_lock_.try_lock()) {
     return nullptr;
   }
-  Goroutine* g = runnext_.load(kRelaxed);  // relaxed: the CAS checks it
+  std::uint64_t next = runnext_.load(kRelaxed);  // relaxed: the CAS checks it
   Goroutine* stolen = nullptr;
-  if (g != nullptr && HAMGAM_RSEQ != 0 && rseq_barrier_available()) {
-    Goroutine* mark = marked(g);
+  if (next != 0 && HAMGAM_RSEQ != 0 && rseq_barrier_available()) {
+    std::uint64_t mark = next | kMark;
     // relaxed throughout: the barrier orders it
-    if (runnext_.compare_exchange_strong(g, mark, kRelaxed, kRelaxed)) {
-      Goroutine* const next = rseq_barrier() ? nullptr : g;
+    if (runnext_.compare_exchange_strong(next, mark, kRelaxed, kRelaxed)) {
+      std::uint64_t const left = rseq_barrier() ? 0 : next;
       // [runq.2] acquire, pairs with [runq.1]
-      if (runnext_.compare_exchange_strong(mark, next, kAcquire, kRelaxed) && next == nullptr) {
-        stolen = g;
+      if (runnext_.compare_exchange_strong(mark, left, kAcquire, kRelaxed) && left == 0) {
+        stolen = goroutine_of(next);
       }
     }
-  } else if (g != nullptr) {
+  } else if (next != 0) {
     // [runq.12] acquire, pairs with [runq.1]
-    stolen = runnext_.compare_exchange_strong(g, nullptr, kAcquire, kRelaxed) ? g : nullptr;
+    bool const taken = runnext_.compare_exchange_strong(next, 0, kAcquire, kRelaxed);
+    stolen = taken ? goroutine_of(next) : nullptr;
   }
   steal_lock_.unlock();
   return stolen;

@@ -38,25 +38,25 @@ class RunQueue {
 
   // Owner only. The one that was next before, or null.
   Goroutine* exchange_next(Goroutine* g) noexcept {
-    Goroutine* former = runnext_.load(kRelaxed);  // relaxed: only we make it non-null
-    if (former == nullptr) {
-      runnext_.store(g, kRelease);  // [runq.1] release, pairs with [runq.2]: g's record
+    std::uint64_t const former = runnext_.load(kRelaxed);  // relaxed: only we make it other than 0
+    if (former == 0) {
+      runnext_.store(word_of(g), kRelease);  // [runq.1] release, pairs with [runq.2]: g's record
       return nullptr;
     }
-    return replace_next(former, g);
+    return replace_next(former, word_of(g));
   }
 
   // Owner only. Takes runnext; null if there is none.
   Goroutine* take_next() noexcept {
-    Goroutine* former = runnext_.load(kRelaxed);  // relaxed: only we make it non-null
-    return former == nullptr ? nullptr : replace_next(former, nullptr);
+    std::uint64_t const former = runnext_.load(kRelaxed);  // relaxed: only we make it other than 0
+    return former == 0 ? nullptr : replace_next(former, 0);
   }
 
   // Thief.
   Goroutine* steal_next() noexcept;
 
-  [[nodiscard]] bool has_next() const noexcept { return peek_next() != nullptr; }
-  [[nodiscard]] const void* peek_next() const noexcept {
+  [[nodiscard]] bool has_next() const noexcept { return peek_next() != 0; }
+  [[nodiscard]] std::uint64_t peek_next() const noexcept {
     return runnext_.load(kRelaxed);  // relaxed: compared, never followed
   }
 
@@ -124,29 +124,30 @@ class RunQueue {
   }
 
  private:
-  static constexpr std::uintptr_t kMark = 1;
+  static constexpr std::uint64_t kMark = 1;
 
-  static Goroutine* marked(Goroutine* g) noexcept {
-    return reinterpret_cast<Goroutine*>(reinterpret_cast<std::uintptr_t>(g) | kMark);
+  static std::uint64_t word_of(const Goroutine* g) noexcept {
+    return reinterpret_cast<std::uintptr_t>(g);
   }
-  static Goroutine* unmarked(Goroutine* g) noexcept {
-    return reinterpret_cast<Goroutine*>(reinterpret_cast<std::uintptr_t>(g) & ~kMark);
+  static Goroutine* goroutine_of(std::uint64_t word) noexcept {
+    return reinterpret_cast<Goroutine*>(static_cast<std::uintptr_t>(word & ~kMark));
   }
 
-  HAMGAM_INLINE Goroutine* replace_next([[maybe_unused]] Goroutine* former, Goroutine* g) noexcept {
+  HAMGAM_INLINE Goroutine* replace_next([[maybe_unused]] std::uint64_t former,
+                                        std::uint64_t next) noexcept {
 #if HAMGAM_RSEQ
-    if (HAMGAM_LIKELY(rseq_offset != 0 && unmarked(former) == former &&
-                      store_if_equal(runnext_, former, g))) {
-      return former;
+    if (HAMGAM_LIKELY(rseq_offset != 0 && (former & kMark) == 0 &&
+                      store_if_equal(runnext_, former, next))) {
+      return goroutine_of(former);
     }
 #endif
     // [runq.11] acq_rel, pairs with [runq.2]
-    return unmarked(runnext_.exchange(g, kAcqRel));
+    return goroutine_of(runnext_.exchange(next, kAcqRel));
   }
 
   SpinLock steal_lock_;
   alignas(kNoSharing) atomic<std::uint32_t> head_{0};
-  atomic<Goroutine*> runnext_{nullptr};
+  atomic<std::uint64_t> runnext_{0};  // a Goroutine* and kMark, or 0
   alignas(kCacheLine) atomic<std::uint32_t> tail_{0};
   atomic<Goroutine*> ring_[kCapacity] = {};
 };

@@ -36,9 +36,9 @@ TEST(RunQueue, smoke) {
   EXPECT_EQ(queue->pop(), nullptr);
   EXPECT_EQ(queue->exchange_next(&g[0]), nullptr);
   EXPECT_EQ(queue->exchange_next(&g[1]), &g[0]);
-  EXPECT_EQ(queue->peek_next(), &g[1]);
+  EXPECT_TRUE(queue->has_next());
   EXPECT_EQ(queue->take_next(), &g[1]);
-  EXPECT_EQ(queue->peek_next(), nullptr);
+  EXPECT_FALSE(queue->has_next());
 }
 
 TEST(RunQueue, holds_256) {

@@ -50,7 +50,7 @@ constexpr unsigned kMaxLoneBackoff = 8192;
 // not come to its next scheduling point.
 bool next_is_stuck(const Worker& victim) noexcept {
   // relaxed throughout: a heuristic
-  const void* const next = victim.queue.peek_next();
+  std::uint64_t const next = victim.queue.peek_next();
   std::uint32_t const tick = victim.tick.load(kRelaxed);
   for (int i = 0; i < kStuckSpins; ++i) {
     if (victim.queue.peek_next() != next || victim.tick.load(kRelaxed) != tick) {
@@ -58,7 +58,7 @@ bool next_is_stuck(const Worker& victim) noexcept {
     }
     spin_pause();
   }
-  return next != nullptr;
+  return next != 0;
 }
 
 Goroutine* take_global(Worker& w) noexcept {

@@ -76,7 +76,7 @@ TEST_P(MutexTest, smoke) {
 TEST_P(MutexTest, try) {
   Crew crew(GetParam());
   for (int i = 0; i < 2; ++i) {
-    crew.start([this] {
+    crew.start([] {
       Mutex own;
       EXPECT_TRUE(own.try_lock());
       EXPECT_FALSE(own.try_lock());

@@ -248,7 +248,7 @@ TEST(Timer, AwaitedWhileStopped) {
 TEST(Timer, TwoReceivers) {
   in_both([] {
     Timer timer(1h);
-    WaitGroup waiting;
+    [[maybe_unused]] WaitGroup waiting;
     std::atomic<int> received{0};
     WaitGroup first;
     WaitGroup both;

@@ -171,7 +171,7 @@ TEST_P(WaiterTest, stop_races_with_wake) {
   int const rounds = test::scaled(4000);
   for (int round = 0; round < rounds; ++round) {
     std::stop_source source;
-    std::atomic<bool> stopped{false};
+    [[maybe_unused]] std::atomic<bool> stopped{false};
     Crew crew(GetParam());
     Wake how = Wake::kNone;
     std::atomic<bool> ended{false};

@@ -105,7 +105,7 @@ TEST(Run, does_not_wait_for_the_others) {
                   }
                 });
               }
-              Mutex never;
+              [[maybe_unused]] Mutex never;
               group.go([&] { stop.wait(false); });
               return 9;
             }),

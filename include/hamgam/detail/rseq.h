@@ -75,8 +75,8 @@ failed:
   return false;
 }
 
-template <class T>
-HAMGAM_INLINE bool store_if_equal(atomic<T*>& word, T* expected, T* desired) noexcept {
+HAMGAM_INLINE bool store_if_equal(atomic<std::uint64_t>& word, std::uint64_t expected,
+                                  std::uint64_t desired) noexcept {
   HAMGAM_STORE_IF_EQUAL("q");
   return true;
 failed:
