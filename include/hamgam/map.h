@@ -31,6 +31,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "hamgam/detail/annotations.h"
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/map_table.h"
@@ -171,7 +172,7 @@ class Map {
   }
 
   // Removes all keys.
-  void clear() {
+  void clear() HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
     Table* table = nullptr;
     for (;;) {
       detail::ReadDomain::Pin const pin(domain_);
@@ -252,7 +253,7 @@ class Map {
     }
 
    private:
-    bool lock_stripe(Map& map, std::uint64_t order) {
+    bool lock_stripe(Map& map, std::uint64_t order) HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
       stripe_ = &table_->stripe_of(order);
       stripe_->mutex.lock();
       if (map.table_.load(detail::kRelaxed) == table_) {  // relaxed: clear() holds the mutex
