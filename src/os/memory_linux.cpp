@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdint>
 #include <cstdio>
 
 #include "hamgam/detail/atomic.h"
@@ -41,6 +44,20 @@ long mprotect_budget() noexcept {
   return limit / 4;
 }
 
+// An emulator or a sandbox may say yes to any madvise and do nothing.
+bool refuses_access(const void* page) noexcept {
+  int ends[2];
+  int const saved = errno;
+  bool refused = false;
+  if (pipe2(ends, O_CLOEXEC) == 0) {
+    refused = write(ends[1], page, 1) < 0 && errno == EFAULT;
+    close(ends[0]);
+    close(ends[1]);
+  }
+  errno = saved;
+  return refused;
+}
+
 }  // namespace
 
 std::size_t page_size() noexcept {
@@ -70,14 +87,20 @@ void release_memory(void* start, std::size_t size) noexcept {
 void discard_memory(void* start, std::size_t size) noexcept { madvise(start, size, MADV_DONTNEED); }
 
 bool install_guard(void* page) noexcept {
-  static atomic<bool> marks_work{kMayMark};
+  enum Marks : std::uint8_t { kUnknown, kWork, kDoNot };
+  static atomic<Marks> marks{kMayMark ? kUnknown : kDoNot};
   static atomic<long> budget{mprotect_budget()};
   // relaxed throughout: both are hints that guard no other data
-  if (marks_work.load(kRelaxed)) {
-    if (madvise(page, page_size(), kMadvGuardInstall) == 0) {
+  Marks known = marks.load(kRelaxed);
+  if (known != kDoNot) {
+    bool const marked = madvise(page, page_size(), kMadvGuardInstall) == 0;
+    if (known == kUnknown || !marked) {
+      known = marked && refuses_access(page) ? kWork : kDoNot;
+      marks.store(known, kRelaxed);
+    }
+    if (known == kWork) {
       return true;
     }
-    marks_work.store(false, kRelaxed);
   }
   return budget.fetch_sub(1, kRelaxed) > 0 && mprotect(page, page_size(), PROT_NONE) == 0;
 }

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <stdexcept>
@@ -190,7 +194,8 @@ TEST(MisuseGoroutine, stack_overflow_of_one_that_came_from_elsewhere) {
 TEST(MisuseGoroutine, other_faults_are_not_ours) {
   auto child = in_child([] {
     std::signal(SIGSEGV, [](int) { _exit(9); });
-    (void)run([] { *reinterpret_cast<volatile int*>(16) = 1; });
+    void* nowhere = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)run([nowhere] { *static_cast<volatile int*>(nowhere) = 1; });
   });
   EXPECT_TRUE(child.exited_with(9)) << child.status << child.error;
 }

@@ -60,7 +60,9 @@ inline int ordinal() {
   static std::string last;
   static int count = 0;
   const testing::TestInfo* info = testing::UnitTest::GetInstance()->current_test_info();
-  std::string const name = std::string(info->test_suite_name()) + '.' + info->name();
+  std::string name = info->test_suite_name();
+  name += '.';
+  name += info->name();
   count = name == last ? count + 1 : 0;
   last = name;
   return count;
@@ -76,14 +78,19 @@ inline Child start(const std::vector<std::string>& settings, int number) {
   }
   const testing::TestInfo* info = testing::UnitTest::GetInstance()->current_test_info();
   words.push_back(own_path());
-  words.push_back(std::string("--gtest_filter=") + info->test_suite_name() + '.' + info->name());
+  words.emplace_back("--gtest_filter=");
+  words.back() += info->test_suite_name();
+  words.back() += '.';
+  words.back() += info->name();
   std::vector<char*> arguments;
   for (std::string& word : words) {
     arguments.push_back(word.data());
   }
   arguments.push_back(nullptr);
   std::vector<std::string> extra = settings;
-  extra.push_back(std::string(kMark) + '=' + std::to_string(number));
+  extra.emplace_back(kMark);
+  extra.back() += '=';
+  extra.back() += std::to_string(number);
   std::vector<char*> environment;
   for (std::string& setting : extra) {
     environment.push_back(setting.data());
