@@ -252,7 +252,7 @@ TEST(Fiber, migrate) {
 }
 
 TEST(Fiber, stress_two_threads_pass_one_fiber) {
-  int const rounds = test::scaled(20000);
+  int const rounds = test::scaled(5000);
   int counted = 0;
   Coroutine fiber([&](Coroutine& self) {
     for (int i = 0; i < rounds; ++i) {

@@ -118,7 +118,7 @@ TEST(TimerHeap, destroy_after_remove) {
     }
   });
   int removed = 0;
-  int const rounds = test::scaled(20000);
+  int const rounds = test::scaled(3000);
   for (int i = 0; i < rounds; ++i) {
     auto timer = std::make_unique<Own>();
     timer->fired = &fired;

@@ -129,7 +129,7 @@ TEST_P(AtomicTest, AT3_hammer) {
 
 // AT4: x = 1; r = y beside y = 1; s = x. Both cannot miss the other.
 TEST_P(AtomicTest, AT4_store_buffer_litmus) {
-  int const rounds = test::scaled(4000);
+  int const rounds = test::scaled(1500);
   Atomic<std::int32_t> x;
   Atomic<std::int64_t> y;
   Atomic<int> arrived;
@@ -167,7 +167,7 @@ TEST_P(AtomicTest, AT4_store_buffer_litmus) {
 
 // AT5: what was written before a store is seen by whoever loads it.
 TEST_P(AtomicTest, AT5_release_acquire_litmus) {
-  int const rounds = test::scaled(4000);
+  int const rounds = test::scaled(1500);
   Atomic<std::uint32_t> turn;
   std::uint64_t data = 0;
   Crew crew(GetParam());
@@ -232,7 +232,7 @@ TEST_P(AtomicTest, wait_and_notify_all) {
 
 // A ball that each waits for in turn: no notify is lost.
 TEST_P(AtomicTest, stress_wait_and_notify) {
-  int const rounds = test::scaled(10000);
+  int const rounds = test::scaled(4000);
   constexpr int kParties = 3;
   Atomic<int> ball;
   Crew crew(GetParam());

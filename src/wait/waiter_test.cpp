@@ -204,7 +204,7 @@ TEST_P(WaiterTest, stop_races_with_wake) {
 // wake_all passes through a chain whose waiters may be gone as soon as they are woken.
 TEST_P(WaiterTest, stress_wake_all) {
   constexpr int kSleepers = 8;
-  int const rounds = test::scaled(2000);
+  int const rounds = test::scaled(600);
   Crew crew(GetParam());
   std::atomic<int> woken{0};
   for (int i = 0; i < kSleepers; ++i) {

@@ -63,13 +63,13 @@ TEST(MisuseEnvironment, stack_size_is_what_there_is) {
   auto dive = [](int bytes) {
     (void)run([bytes] {
       struct Dive {
-        static int down(int left) {
+        static int down(int left, const volatile char* above) {  // a pointer: it can't be a loop
           volatile char frame[1024];
-          frame[0] = 1;
-          return left <= 0 ? frame[0] : down(left - 1024) + frame[0];
+          frame[0] = *above;
+          return left <= 0 ? frame[0] : down(left - 1024, frame) + frame[0];
         }
       };
-      (void)Dive::down(bytes);
+      (void)Dive::down(bytes, "");
     });
   };
   auto fits = in_child([&] { dive(300 * 1024); }, {"HAMGAM_STACK=4194304"});

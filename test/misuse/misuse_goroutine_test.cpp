@@ -152,10 +152,10 @@ TEST(MisuseGoroutine, SC12_null_function) {
   }
 }
 
-int dive(int depth) {
+int dive(int depth, const volatile char* above = "") {  // a pointer: it can't be a loop
   volatile char frame[512];
-  frame[0] = static_cast<char>(depth);
-  return depth == 0 ? frame[0] : dive(depth - 1) + frame[0];
+  frame[0] = *above;
+  return depth == 0 ? frame[0] : dive(depth - 1, frame) + frame[0];
 }
 
 TEST(MisuseGoroutine, stack_overflow_names_the_goroutine) {

@@ -97,7 +97,7 @@ TEST_P(StressMutexTest, contenders) {
   for (int contenders : {2, 3, 4, 8}) {
     Mutex mutex;
     int counter = 0;
-    int const rounds = test::scaled(60000) / contenders;
+    int const rounds = test::scaled(16000) / contenders;
     Crew crew(GetParam());
     for (int i = 0; i < contenders; ++i) {
       crew.start([&, i] {
@@ -127,7 +127,7 @@ TEST_P(StressMutexTest, stress) {
   int inside = 0;
   long counter = 0;
   std::atomic<long> counted{0};
-  int const rounds = test::scaled(20000);
+  int const rounds = test::scaled(6000);
   Crew crew(GetParam());
   for (int i = 0; i < 6; ++i) {
     crew.start([&, i] {
@@ -180,7 +180,7 @@ TEST_P(StressMutexTest, stress) {
 TEST_P(StressMutexTest, timeout_races_with_unlock) {
   Mutex mutex;
   std::atomic<int> had{0};
-  int const rounds = test::scaled(10000);
+  int const rounds = test::scaled(3000);
   Crew crew(GetParam());
   for (int i = 0; i < 2; ++i) {
     crew.start([&, i] {
@@ -233,7 +233,7 @@ TEST_P(StressMutexTest, MU7_many_mutexes) {
   constexpr std::uint32_t kMutexes = 3000;  // three to a bucket
   std::vector<Mutex> mutexes(kMutexes);
   std::vector<int> counters(kMutexes);
-  int const rounds = test::scaled(20000);
+  int const rounds = test::scaled(6000);
   Crew crew(GetParam());
   for (int i = 0; i < 8; ++i) {
     crew.start([&, i] {
