@@ -18,8 +18,8 @@ constexpr int kRequests = 5;
 constexpr int kBurst = 3;
 
 void plain() {
-  const hamgam::Ticker ticker(kInterval);
   const auto start = Clock::now();
+  const hamgam::Ticker ticker(kInterval);
   for (int i = 0; i < kRequests; ++i) {
     ticker.chan().recv();
   }
@@ -33,6 +33,7 @@ void with_bursts() {
   for (int i = 0; i < kBurst; ++i) {
     allowed.send({});
   }
+  const auto start = Clock::now();
   auto [ctx, cancel] = hamgam::with_cancel(hamgam::Context::background());
   hamgam::WaitGroup refill;
   refill.go([&allowed, done = ctx.done()] {
@@ -43,7 +44,6 @@ void with_bursts() {
                      hamgam::on_recv(done, [&] { on = false; }));
     }
   });
-  const auto start = Clock::now();
   for (int i = 0; i < kBurst + 2; ++i) {
     allowed.recv();
   }

@@ -2,7 +2,9 @@
 // Copyright The Hamgam Authors
 #include "sched/goroutine.h"
 
+#include <mutex>
 #include <new>
+#include <utility>
 
 #include "os/spin_lock.h"
 
@@ -11,39 +13,49 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 
 constexpr std::size_t kSlabRecords = 64;
-constexpr std::size_t kBatch = 64;
 
 struct Slab {
   Slab* next = nullptr;
   Goroutine records[kSlabRecords];
 };
 
-// Free records that belong to no cache. Thread safety: under lock_, but for slabs_.
-// Slabs are never freed, so for_each_record may walk them without the lock.
+// Free records that belong to no cache: full chunks, linked through their first records, and loose
+// ones. Thread safety: under lock_, but for slabs_. Slabs are never freed, so for_each_record may
+// walk them without the lock.
 class RecordDepot {
  public:
-  // Up to `count` records linked by next.
-  Goroutine* take(std::size_t count, std::size_t& taken) noexcept {
-    lock_.lock();
-    if (free_ == nullptr) {
-      add_slab();
+  // A chunk, or fewer if there is none, linked by next.
+  Goroutine* take_chunk(std::size_t& taken) noexcept {
+    std::lock_guard const guard(lock_);
+    if (chunks_ == nullptr) {
+      return take_loose(GoroutineCache::kChunk, taken);
     }
-    Goroutine* first = nullptr;
-    for (taken = 0; taken < count && free_ != nullptr; ++taken) {
-      Goroutine* g = free_;
-      free_ = g->next;
-      g->next = first;
-      first = g;
-    }
-    lock_.unlock();
+    Goroutine* first = chunks_;
+    chunks_ = static_cast<Goroutine*>(first->argument);
+    taken = GoroutineCache::kChunk;
     return first;
   }
 
-  void give(Goroutine* first, Goroutine* last) noexcept {
-    lock_.lock();
-    last->next = free_;
-    free_ = first;
-    lock_.unlock();
+  void give_chunk(Goroutine* first) noexcept {
+    std::lock_guard const guard(lock_);
+    first->argument = chunks_;
+    chunks_ = first;
+  }
+
+  Goroutine* take() noexcept {
+    std::lock_guard const guard(lock_);
+    if (loose_ == nullptr && chunks_ != nullptr) {
+      loose_ = chunks_;
+      chunks_ = static_cast<Goroutine*>(loose_->argument);
+    }
+    std::size_t taken = 0;
+    return take_loose(1, taken);
+  }
+
+  void give(Goroutine* g) noexcept {
+    std::lock_guard const guard(lock_);
+    g->next = loose_;
+    loose_ = g;
   }
 
   template <class F>
@@ -57,21 +69,37 @@ class RecordDepot {
   }
 
  private:
+  // Under lock_.
+  Goroutine* take_loose(std::size_t count, std::size_t& taken) noexcept {
+    if (loose_ == nullptr) {
+      add_slab();
+    }
+    Goroutine* first = nullptr;
+    for (taken = 0; taken < count && loose_ != nullptr; ++taken) {
+      Goroutine* g = loose_;
+      loose_ = g->next;
+      g->next = first;
+      first = g;
+    }
+    return first;
+  }
+
   void add_slab() noexcept {
     auto* slab = new (std::nothrow) Slab;
     if (slab == nullptr) {
       return;
     }
     for (Goroutine& g : slab->records) {
-      g.next = free_;
-      free_ = &g;
+      g.next = loose_;
+      loose_ = &g;
     }
     slab->next = slabs_.load(kRelaxed);  // relaxed: changed under lock_ only
     slabs_.store(slab, kRelease);        // [record.2] release, pairs with [record.1]
   }
 
   SpinLock lock_;
-  Goroutine* free_ = nullptr;
+  Goroutine* chunks_ = nullptr;
+  Goroutine* loose_ = nullptr;
   atomic<Slab*> slabs_{nullptr};
 };
 
@@ -80,37 +108,29 @@ constinit RecordDepot g_records;
 }  // namespace
 
 Goroutine* GoroutineCache::refill() noexcept {
-  std::size_t taken = 0;
-  Goroutine* g = g_records.take(kBatch, taken);
+  Goroutine* g = full_;
   if (g != nullptr) {
-    first_ = g->next;
-    count_ = taken - 1;
+    full_ = nullptr;
+    count_ = kChunk;
+  } else if ((g = g_records.take_chunk(count_)) == nullptr) {
+    return nullptr;
   }
+  first_ = g->next;
+  --count_;
   return g;
 }
 
-// Gives the older half away.
 void GoroutineCache::spill() noexcept {
-  Goroutine* middle = first_;
-  for (std::size_t i = 1; i < kCapacity / 2; ++i) {
-    middle = middle->next;
+  if (full_ != nullptr) {
+    g_records.give_chunk(full_);
   }
-  Goroutine* rest = middle->next;
-  middle->next = nullptr;
-  count_ = kCapacity / 2;
-  Goroutine* last = rest;
-  while (last->next != nullptr) {
-    last = last->next;
-  }
-  g_records.give(rest, last);
+  full_ = std::exchange(first_, nullptr);
+  count_ = 0;
 }
 
-Goroutine* take_shared_record() noexcept {
-  std::size_t taken = 0;
-  return g_records.take(1, taken);
-}
+Goroutine* take_shared_record() noexcept { return g_records.take(); }
 
-void give_shared_record(Goroutine* g) noexcept { g_records.give(g, g); }
+void give_shared_record(Goroutine* g) noexcept { g_records.give(g); }
 
 void for_each_record(void (*f)(Goroutine& g, void* argument), void* argument) noexcept {
   g_records.for_each([f, argument](Goroutine& g) { f(g, argument); });

@@ -29,9 +29,13 @@ struct Goroutine : GoroutineHead {
   atomic<const char*> wait_reason{nullptr};  // null: running or runnable
 };
 
-// A worker's free records. Not thread-safe: its owner's.
+// A worker's free records, in two chunks as Bonwick's magazines (2001): one in use, and a full one or
+// none. A full chunk moves to and from the others' depot as a whole, its records unseen. Not
+// thread-safe: its owner's.
 class GoroutineCache {
  public:
+  static constexpr std::size_t kChunk = 256;
+
   GoroutineCache() = default;
   GoroutineCache(const GoroutineCache&) = delete;
   GoroutineCache& operator=(const GoroutineCache&) = delete;
@@ -50,19 +54,18 @@ class GoroutineCache {
   void give(Goroutine* g) noexcept {
     g->next = first_;
     first_ = g;
-    if (HAMGAM_UNLIKELY(++count_ > kCapacity)) {
+    if (HAMGAM_UNLIKELY(++count_ == kChunk)) {
       spill();
     }
   }
 
  private:
-  static constexpr std::size_t kCapacity = 512;
-
   HAMGAM_NOINLINE Goroutine* refill() noexcept;
   HAMGAM_NOINLINE void spill() noexcept;
 
   Goroutine* first_ = nullptr;
   std::size_t count_ = 0;
+  Goroutine* full_ = nullptr;
 };
 
 // For threads that are no worker.

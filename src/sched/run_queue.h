@@ -86,6 +86,34 @@ class RunQueue {
     return nullptr;
   }
 
+  // Owner only. Takes the older half of a ring, which has room for it behind `into`, and returns how
+  // many.
+  std::uint32_t take_half(Goroutine** into) noexcept {
+    std::uint32_t const tail = tail_.load(kRelaxed);  // relaxed: ours
+    std::uint32_t head = head_.load(kRelaxed);        // relaxed: the CAS checks it
+    for (;;) {
+      std::uint32_t const count = (tail - head) / 2;
+      for (std::uint32_t i = 0; i < count; ++i) {
+        into[i] = ring_[(head + i) % kCapacity].load(kRelaxed);  // relaxed: we wrote it
+      }
+      // [runq.13] release, pairs with [runq.3]: the slots have been read.
+      if (count == 0 || head_.compare_exchange_weak(head, head + count, kAcqRel, kRelaxed)) {
+        return count;
+      }
+    }
+  }
+
+  // Owner only, and only while the ring is empty: at most kCapacity.
+  void fill(Goroutine* const* from, std::uint32_t count) noexcept {
+    std::uint32_t const tail = tail_.load(kRelaxed);  // relaxed: ours
+    // [runq.14] acquire, pairs with [runq.5]: whoever took the slots' goroutines has read them.
+    static_cast<void>(head_.load(kAcquire));
+    for (std::uint32_t i = 0; i < count; ++i) {
+      ring_[(tail + i) % kCapacity].store(from[i], kRelaxed);  // relaxed: published by the tail
+    }
+    tail_.store(tail + count, kRelease);  // [runq.15] release, pairs with [runq.6]
+  }
+
   // Thief: moves half of this ring to `mine`, which must be empty, and returns one of them.
   Goroutine* steal_into(RunQueue& mine) noexcept {
     // [runq.7] acquire, pairs with [runq.5]

@@ -61,18 +61,16 @@ bool next_is_stuck(const Worker& victim) noexcept {
   return next != 0;
 }
 
+// The first of the share that falls to this worker, whose own ring is empty; it gets the others.
 Goroutine* take_global(Worker& w) noexcept {
-  GlobalQueue& global = g_scheduler.global;
-  if (global.empty()) {
+  Goroutine* share[GlobalQueue::kBatch];  // NOLINT: not to be cleared each time
+  std::size_t const count =
+      g_scheduler.global.pop(share, std::max(1U, g_scheduler.idle.width()));
+  if (count == 0) {
     return nullptr;
   }
-  std::size_t const share = global.size() / std::max(1U, g_scheduler.idle.width());
-  IntrusiveQueue<Goroutine> rest;
-  Goroutine* first = global.pop(std::min<std::size_t>(share, RunQueue::kCapacity / 2), rest);
-  while (Goroutine* g = rest.pop()) {
-    push_ring(w, g);
-  }
-  return first;
+  w.queue.fill(share + 1, static_cast<std::uint32_t>(count) - 1);
+  return share[0];
 }
 
 void stop_searching(Worker& w) noexcept {
@@ -221,7 +219,7 @@ Goroutine* look_around(Worker& w) noexcept {
     // relaxed: ours
     if (w.tick.load(kRelaxed) % kFairTicks == 0) {
       w.tick.store(w.tick.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours
-      if (Goroutine* g = take_global(w)) {
+      if (Goroutine* g = g_scheduler.global.pop_oldest()) {
         return g;
       }
     }
@@ -339,21 +337,16 @@ HAMGAM_NOINLINE bool bind_slow(Worker& w, Goroutine& g) noexcept {
 }
 
 void push_ring(Worker& w, Goroutine* g) noexcept {
-  if (HAMGAM_LIKELY(w.queue.push(g))) {
-    return;
-  }
-  // Full: half of it goes to the global queue, and g behind it.
-  IntrusiveQueue<Goroutine> batch;
-  std::size_t count = 1;
-  for (; count <= RunQueue::kCapacity / 2; ++count) {
-    Goroutine* old = w.queue.pop();
-    if (old == nullptr) {
-      break;
+  while (HAMGAM_UNLIKELY(!w.queue.push(g))) {
+    // Full: half of it goes to the global queue, and g behind it.
+    Goroutine* overflow[GlobalQueue::kBatch];  // NOLINT: not to be cleared each time
+    std::uint32_t const count = w.queue.take_half(overflow);
+    if (count != 0) {
+      overflow[count] = g;
+      g_scheduler.global.append_batch(overflow, count + 1);
+      return;
     }
-    batch.push(old);
   }
-  batch.push(g);
-  g_scheduler.global.append(batch, count);
 }
 
 void push_global(Goroutine* g) noexcept {
