@@ -29,8 +29,8 @@ struct Goroutine : GoroutineHead {
   atomic<const char*> wait_reason{nullptr};  // null: running or runnable
 };
 
-// A worker's free records, in two chunks as Bonwick's magazines (2001): one in use, and a full one or
-// none. A full chunk moves to and from the others' depot as a whole, its records unseen. Not
+// A worker's free records, in two chunks as Bonwick's magazines (2001): one in use, and a full one
+// or none. A full chunk moves to and from the others' depot as a whole, its records unseen. Not
 // thread-safe: its owner's.
 class GoroutineCache {
  public:

@@ -230,9 +230,9 @@ class Monitor {
   Nanos period_ = kShortest;
   Nanos last_active_ = now();
   Nanos last_trim_ = now();
-  bool dozes_ = false;     // has been idle for a while: sleeps until it is poked,
-  bool for_good_ = false;  // however long that takes
-  bool suspected_ = false;  // all seemed asleep at the last look,
+  bool dozes_ = false;              // has been idle for a while: sleeps until it is poked,
+  bool for_good_ = false;           // however long that takes
+  bool suspected_ = false;          // all seemed asleep at the last look,
   std::uint64_t suspected_at_ = 0;  // and this was activity()
   std::uint64_t fed_at_ = 0;        // the same, when starved goroutines were fed
   Nanos last_fed_ = 0;

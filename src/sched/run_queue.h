@@ -86,8 +86,8 @@ class RunQueue {
     return nullptr;
   }
 
-  // Owner only. Takes the older half of a ring, which has room for it behind `into`, and returns how
-  // many.
+  // Owner only. Takes the older half of a ring, which has room for it behind `into`, and returns
+  // how many.
   std::uint32_t take_half(Goroutine** into) noexcept {
     std::uint32_t const tail = tail_.load(kRelaxed);  // relaxed: ours
     std::uint32_t head = head_.load(kRelaxed);        // relaxed: the CAS checks it

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/immortal.h"
 #include "base/intrusive_queue.h"
 #include "hamgam/detail/atomic.h"
 #include "os/spin_lock.h"
@@ -40,14 +41,6 @@ inline constexpr bool kReuseHotStack = true;
 
 inline constexpr std::uint32_t kMaxWorkers = 4096;
 inline constexpr std::uint32_t kFairTicks = 61;  // as Go: how often shared work goes first
-
-// Threads go on while the process exits: what they use is never destroyed.
-template <class T>
-union Immortal {
-  constexpr Immortal() noexcept : value() {}
-  constexpr ~Immortal() {}  // NOLINT(modernize-use-equals-default): of a union with such a member
-  T value;
-};
 
 struct Scheduler {
   GlobalQueue global;

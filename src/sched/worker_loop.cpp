@@ -64,8 +64,7 @@ bool next_is_stuck(const Worker& victim) noexcept {
 // The first of the share that falls to this worker, whose own ring is empty; it gets the others.
 Goroutine* take_global(Worker& w) noexcept {
   Goroutine* share[GlobalQueue::kBatch];  // NOLINT: not to be cleared each time
-  std::size_t const count =
-      g_scheduler.global.pop(share, std::max(1U, g_scheduler.idle.width()));
+  std::size_t const count = g_scheduler.global.pop(share, std::max(1U, g_scheduler.idle.width()));
   if (count == 0) {
     return nullptr;
   }

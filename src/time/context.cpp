@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "base/immortal.h"
 #include "time/context_node.h"
 
 namespace hamgam::inline HAMGAM_ABI {
@@ -41,12 +42,15 @@ class ContextCategory final : public std::error_category {
   }
 };
 
+const std::exception_ptr& make_cause(ContextError code) {
+  detail::TsanIgnore const ignore;  // made once, under the lock of a static's initialisation
+  return *new std::exception_ptr(std::make_exception_ptr(std::system_error(code)));
+}
+
 // The cause of all who gave none.
 const std::exception_ptr& plain_cause(ContextError code) {
-  static const auto& canceled =
-      *new std::exception_ptr(std::make_exception_ptr(std::system_error(ContextError::canceled)));
-  static const auto& too_late = *new std::exception_ptr(
-      std::make_exception_ptr(std::system_error(ContextError::deadline_exceeded)));
+  static const auto& canceled = make_cause(ContextError::canceled);
+  static const auto& too_late = make_cause(ContextError::deadline_exceeded);
   return code == ContextError::canceled ? canceled : too_late;
 }
 
@@ -67,8 +71,8 @@ ContextRef below(Node* node, ContextRef parent) noexcept {
 }  // namespace
 
 const std::error_category& context_category() noexcept {
-  static const auto& category = *new ContextCategory;
-  return category;
+  static constinit detail::Immortal<ContextCategory> category;
+  return category.value;
 }
 
 std::error_code Context::err_slow(std::uint32_t word) const noexcept {

@@ -68,36 +68,4 @@ TEST(ChanMisuse, uncaught_in_a_goroutine) {
   EXPECT_TRUE(child.begins("panic: send on closed channel\n")) << child.error;
 }
 
-// All asleep, and the dump says on what.
-void expect_deadlock(void (*main)(), const std::string& state) {
-  auto const child = in_child([main] { (void)hamgam::run(main); });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins("fatal error: all goroutines are asleep - deadlock!\n")) << child.error;
-  EXPECT_TRUE(child.says("[" + state + "]")) << child.error;
-}
-
-TEST(ChanMisuse, deadlock_receive) {
-  expect_deadlock([] { make_chan<int>().recv(); }, "chan receive");
-}
-TEST(ChanMisuse, deadlock_send) {
-  expect_deadlock([] { make_chan<int>().send(1); }, "chan send");
-}
-TEST(ChanMisuse, deadlock_receive_nil) {
-  expect_deadlock([] { Chan<int>().recv(); }, "chan receive (nil chan)");
-}
-TEST(ChanMisuse, deadlock_send_nil) {
-  expect_deadlock([] { Chan<int>().send(1); }, "chan send (nil chan)");
-}
-TEST(ChanMisuse, deadlock_select) {
-  expect_deadlock(
-      [] {
-        auto ch = make_chan<int>();
-        hamgam::select(on_recv(ch), on_send(ch, 1));
-      },
-      "select");
-}
-TEST(ChanMisuse, deadlock_select_of_nothing) {
-  expect_deadlock([] { hamgam::select(); }, "select (no cases)");
-}
-
 }  // namespace

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// Counts what a thread allocates by new: replaces the program's operators, so include it in one
+// file of a program.
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+namespace hamgam::test {
+
+#if defined(HAMGAM_TSAN)
+inline constexpr bool kCountsAllocations = false;  // clang's TSan does not let us replace its own
+#else
+inline constexpr bool kCountsAllocations = true;
+#endif
+
+inline thread_local std::size_t t_allocations = 0;
+
+// How often the calling thread has allocated. Never inline: a goroutine may have changed its
+// thread.
+__attribute__((noinline)) inline std::size_t allocations() { return t_allocations; }
+
+}  // namespace hamgam::test
+
+#if !defined(HAMGAM_TSAN)
+// All forms, for AddressSanitizer has its own of those that are not replaced; not inline, or gcc
+// takes malloc and delete for a mismatch.
+#define NOT_INLINE __attribute__((noinline))
+NOT_INLINE void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  ++hamgam::test::t_allocations;
+  return std::malloc(size);
+}
+NOT_INLINE void* operator new(std::size_t size) {
+  if (void* memory = operator new(size, std::nothrow)) {
+    return memory;
+  }
+  throw std::bad_alloc();
+}
+NOT_INLINE void* operator new[](std::size_t size) { return operator new(size); }
+NOT_INLINE void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return operator new(size, std::nothrow);
+}
+NOT_INLINE void operator delete(void* memory) noexcept { std::free(memory); }
+NOT_INLINE void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+NOT_INLINE void operator delete[](void* memory) noexcept { std::free(memory); }
+NOT_INLINE void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+#undef NOT_INLINE
+#endif
