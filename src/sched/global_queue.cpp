@@ -23,6 +23,7 @@ void GlobalQueue::append(IntrusiveQueue<Goroutine>& singles, std::size_t count) 
 }
 
 void GlobalQueue::append_batch(Goroutine* const* items, std::size_t count) noexcept {
+  TsanIgnore const ignore;
   lock_.lock();
   Batch* batch = unused_;
   if (batch != nullptr) {
@@ -53,6 +54,7 @@ std::size_t GlobalQueue::pop(Goroutine** items, std::size_t sharers) noexcept {
   if (empty()) {
     return 0;
   }
+  TsanIgnore const ignore;
   std::size_t count = 0;
   Batch* surplus = nullptr;
   lock_.lock();
@@ -81,6 +83,7 @@ Goroutine* GlobalQueue::pop_oldest() noexcept {
   if (empty()) {
     return nullptr;
   }
+  TsanIgnore const ignore;
   Goroutine* g = nullptr;
   Batch* surplus = nullptr;
   lock_.lock();
