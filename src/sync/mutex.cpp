@@ -60,8 +60,8 @@ constexpr bool kRestartable = HAMGAM_RSEQ != 0;
 // Under the bucket's lock: puts a locked word into the heavy mode, and `state` is what it is then.
 // False: it is not locked any more, or not yet heavy; start again.
 bool make_heavy(atomic<std::uint32_t>& word, std::uint32_t& state) noexcept {
+  // relaxed throughout: the barrier orders it
   if (kRestartable && rseq_barrier_available()) {
-    // relaxed throughout: the barrier orders it
     if (!word.compare_exchange_strong(state, state | kProbe, kRelaxed, kRelaxed)) {
       return false;
     }
@@ -70,17 +70,21 @@ bool make_heavy(atomic<std::uint32_t>& word, std::uint32_t& state) noexcept {
       return false;
     }
     state = word.load(kRelaxed);
-    if ((state & kProbe) == 0) {
+    // A mark that outlived the barrier is ours to take away, whatever else changes meanwhile: left
+    // behind it would keep all unlocks slow until somebody sleeps.
+    do {
+      if ((state & kProbe) == 0) {
+        return false;
+      }
+    } while (!word.compare_exchange_weak(state, (state & ~kProbe) | kHeavy, kRelaxed, kRelaxed));
+    state = (state & ~kProbe) | kHeavy;
+  } else {
+    if (!word.compare_exchange_strong(state, state | kHeavy, kRelaxed, kRelaxed)) {
       return false;
     }
+    state |= kHeavy;
   }
-  // relaxed: as above
-  std::uint32_t const heavy = (state & ~kProbe) | kHeavy;
-  if (!word.compare_exchange_strong(state, heavy, kRelaxed, kRelaxed)) {
-    return false;
-  }
-  state = heavy;
-  return (heavy & kLocked) != 0;
+  return (state & kLocked) != 0;
 }
 
 // True once the lock is ours, false if `me` was interrupted first. `awake`: kAwake if it stands for
