@@ -64,8 +64,8 @@ TEST_P(OnceOf, late_callers_sleep) {
   Once once;
   std::atomic<bool> go_on{false};
   std::atomic<int> after{0};
-  Crew crew(GetParam());
   std::atomic<bool> began{false};
+  Crew crew(GetParam());
   crew.start([&] {
     once.call([&] {
       began = true;

@@ -419,6 +419,7 @@ TEST_P(RWMutexOf, reader_is_not_starved) {
   });
   await_asleep(readers_of(*mutex), 1);
   mutex->unlock();
+  crew.join();
 }
 
 TEST_P(RWMutexOf, writer_is_not_starved) {

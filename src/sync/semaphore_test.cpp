@@ -140,8 +140,8 @@ TEST_P(SemaphoreOf, SE1_hammer) {
 TEST_P(SemaphoreOf, SE5_too_big_a_request_holds_nobody_back) {
   Semaphore semaphore(2);
   std::stop_source stop;
-  Crew crew(GetParam());
   std::atomic<bool> began{false};
+  Crew crew(GetParam());
   crew.start([&] {
     began = true;
     EXPECT_FALSE(semaphore.acquire(stop.get_token(), 3));
@@ -249,8 +249,8 @@ TEST_P(SemaphoreOf, stop) {
   stop.request_stop();
   EXPECT_TRUE(semaphore.acquire(stop.get_token()));
   EXPECT_FALSE(semaphore.acquire(stop.get_token()));
-  Crew crew(GetParam());
   std::stop_source other;
+  Crew crew(GetParam());
   crew.start([&] { EXPECT_FALSE(semaphore.acquire(other.get_token())); });
   await_asleep(&semaphore, 1);
   other.request_stop();

@@ -205,8 +205,8 @@ TEST_P(WaiterTest, stop_races_with_wake) {
 TEST_P(WaiterTest, stress_wake_all) {
   constexpr int kSleepers = 8;
   int const rounds = test::scaled(600);
-  Crew crew(GetParam());
   std::atomic<int> woken{0};
+  Crew crew(GetParam());
   for (int i = 0; i < kSleepers; ++i) {
     crew.start([&] {
       for (int round = 0; round < rounds; ++round) {

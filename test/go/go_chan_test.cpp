@@ -185,8 +185,8 @@ TEST_P(Channels, CH12_multi_consumer) {
   auto results = make_chan<int>(kConsumers);
   std::int64_t expected = 0;
   std::int64_t sum = 0;
-  Crew crew(GetParam());
   hamgam::WaitGroup consumers;
+  Crew crew(GetParam());
   consumers.add(kConsumers);
   for (int c = 0; c < kConsumers; ++c) {
     crew.start([&, c] {

@@ -101,8 +101,8 @@ TEST_P(Selects, CH6_ready_moves_on) {
   int const n = many(100'000);
   auto done = make_chan<bool>(1);
   auto c1 = make_chan<Chan<int>>();
-  Crew crew(GetParam());
   auto pairs = make_chan<std::array<Chan<int>, 2>>();
+  Crew crew(GetParam());
   crew.start([&] {
     for (int i = 0; i < n; ++i) {
       std::array pair{make_chan<int>(1), make_chan<int>(1)};
@@ -129,8 +129,8 @@ TEST_P(Selects, CH6_ready_moves_on) {
 // CH7: the same, and what makes the second ready is a close.
 TEST_P(Selects, CH7_ready_by_close) {
   int const n = many(100'000);
-  Crew crew(GetParam());
   auto pairs = make_chan<std::array<Chan<int>, 2>>();
+  Crew crew(GetParam());
   crew.start([&] {
     for (int i = 0; i < n; ++i) {
       std::array pair{make_chan<int>(1), make_chan<int>()};
@@ -245,8 +245,8 @@ TEST_P(Selects, CH11_pseudo_random_send) {
   for (std::size_t const capacity : {0, n}) {
     auto c = make_chan<int>(capacity);
     std::vector<int> got(n);
-    Crew crew(GetParam());
     auto done = make_chan<Unit>();
+    Crew crew(GetParam());
     crew.start([&, c] {
       for (int& g : got) {
         g = c.recv().value_or(-1);
@@ -331,6 +331,9 @@ TEST_P(Selects, CH19_doubleselect) {
   std::array<Chan<int>, 4> c{make_chan<int>(), make_chan<int>(), make_chan<int>(),
                              make_chan<int>()};
   auto done = make_chan<Unit>();
+  auto merged = make_chan<int>();
+  hamgam::WaitGroup forwarders;
+  forwarders.add(4);
   Crew crew(GetParam());
   crew.start([&] {
     for (int i = 0; i < n; ++i) {
@@ -338,9 +341,6 @@ TEST_P(Selects, CH19_doubleselect) {
     }
     done.close();
   });
-  auto merged = make_chan<int>();
-  hamgam::WaitGroup forwarders;
-  forwarders.add(4);
   for (auto& ch : c) {
     crew.start([&] {
       for (bool over = false; !over;) {

@@ -71,8 +71,8 @@ TEST_P(StressMutexTest, destroy_after_a_wait) {
   for (int round = 0; round < rounds; ++round) {
     auto mutex = std::make_unique<Mutex>();
     mutex->lock();
-    Crew crew(GetParam());
     std::atomic<bool> started{false};
+    Crew crew(GetParam());
     crew.start([&] {
       started.store(true);
       mutex->lock();
