@@ -3,41 +3,51 @@
 
 #include "count.h"
 
+#include <hamgam/chan.h>
 #include <hamgam/go.h>
+#include <hamgam/pool.h>
+#include <hamgam/select.h>
 #include <hamgam/waitgroup.h>
 
-#include <algorithm>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "files.h"
 #include "progress.h"
 #include "words.h"
-#include "work_queue.h"
 
 namespace wordfreq {
-
-hamgam::Atomic<bool> interrupted;
-
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// A file that nobody has opened yet, or the rest of one.
-struct Work {
-  std::string path;
+bool cancelled(const hamgam::Context& ctx) noexcept { return static_cast<bool>(ctx.err()); }
+
+// So many paths the walk may be ahead: enough for the progress bar to know what is to come.
+constexpr std::size_t kPathsAhead = 65536;
+
+// A part of a file that somebody has opened.
+struct Chunk {
   std::shared_ptr<const File> file;
   std::uint64_t offset = 0;
 };
 
-// One goroutine walks, `jobs` others count, each into counts of its own, which are merged in the
-// end. Whoever opens a file of several chunks puts the rest of it back before it counts its chunk:
-// so each file is in the queue once, and one big file keeps all jobs busy.
+// One goroutine walks and sends paths; `jobs` others receive them and count, each into counts of
+// its own, which are merged in the end. Whoever opens a file of several chunks sends them to the
+// others, so that one big file keeps all jobs busy, and counts itself those for which there is no
+// room: so nobody ever waits for others to take a chunk, and few files are open at once.
 class ParallelCount {
  public:
-  ParallelCount(const std::vector<std::string>& paths, int jobs, Totals& totals)
-      : paths_(paths), totals_(totals), counts_(static_cast<std::size_t>(jobs)) {}
+  ParallelCount(hamgam::Context ctx, const std::vector<std::string>& paths, int jobs,
+                Totals& totals)
+      : ctx_(std::move(ctx)),
+        paths_(paths),
+        totals_(totals),
+        chunks_(hamgam::make_chan<Chunk>(2 * static_cast<std::size_t>(jobs))),
+        openers_(jobs),
+        counts_(static_cast<std::size_t>(jobs)) {}
 
   WordCounts run(bool show_progress) {
     hamgam::WaitGroup group;
@@ -58,65 +68,89 @@ class ParallelCount {
 
  private:
   void find_files() {
-    walk(paths_, {.stopped = [] { return interrupted.load(); },
+    walk(paths_, {.stopped = [this] { return cancelled(ctx_); },
                   .file =
                       [this](std::string path, std::uint64_t size) {
                         totals_.found_files.add();
                         totals_.found_bytes.add(static_cast<std::int64_t>(size));
-                        queue_.push({std::move(path), nullptr, 0});
+                        hamgam::select(hamgam::on_send(files_, std::move(path)),
+                                       hamgam::on_recv(ctx_.done()));
                       },
                   .link = [this](const std::string&) { totals_.links.add(); },
                   .failed = [this](const auto& path, auto why) { failed(path, why); }});
     totals_.found_all.store(true);
-    queue_.close();
+    files_.close();
   }
 
+  // Until there are neither files nor chunks any more. Chunks come only from those who open files:
+  // the last of them to see the end of the files closes the chunks as well.
   void count_files(WordCounts& counts) {
-    Buffer buffer;
-    while (auto work = queue_.pop()) {
-      if (!interrupted.load()) {
-        count_chunk(std::move(*work), counts, buffer);
+    const auto done = ctx_.done();
+    hamgam::RecvChan<std::string> files = files_;
+    bool more = true;
+    const auto on_file = [&](std::optional<std::string> path) {
+      if (path) {
+        count_file(*path, counts);
+        return;
       }
-      queue_.done();
-      hamgam::yield();  // the walk and the progress bar want to run too
+      files = {};  // the nil channel, which is never ready
+      if (openers_.add(-1) == 0) {
+        chunks_.close();
+      }
+    };
+    const auto on_chunk = [&](std::optional<Chunk> chunk) {
+      more = chunk.has_value();
+      if (more) {
+        count_chunk(*chunk, counts);
+      }
+    };
+    while (more && !cancelled(ctx_)) {
+      hamgam::select(hamgam::on_recv(files, on_file), hamgam::on_recv(chunks_, on_chunk),
+                     hamgam::on_recv(done));
     }
   }
 
-  void count_chunk(Work work, WordCounts& counts, Buffer& buffer) {
+  void count_file(const std::string& path, WordCounts& counts) {
     try {
-      if (work.file == nullptr && !open(work)) {
-        return;
-      }
-      const File& file = *work.file;
-      if (file.size() > kChunk && work.offset < file.size() - kChunk) {
-        queue_.put_back({work.path, work.file, work.offset + kChunk});
+      auto file = std::make_shared<const File>(path);
+      if (file->binary()) {
+        totals_.binary.add();
       } else {
-        totals_.done_files.add();
+        totals_.files.add();
+        share_out(std::move(file), counts);
       }
-      const Text text = read_chunk(file, work.offset, buffer);
+    } catch (const std::system_error& error) {
+      failed(path, error.what());
+    }
+    totals_.done_files.add();
+  }
+
+  void share_out(std::shared_ptr<const File> file, WordCounts& counts) {
+    Chunk chunk{std::move(file)};
+    for (; chunk.file->size() - chunk.offset > kChunk && !cancelled(ctx_); chunk.offset += kChunk) {
+      if (!chunks_.try_send(chunk)) {
+        count_chunk(chunk, counts);
+      }
+    }
+    count_chunk(chunk, counts);
+  }
+
+  void count_chunk(const Chunk& chunk, WordCounts& counts) {
+    const File& file = *chunk.file;
+    try {
+      const auto buffer = buffers_.get();
+      const Text text = read_chunk(file, chunk.offset, *buffer);
       count_words(text.words, counts);
       totals_.bytes.add(static_cast<std::int64_t>(text.bytes));
       if (text.cut_short && file.first_failure()) {
         failed(file.path(), "it shrank while being read");
       }
     } catch (const std::system_error& error) {
-      if (work.file == nullptr || work.file->first_failure()) {
-        failed(work.path, error.what());
+      if (file.first_failure()) {
+        failed(file.path(), error.what());
       }
     }
-  }
-
-  // False if there is nothing to count in it.
-  bool open(Work& work) {
-    auto file = std::make_shared<const File>(work.path);
-    if (file->binary()) {
-      totals_.binary.add();
-      totals_.done_files.add();
-      return false;
-    }
-    totals_.files.add();
-    work.file = std::move(file);
-    return true;
+    hamgam::yield();  // the walk and the progress bar want to run too
   }
 
   void failed(const std::string& path, std::string_view why) {
@@ -138,23 +172,28 @@ class ParallelCount {
     return std::move(counts_[0]);
   }
 
+  const hamgam::Context ctx_;
   const std::vector<std::string>& paths_;
   Totals& totals_;
-  WorkQueue<Work> queue_;
+  const hamgam::Chan<std::string> files_ = hamgam::make_chan<std::string>(kPathsAhead);
+  const hamgam::Chan<Chunk> chunks_;
+  hamgam::Atomic<int> openers_;  // jobs that have not seen the end of files_
+  hamgam::Pool<Buffer> buffers_;
   std::vector<WordCounts> counts_;  // one for each job
 };
 
 }  // namespace
 
-Result count_parallel(const std::vector<std::string>& paths, int jobs, bool show_progress,
-                      Totals& totals) {
+Result count_parallel(const hamgam::Context& ctx, const std::vector<std::string>& paths, int jobs,
+                      bool show_progress, Totals& totals) {
   const auto start = SteadyClock::now();
-  Result result{.counts = ParallelCount(paths, jobs, totals).run(show_progress)};
+  Result result{.counts = ParallelCount(ctx, paths, jobs, totals).run(show_progress)};
   result.elapsed = SteadyClock::now() - start;
   return result;
 }
 
-Result count_plain(const std::vector<std::string>& paths, Totals& totals) {
+Result count_plain(const hamgam::Context& ctx, const std::vector<std::string>& paths,
+                   Totals& totals) {
   const auto start = SteadyClock::now();
   Result result;
   Buffer buffer;
@@ -169,13 +208,13 @@ Result count_plain(const std::vector<std::string>& paths, Totals& totals) {
       read_all(file, buffer, [&](Text text) {
         count_words(text.words, result.counts);
         totals.bytes.add(static_cast<std::int64_t>(text.bytes));
-        return !interrupted.load();
+        return !cancelled(ctx);
       });
     } catch (const std::system_error&) {
       totals.failed.add();
     }
   };
-  walk(paths, {.stopped = [] { return interrupted.load(); },
+  walk(paths, {.stopped = [&] { return cancelled(ctx); },
                .file = count_file,
                .link = [&](const std::string&) { totals.links.add(); },
                .failed = [&](const std::string&, std::string_view) { totals.failed.add(); }});

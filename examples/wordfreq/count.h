@@ -5,6 +5,7 @@
 #pragma once
 
 #include <hamgam/atomic.h>
+#include <hamgam/context.h>
 
 #include <chrono>
 #include <cstdint>
@@ -14,9 +15,6 @@
 #include "word_counts.h"
 
 namespace wordfreq {
-
-// Set by Ctrl-C; looked at between chunks.
-extern hamgam::Atomic<bool> interrupted;
 
 // What has happened so far. Written by all, read by the progress bar.
 struct Totals {
@@ -37,10 +35,13 @@ struct Result {
 };
 
 // Counts with `jobs` goroutines. The calling goroutine waits and draws the progress bar meanwhile.
-[[nodiscard]] Result count_parallel(const std::vector<std::string>& paths, int jobs,
+// Once `ctx` is cancelled, what was counted until then is the result.
+[[nodiscard]] Result count_parallel(const hamgam::Context& ctx,
+                                    const std::vector<std::string>& paths, int jobs,
                                     bool show_progress, Totals& totals);
 
 // The same with one loop and one table, and without a word about files that cannot be read.
-[[nodiscard]] Result count_plain(const std::vector<std::string>& paths, Totals& totals);
+[[nodiscard]] Result count_plain(const hamgam::Context& ctx, const std::vector<std::string>& paths,
+                                 Totals& totals);
 
 }  // namespace wordfreq

@@ -6,18 +6,19 @@
 // Exit status: 0 all went well, also if single files could not be read; 1 --check found a
 // difference; 2 wrong usage, a path that does not exist, or no output; 130 Ctrl-C.
 #include <fmt/format.h>
+#include <hamgam/context.h>
 #include <hamgam/go.h>
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "count.h"
+#include "interrupt.h"
 #include "progress.h"
 #include "report.h"
 
@@ -28,6 +29,7 @@ enum ExitStatus { kOk = 0, kDiffers = 1, kUsage = 2, kInterrupted = 130 };
 struct Options {
   std::size_t top = 20;
   int jobs = hamgam::max_procs();
+  bool skip_common = false;
   bool check = false;
   bool no_progress = false;
   bool json = false;
@@ -42,6 +44,8 @@ void declare(CLI::App& app, Options& options) {
   app.add_option("--jobs", options.jobs, "How many goroutines count, on as many cores")
       ->check(CLI::Range(1, kMostJobs))
       ->capture_default_str();
+  app.add_flag("--skip-common", options.skip_common,
+               "Leave the most common English words (the, of, and, ...) out of those printed");
   app.add_flag("--check", options.check, "Count again in one plain loop and compare");
   app.add_flag("--no-progress", options.no_progress, "No progress bar");
   app.add_flag("--json", options.json, "Print JSON");
@@ -62,14 +66,6 @@ bool all_exist(const std::vector<std::string>& paths) {
   return all;
 }
 
-// The first Ctrl-C asks for an end, the second one kills.
-void catch_interrupt() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { wordfreq::interrupted.store(true); };
-  action.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);
-  sigaction(SIGINT, &action, nullptr);
-}
-
 bool print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
     return true;
@@ -80,25 +76,29 @@ bool print(const std::string& text) {
 
 int count(const Options& options) {
   hamgam::max_procs(options.jobs);
+  const auto [ctx, cancel] = hamgam::with_cancel(hamgam::Context::background());
+  const wordfreq::CancelOnInterrupt cancel_on_interrupt(cancel);
   const bool show_progress = !options.no_progress && wordfreq::stderr_is_terminal();
   wordfreq::Totals totals;
-  const auto result = wordfreq::count_parallel(options.paths, options.jobs, show_progress, totals);
+  const auto result =
+      wordfreq::count_parallel(ctx, options.paths, options.jobs, show_progress, totals);
 
   wordfreq::Report report{.counts = result.counts,
                           .totals = totals,
                           .elapsed = result.elapsed,
                           .top = options.top,
+                          .skip_common = options.skip_common,
                           .jobs = options.jobs,
                           .interrupted = false,
                           .check = {}};
-  if (options.check && !wordfreq::interrupted.load()) {
+  if (options.check && !ctx.err()) {
     wordfreq::Totals plain;
-    const auto again = wordfreq::count_plain(options.paths, plain);
-    if (!wordfreq::interrupted.load()) {
+    const auto again = wordfreq::count_plain(ctx, options.paths, plain);
+    if (!ctx.err()) {
       report.check = {result.counts == again.counts, again.elapsed, plain.bytes.value()};
     }
   }
-  report.interrupted = wordfreq::interrupted.load();
+  report.interrupted = static_cast<bool>(ctx.err());
   if (!print(options.json ? as_json(report) : as_text(report))) {
     return kUsage;
   }
@@ -123,6 +123,5 @@ int main(int argc, char** argv) {
   if (!all_exist(options.paths)) {
     return kUsage;
   }
-  catch_interrupt();
   return hamgam::run([&] { return count(options); });
 }

@@ -7,6 +7,9 @@
 
 #include <algorithm>
 #include <iterator>
+#include <vector>
+
+#include "common_words.h"
 
 namespace wordfreq {
 namespace {
@@ -24,6 +27,18 @@ double speed_up(const Report& report) {
          std::max(megabytes_per_second(report.check->bytes, report.check->elapsed), 1e-9);
 }
 
+std::vector<WordTable::Entry> top_words(const Report& report) {
+  if (!report.skip_common) {
+    return report.counts.top(report.top);
+  }
+  const auto& common = common_words();
+  // At worst all of them are ahead of those that are wanted.
+  auto words = report.counts.top(report.top + std::min(common.size(), SIZE_MAX - report.top));
+  std::erase_if(words, [&](const WordTable::Entry& entry) { return common.contains(entry.word); });
+  words.resize(std::min(report.top, words.size()));
+  return words;
+}
+
 std::string_view plural(std::int64_t n) { return n == 1 ? "" : "s"; }
 
 }  // namespace
@@ -31,7 +46,7 @@ std::string_view plural(std::int64_t n) { return n == 1 ? "" : "s"; }
 std::string as_text(const Report& report) {
   std::string text;
   const auto out = std::back_inserter(text);
-  for (const auto& entry : report.counts.top(report.top)) {
+  for (const auto& entry : top_words(report)) {
     fmt::format_to(out, "{:>12}  {}\n", entry.count, entry.word);
   }
   const Totals& totals = report.totals;
@@ -60,7 +75,7 @@ std::string as_json(const Report& report) {
   std::string text = "{\"top\": [";
   const auto out = std::back_inserter(text);
   std::string_view comma;
-  for (const auto& entry : report.counts.top(report.top)) {
+  for (const auto& entry : top_words(report)) {
     fmt::format_to(out, R"({}{{"word": "{}", "count": {}}})", comma, entry.word, entry.count);
     comma = ", ";
   }

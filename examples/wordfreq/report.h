@@ -23,6 +23,7 @@ struct Report {
   const Totals& totals;
   std::chrono::duration<double> elapsed{};
   std::size_t top = 0;
+  bool skip_common = false;  // none of common_words.h among the top
   int jobs = 0;
   bool interrupted = false;
   std::optional<Check> check;

@@ -259,6 +259,19 @@ case_json() {
   echo "0 0 null" | cmp - found || fail "other values: $(cat found)"
 }
 
+case_skip_common() {
+  printf "It's the end, and the End of it all: don't ask" >text
+  run 0 --skip-common --check text
+  silent
+  printf '%s\n' "1 ask" "2 end" >expected
+  counted | cmp - expected || fail "other words"
+  says out "13 words, 10 different"
+  run 0 --skip-common --top 1 text
+  [ "$(counted)" = "2 end" ] || fail "--top counts words that are not printed"
+  run 0 --top 2 text
+  printf '%s\n' "2 end" "2 it" | cmp - <(counted) || fail "skips without being told to"
+}
+
 case_full() {
   [ -e /dev/full ] || skip "no /dev/full"
   local status=0
@@ -268,21 +281,31 @@ case_full() {
   says err "standard output: No space left on device"
 }
 
-# Many times the same file, so that it would take minutes.
+# Interrupts a count that would take minutes: many times the same file, or one big file.
 case_interrupt() {
-  local status=0 pid i
+  local status pid i how
   local -a paths=()
   repeat 20000000 'some words to count for a while' >text
   for ((i = 0; i < 3000; ++i)); do paths+=(text); done
-  "$program" "${paths[@]}" >out 2>err &
-  pid=$!
-  sleep 1
-  kill -INT "$pid"
-  wait "$pid" || status=$?
-  [ "$status" = 130 ] || fail "exit status $status, not 130"
-  silent
-  says out "Interrupted: this is what was counted so far"
-  says out "  words"
+  truncate -s 100G holes
+  printf 'end' >>holes
+  { printf 'begin\n'; repeat 9000 'no hole in the first 8 KiB'; } | dd of=holes conv=notrunc 2>dd
+  for how in many big; do
+    status=0
+    if [ "$how" = many ]; then
+      "$program" "${paths[@]}" >out 2>err &
+    else
+      "$program" holes >out 2>err &
+    fi
+    pid=$!
+    sleep 1
+    kill -INT "$pid"
+    wait "$pid" || status=$?
+    [ "$status" = 130 ] || fail "exit status $status, not 130, with $how"
+    silent
+    says out "Interrupted: this is what was counted so far"
+    says out " different, in "
+  done
 }
 
 # There is a bar on a terminal, and only there; messages do not get lost in it.

@@ -19,6 +19,7 @@
 #include "hamgam/guarded.h"
 #include "hamgam/time.h"
 #include "hamgam/waitgroup.h"
+#include "support/allocations.h"
 
 namespace {
 
@@ -169,6 +170,20 @@ TEST_P(ResourcePoolTest, MaxIdleZeroClosesEverything) {
     EXPECT_EQ(Connection::alive, 1);
     pool.set_max_idle(0);
     EXPECT_EQ(Connection::alive, 0);
+  });
+  join();
+}
+
+// DB12
+TEST_P(ResourcePoolTest, AcquiringAllocatesNothing) {
+  start([] {
+    Connections pool(connect);
+    { auto const warm = pool.acquire(); }
+    auto const before = hamgam::test::allocations();
+    for (int i = 0; i < 100; ++i) {
+      auto const lease = pool.acquire();
+    }
+    EXPECT_LT(hamgam::test::allocations() - before, 100U);
   });
   join();
 }

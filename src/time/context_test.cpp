@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstddef>
+#include <filesystem>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -16,6 +19,7 @@
 #include "hamgam/go.h"
 #include "hamgam/time.h"
 #include "hamgam/waitgroup.h"
+#include "support/allocations.h"
 #include "support/scale.h"
 #include "time/context_node.h"
 
@@ -52,6 +56,11 @@ void await(const Context& ctx) {
   never.add(1);
   EXPECT_FALSE(never.wait(ctx.stop_token()));
   never.done();
+}
+
+std::ptrdiff_t threads_of_this_process() {
+  using Entries = std::filesystem::directory_iterator;
+  return std::distance(Entries("/proc/self/task"), Entries());
 }
 
 constexpr ContextKey<int> kNumber;
@@ -406,6 +415,54 @@ TEST(Context, AfterFunc) {
     auto const late = hamgam::after_func(ctx, [&] { at_once.done(); });
     at_once.wait();
     EXPECT_FALSE(late.stop());
+  });
+}
+
+// CX11: whatever derives from a context costs no goroutine, and no thread, until it is cancelled.
+TEST(Context, DerivingStartsNoGoroutine) {
+  (void)hamgam::run([] {
+    hamgam::sleep(1ms);  // whatever timers need is there
+    auto const goroutines = hamgam::num_goroutine();
+    auto const threads = threads_of_this_process();
+    auto [root, cancel] = hamgam::with_cancel(Context::background());
+    std::vector<Context> contexts;
+    std::vector<hamgam::AfterFunc> functions;
+    WaitGroup ran;
+    Context ctx = root;
+    for (int i = 0; i < 100; ++i) {
+      contexts.push_back(ctx = hamgam::with_cancel(ctx).ctx);
+      contexts.push_back(ctx = hamgam::with_timeout(ctx, 1h).ctx);
+      contexts.push_back(ctx = hamgam::with_value(ctx, kNumber, i));
+      contexts.push_back(hamgam::without_cancel(ctx));
+      ran.add(1);
+      functions.push_back(hamgam::after_func(ctx, [&] { ran.done(); }));
+    }
+    EXPECT_EQ(hamgam::num_goroutine(), goroutines);
+    EXPECT_EQ(threads_of_this_process(), threads);
+    cancel();
+    ran.wait();
+  });
+}
+
+// CX13: with Go's numbers for what a context costs to make, with its cancel and its end.
+TEST(Context, Allocations) {
+  in_both([] {
+    auto const count = [](auto f) {
+      f();  // what is made once and kept
+      auto const before = hamgam::test::allocations();
+      f();
+      return hamgam::test::allocations() - before;
+    };
+    Context const background = Context::background();
+    EXPECT_LE(count([&] { (void)hamgam::with_value(background, kNumber, 1); }), 3U);
+    EXPECT_LE(count([&] { hamgam::with_cancel(background).cancel(); }), 5U);
+    EXPECT_LE(count([&] { hamgam::with_timeout(background, 1h).cancel(); }), 8U);
+    EXPECT_LE(count([&] {
+                auto const fires = hamgam::with_timeout(background, 1us);
+                (void)fires.ctx.done().recv();
+              }),
+              12U);
+    EXPECT_EQ(count([&] { (void)background.err(); }), 0U);
   });
 }
 

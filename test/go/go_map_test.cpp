@@ -21,6 +21,7 @@
 
 #include "hamgam/go.h"
 #include "hamgam/waitgroup.h"
+#include "support/allocations.h"
 
 namespace {
 
@@ -276,6 +277,23 @@ TYPED_TEST(MapTest, ForEachMayChangeTheMap) {
   EXPECT_GE(outer, kKeys);
   EXPECT_GE(map.size(), 2U * kKeys);
   map.for_each([&map](int, int) { map.clear(); });
+  EXPECT_EQ(map.size(), 0U);
+}
+
+// MA6
+TYPED_TEST(MapTest, ForEachAndClearAllocateNothing) {
+  typename TestFixture::Map map;
+  constexpr int kKeys = 100;
+  for (int key = 0; key < kKeys; ++key) {
+    map.store(key, key);
+  }
+  auto const before = hamgam::test::allocations();
+  int sum = 0;
+  map.for_each([&](int key, int) { sum += key; });
+  EXPECT_EQ(hamgam::test::allocations(), before);
+  EXPECT_EQ(sum, kKeys * (kKeys - 1) / 2);
+  map.clear();
+  EXPECT_LE(hamgam::test::allocations(), before + 1);
   EXPECT_EQ(map.size(), 0U);
 }
 

@@ -110,6 +110,29 @@ TEST(Sched, SC3_timers_beside_ping_pong) {
   }
 }
 
+// SC14: nor does a function that is due wait for their end, on one worker.
+TEST(Sched, SC14_after_func_beside_ping_pong) {
+  Procs const limit(1);
+  auto const ping = make_chan<Unit>();
+  auto const pong = make_chan<Unit>();
+  Atomic<bool> stop;
+  WaitGroup players;
+  players.go([&] {
+    while (!stop.load()) {
+      ping.send({});
+      (void)pong.recv();
+    }
+    ping.close();
+  });
+  players.go([&] {
+    while (ping.recv()) {
+      pong.send({});
+    }
+  });
+  auto const timer = after_func(5ms, [&] { stop.store(true); });
+  players.wait();  // for ever, if it were starved
+}
+
 // SC4, SC5: a goroutine without scheduling points does not stop the others, on one worker.
 TEST(Sched, SC4_hog_beside_others) {
   Procs const limit(1);

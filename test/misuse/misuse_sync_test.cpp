@@ -49,7 +49,6 @@ TEST(MisuseOnce, once_value_that_asks_for_itself) {
   EXPECT_TRUE(child.begins(kRecursion)) << child.error;
 }
 
-// The recursion goes through another goroutine: nobody can tell it from waiting, but it is a
 TEST(MisuseSemaphore, SE2_uncaught) {
   auto child = in_child([] {
     (void)run([] {
