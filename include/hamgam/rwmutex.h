@@ -18,9 +18,10 @@
 //    one left.
 // It may be destroyed right after the unlock that the destroyer's own lock waited for. 16 bytes.
 //
-// Reading costs no read-modify-write and writes no shared cache line once readers prevail: readers
-// then announce themselves in slots of their own thread, and the next writer pays for it, with some
-// microseconds.
+// Reading writes no shared cache line once readers prevail: they announce themselves in slots of
+// their own thread. While writers still come now and then, each reader pays for a fence and a writer
+// looks at the slots; once none has come for long, readers do without, and the next writer pays
+// for it, with some microseconds.
 //
 // Misuse is a fatal error: "sync: Unlock of unlocked RWMutex", "sync: RUnlock of unlocked RWMutex",
 // "sync: downgrade of unlocked RWMutex".
@@ -60,7 +61,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
     // [rw.1] acquire, pairs with [rw.2], [rw.4]
     if (HAMGAM_UNLIKELY(
-            (state & ~kReadsMask) != 0 ||
+            (state & ~kFewReadsMask) != 0 ||
             !state_.compare_exchange_strong(state, kWriter, detail::kAcquire, detail::kRelaxed))) {
       lock_slow();
     }
@@ -104,7 +105,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   }
 
   // Blocks until the lock is ours to read.
-  void lock_shared() noexcept HAMGAM_ACQUIRE_SHARED() {
+  HAMGAM_INLINE void lock_shared() noexcept HAMGAM_ACQUIRE_SHARED() {
     if (HAMGAM_UNLIKELY(!enter())) {
       lock_shared_slow();
     }
@@ -185,14 +186,23 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   //   kReadersParked  2     a reader before it sleeps; a release    under the bucket's lock
   //   kAwake          3     a release that wakes a writer sets it,  under the bucket's lock
   //                         that writer clears it                   CAS
-  //   kBias           4     a reader inside sets it, the next       CAS
-  //                         writer that claims clears it            CAS
-  //   kSlots          5     set with kBias; a writer that found     CAS
-  //                         nobody inside clears it                 RMW
+  //   kBias           4     slots are open: a reader inside sets    CAS
+  //                         it, the next writer that claims clears  CAS
+  //                         it
+  //   kSlots          5     set with kBias and kOpen; a writer that as those
+  //                         found nobody inside clears it, unless   RMW
+  //                         kFenced is set
   //   kHeavy          6     as in Mutex: set before anybody sleeps, under the bucket's lock
   //                         cleared by an unlock some time later    CAS
   //   kProbe          7     somebody on the way to kHeavy           under the bucket's lock
-  //   reads       8..19     a reader adds 1, a writer sets it to 0  CAS
+  //   reads       8..17     a reader adds 1, a writer sets it to 0; CAS
+  //                         with kFenced: writers that came, mod 512
+  //   kOpen          18     slots are open to readers that fence:   see (6)
+  //                         set by unlocks while kFenced is set,
+  //                         the next writer that claims clears it   CAS
+  //   kFenced        19     a writer that claims sets and clears    CAS
+  //                         it; a reader turns it and kOpen into
+  //                         kBias once writers don't come any more
   //   idle       20..33     writers' unlocks since anybody slept    CAS, while kHeavy is set
   //   count      34..63     signed: readers that came in by it      CAS
   //                         less those that left by it
@@ -204,11 +214,13 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   // Invariants: (1) If anybody sleeps on the object, the bit for it is set. (2) kAwake stands for
   // one writer that was woken and has neither claimed nor gone to sleep again. (3) While anybody
   // sleeps, kWriter or kAwake is set, and kWriter is then given up under the bucket's lock only.
-  // (4) While kWriter is set, no reader comes in and kBias is clear. (5) A slot that holds the
-  // object's address stands for one reader, or is about to be emptied by its thread because kBias
-  // was clear. (6) An unlock is a plain store only if the state was kWriter and nothing else when
-  // it was checked; while kHeavy is set, no unlock is between that check and the store. Others
-  // change the state of a lock that is held to write only to sleep, hence with kHeavy set.
+  // (4) While kWriter is set, no reader comes in, kBias and kOpen are
+  // clear. (5) A slot that holds the
+  // object's address stands for one reader, or is about to be emptied by its thread because they
+  // were clear. (6) An unlock is a plain store only if the state was kWriter, and kSlots, kFenced
+  // and reads at most, when it was checked; while kHeavy is set, no unlock is between that check
+  // and the store. Others change the state of a lock that is held to write only to sleep, hence
+  // with kHeavy set. (7) While kOpen is set, nobody is in a slot who has not fenced.
   static constexpr std::int64_t kWriter = 1;
   static constexpr std::int64_t kWritersParked = 2;
   static constexpr std::int64_t kReadersParked = 4;
@@ -219,12 +231,15 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   static constexpr std::int64_t kProbe = 128;
   static constexpr std::int64_t kFlags = 255;
   static constexpr std::int64_t kRead = 1 << 8;
-  static constexpr std::int64_t kManyReads = kRead << 10;  // since the last write: time for slots
-  static constexpr std::int64_t kReadsMask = 0xFFF * kRead;
+  static constexpr std::uint32_t kManyFenced = 1024;       // by one thread
+  static constexpr std::int64_t kManyReads = kRead << 9;  // since the last write: time for slots
+  static constexpr std::int64_t kReadsMask = 0x3FF * kRead;
+  static constexpr std::int64_t kFewReadsMask = 7 * kRead;  // so few that slots would not pay
+  static constexpr std::int64_t kOpen = 1 << 18;
+  static constexpr std::int64_t kFenced = 1 << 19;
   static constexpr std::int64_t kIdleOne = 1 << 20;
   static constexpr std::int64_t kIdleMask = 0x3FFF * kIdleOne;
   static constexpr std::int64_t kReader = std::int64_t{1} << 34;
-  static constexpr std::int64_t kHoldBack = kWriter | kWritersParked | kAwake;
   static constexpr std::int64_t kNotFree = ~(kReadsMask | kIdleMask | kHeavy);
 
   void acquired() const noexcept {
@@ -238,8 +253,11 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     if (HAMGAM_LIKELY((state & kBias) != 0)) {
       return enter_slot(detail::reader_row()->slots[detail::slot_index(this)]);
     }
+    if ((state & kOpen) != 0) {
+      return enter_slot_fenced(detail::slot_index(this), *detail::reader_row());
+    }
     // [rw.6] acquire, pairs with [rw.2], [rw.7]
-    return (state & (kHoldBack | kManyReads)) == 0 &&
+    return (state & (kWriter | kManyReads)) == 0 &&
            state_.compare_exchange_weak(state, state + kReader + kRead, detail::kAcquire,
                                         detail::kRelaxed);
   }
@@ -251,8 +269,28 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     }
     slot.store(this, detail::kRelaxed);  // relaxed: the barrier orders it
     detail::light_barrier();
-    // [rw.9] acquire, pairs with [rw.7]: who set kBias had the lock, after the last writer
+    // [rw.9] acquire, pairs with [rw.2], [rw.7], [rw.13]: who opened the slots had the lock, after
+    // the last writer
     if (HAMGAM_LIKELY((state_.load(detail::kAcquire) & kBias) != 0)) {
+      return true;
+    }
+    retreat(slot);
+    return false;
+  }
+
+  // The same whether they are open by kBias or by kOpen.
+  HAMGAM_INLINE bool enter_slot_fenced(std::size_t index, detail::ReaderRow& row) noexcept {
+    detail::atomic<const void*>& slot = row.slots[index];
+    if (HAMGAM_UNLIKELY(slot.load(detail::kRelaxed) != nullptr)) {  // relaxed: our own
+      return false;
+    }
+    slot.store(this, detail::kRelaxed);  // relaxed: the fence orders it
+    detail::full_fence();                // [rw.14] seq_cst, pairs with [rw.15]
+    if (HAMGAM_UNLIKELY(++row.fenced % kManyFenced == 0)) {
+      consider_no_fence(row);
+    }
+    // [rw.18] acquire, pairs with [rw.2], [rw.7]: as [rw.9]
+    if (HAMGAM_LIKELY((state_.load(detail::kAcquire) & (kBias | kOpen)) != 0)) {
       return true;
     }
     retreat(slot);
@@ -276,6 +314,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   }
 
   HAMGAM_API void forget_slots() noexcept;
+  HAMGAM_API void consider_no_fence(detail::ReaderRow& row) noexcept;
   HAMGAM_API void retreat(detail::atomic<const void*>& slot) noexcept;
   HAMGAM_API static void wake_watcher(const void* lock) noexcept;
   HAMGAM_API void lock_slow() noexcept;

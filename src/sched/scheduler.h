@@ -100,7 +100,7 @@ bool give_up_slot(
 bool bind_slow(Worker& w, Goroutine& g) noexcept;
 void push_ring(Worker& w, Goroutine* g) noexcept;
 void push_global(Goroutine* g) noexcept;
-void lone_work(Worker& w) noexcept;
+void wake_for_lone(Worker& w) noexcept;
 
 // timers.cpp
 Nanos earliest_timer() noexcept;

@@ -82,7 +82,13 @@ HAMGAM_INLINE void push_next(Worker& w, Goroutine* g) noexcept {
     // No fence: if a worker is falling asleep just now it may miss this goroutine, which runs here
     // then, or is noticed by the monitor.
     if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {
-      lone_work(w);
+      // Waking a thief for it costs more than running it here, so that is done less and less often
+      // as long as thieves find nothing.
+      if (w.lone_wakes_to_skip > 0) {
+        --w.lone_wakes_to_skip;
+      } else {
+        wake_for_lone(w);
+      }
     }
     return;
   }

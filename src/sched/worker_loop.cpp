@@ -356,14 +356,7 @@ void push_global(Goroutine* g) noexcept {
   }
 }
 
-// The only work of w is its runnext, which w will most likely run itself in a moment. Waking a
-// thief for it costs more than running it, so that is done less and less often as long as thieves
-// find nothing.
-HAMGAM_NOINLINE void lone_work(Worker& w) noexcept {
-  if (w.lone_wakes_to_skip > 0) {
-    --w.lone_wakes_to_skip;
-    return;
-  }
+HAMGAM_NOINLINE void wake_for_lone(Worker& w) noexcept {
   std::uint32_t const futile = g_scheduler.futile_wakes.load(kRelaxed);  // relaxed: a heuristic
   if (futile != w.seen_futile) {
     w.seen_futile = futile;

@@ -239,6 +239,9 @@ bool detail::MutexQueue::unlock_alone(Mutex& mutex) noexcept {
 
 bool detail::MutexQueue::enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked, bool many) noexcept {
   constexpr int kTries = 3;
+  if (!many && waiter.goroutine != nullptr && current_goroutine() != nullptr) {
+    return false;  // it runs here, after us: most likely when we have unlocked
+  }
   atomic<std::uint32_t>& word = mutex.state_;
   Bucket& bucket = bucket_of(&word);
   // Not in the order of addresses, hence a try.

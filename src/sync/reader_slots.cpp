@@ -47,6 +47,7 @@ constexpr int kPauseFactor = 9;  // as BRAVO: revocations take a tenth of the ti
 constinit SpinLock g_lock;
 constinit ReaderRow* g_free = nullptr;         // under g_lock
 constinit atomic<ReaderRow*> g_rows{nullptr};  // pushed to under g_lock
+constinit atomic<std::int64_t> g_row_count{0};  // under g_lock
 constinit atomic<bool> g_enabled{true};
 constinit atomic<int> g_pause_factor{kPauseFactor};
 
@@ -63,6 +64,7 @@ ReaderRow* take_row() noexcept {
     std::lock_guard const guard(g_lock);
     row->next = g_rows.load(kRelaxed);  // relaxed: under the lock
     g_rows.store(row, kRelease);        // [slots.1] release, pairs with [slots.2]
+    g_row_count.fetch_add(1, kRelaxed);  // relaxed: a number
   }
   return row;
 }
@@ -103,6 +105,10 @@ HAMGAM_NOINLINE ReaderRow* own_reader_row() noexcept {
 ReaderRow* reader_rows() noexcept {
   return g_rows.load(
       kAcquire);  // [slots.2] acquire, pairs with [slots.1]: the rows are constructed
+}
+
+std::int64_t reader_row_count() noexcept {
+  return g_row_count.load(kRelaxed);  // relaxed: a number
 }
 
 void fence_readers() noexcept {

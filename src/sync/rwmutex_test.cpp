@@ -32,6 +32,8 @@ using hamgam::test::biased;
 using hamgam::test::count_asleep;
 using hamgam::test::Crew;
 using hamgam::test::make_biased;
+using hamgam::test::make_open;
+using hamgam::test::open;
 using hamgam::test::Mode;
 using hamgam::test::readers_of;
 using hamgam::test::RWMutexOf;
@@ -463,8 +465,7 @@ TEST_P(RWMutexOf, guarded_and_scoped_lock) {
   }
 }
 
-// ---- the readers' slots
-// --------------------------------------------------------------------------
+// ---- the readers' slots -------------------------------------------------------------------------
 
 class ReaderSlots : public testing::Test {
  protected:
@@ -489,6 +490,37 @@ TEST_F(ReaderSlots, adopted_by_readers_and_revoked_by_a_writer) {
   mutex.lock();
   EXPECT_FALSE(biased(mutex));
   mutex.unlock();
+  EXPECT_TRUE(make_biased(mutex));
+}
+
+TEST_F(ReaderSlots, with_fences_while_writers_come_and_not_if_only_writers_do) {
+  RWMutex mutex;
+  if (!make_open(mutex)) {
+    EXPECT_FALSE(hamgam::detail::reader_slots_enabled());
+    return;
+  }
+  constexpr int kSome = 100;
+  for (int i = 0; i < kSome; ++i) {
+    mutex.lock_shared();
+    EXPECT_EQ(slots_of(mutex), 1);
+    EXPECT_FALSE(mutex.try_lock());
+    mutex.unlock_shared();
+    EXPECT_EQ(slots_of(mutex), 0);
+  }
+  mutex.lock();
+  EXPECT_FALSE(open(mutex));
+  EXPECT_FALSE(mutex.try_lock_shared());
+  mutex.unlock();
+  EXPECT_TRUE(open(mutex));
+  for (int i = 0; i < kSome; ++i) {
+    mutex.lock();
+    mutex.unlock();
+  }
+  EXPECT_FALSE(open(mutex));
+  mutex.lock_shared();
+  EXPECT_EQ(slots_of(mutex), 0);
+  mutex.unlock_shared();
+  EXPECT_TRUE(make_open(mutex));
   EXPECT_TRUE(make_biased(mutex));
 }
 

@@ -20,6 +20,9 @@ struct RWMutexTest {
   static bool biased(const RWMutex& mutex) {
     return (mutex.state_.load(detail::kRelaxed) & RWMutex::kBias) != 0;
   }
+  static bool open(const RWMutex& mutex) {
+    return (mutex.state_.load(detail::kRelaxed) & RWMutex::kOpen) != 0;
+  }
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI
@@ -37,6 +40,15 @@ inline bool make_biased(hamgam::RWMutex& mutex) {
   return biased(mutex);
 }
 
+// The same for slots with fences.
+inline bool open(const hamgam::RWMutex& mutex) { return hamgam::RWMutexTest::open(mutex); }
+inline bool make_open(hamgam::RWMutex& mutex) {
+  (void)make_biased(mutex);
+  mutex.lock();  // so many reads before it, and yet it came
+  mutex.unlock();
+  return open(mutex);
+}
+
 inline const void* readers_of(const hamgam::RWMutex& mutex) {
   return reinterpret_cast<const char*>(&mutex) + 1;
 }
@@ -44,14 +56,15 @@ inline const void* watcher_of(const hamgam::RWMutex& mutex) {
   return reinterpret_cast<const char*>(&mutex) + 2;
 }
 
-enum class Mode { kCounter, kSlots };
+enum class Mode { kCounter, kFenced, kSlots };
 
-// Slots: every lock is made with readers in slots already, and adopts them again as soon as it can.
+// Fenced, slots: every lock is made with readers in slots already; and does without fences never,
+// or as soon as it can.
 class RWMutexOf : public testing::TestWithParam<std::tuple<Who, Mode>> {
  protected:
   void SetUp() override {
     hamgam::detail::enable_reader_slots(slots());
-    hamgam::detail::set_reader_slots_pause(0);
+    hamgam::detail::set_reader_slots_pause(std::get<1>(GetParam()) == Mode::kFenced ? kForLong : 0);
   }
   void TearDown() override {
     hamgam::detail::enable_reader_slots(true);
@@ -59,21 +72,29 @@ class RWMutexOf : public testing::TestWithParam<std::tuple<Who, Mode>> {
   }
 
   [[nodiscard]] Who kind() const { return std::get<0>(GetParam()); }
-  [[nodiscard]] bool slots() const { return std::get<1>(GetParam()) == Mode::kSlots; }
+  [[nodiscard]] bool slots() const { return std::get<1>(GetParam()) != Mode::kCounter; }
 
   [[nodiscard]] std::unique_ptr<hamgam::RWMutex> make() const {
     auto mutex = std::make_unique<hamgam::RWMutex>();
-    EXPECT_EQ(make_biased(*mutex), slots() && hamgam::detail::reader_slots_enabled());
+    bool const made =
+        std::get<1>(GetParam()) == Mode::kFenced ? make_open(*mutex) : make_biased(*mutex);
+    EXPECT_EQ(made, slots() && hamgam::detail::reader_slots_enabled());
     return mutex;
   }
+
+ private:
+  static constexpr int kForLong = 1'000'000'000;  // times the cost of a barrier
 };
 
 inline auto all_modes() {
-  return testing::Combine(everybody(), testing::Values(Mode::kCounter, Mode::kSlots));
+  return testing::Combine(everybody(), testing::Values(Mode::kCounter, Mode::kFenced, Mode::kSlots));
 }
 inline std::string mode_name(const testing::TestParamInfo<std::tuple<Who, Mode>>& info) {
+  const Mode mode = std::get<1>(info.param);
   return name_of(testing::TestParamInfo<Who>(std::get<0>(info.param), 0)) +
-         (std::get<1>(info.param) == Mode::kSlots ? "_slots" : "_counter");
+         (mode == Mode::kSlots    ? "_slots"
+          : mode == Mode::kFenced ? "_fenced"
+                                  : "_counter");
 }
 
 }  // namespace hamgam::test
