@@ -26,9 +26,8 @@ void add_up(const Chan<std::int64_t>& ch, std::int64_t number, std::int64_t size
   }
   const auto parts = make_chan<std::int64_t>();
   for (int i = 0; i < 10; ++i) {
-    hamgam::go([parts, from = number + i * (size / 10), part = size / 10] {
-      add_up(parts, from, part);
-    });
+    hamgam::go(
+        [parts, from = number + i * (size / 10), part = size / 10] { add_up(parts, from, part); });
   }
   std::int64_t sum = 0;
   for (int i = 0; i < 10; ++i) sum += parts.recv().value_or(0);

@@ -56,8 +56,8 @@ const bench::Case sync_contended("Select/sync_contended", {1, 2}, [](int workers
   });
 });
 
-// Values from a sender to a receiver of its own, a thousand such pairs for each worker; all receivers
-// select on one more channel, which says that all is over.
+// Values from a sender to a receiver of its own, a thousand such pairs for each worker; all
+// receivers select on one more channel, which says that all is over.
 const bench::Case shared_done("Select/shared_done", {1, 2}, [](int workers, std::int64_t n) {
   bench::on_workers(workers, [=] {
     constexpr int kPairs = 1000;

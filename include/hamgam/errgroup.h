@@ -12,18 +12,19 @@
 // From goroutines and plain threads alike. The first exception that escapes an f is kept and
 // cancels context(), as its cause; later ones are dropped. wait() cancels context() too. The
 // destructor cancels context() and waits; an exception that no wait() threw is a panic there,
-// unless it only says that this cancellation was noticed.
+// unless it only says that this cancellation was noticed. Such a panic, and that of one which comes
+// out of wait() and is caught nowhere, also shows the stack of the throw.
 //
 // Happens-before: go(f) is before the start of f; the end of each f is before the return of wait().
 
 #include <cstdint>
-#include <exception>
 #include <type_traits>
 #include <utility>
 
 #include "hamgam/context.h"
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/failure.h"
 #include "hamgam/go.h"
 #include "hamgam/waitgroup.h"
 
@@ -91,11 +92,10 @@ class ErrGroup {
   HAMGAM_API void wait();
 
  private:
-  // active_ (64 bits)            changed by                                 how
-  //   count    bits 1..63      go (enter), a goroutine's end (leave)      RMW
-  //   kParked  bit 0           a go before it sleeps; the leave that      CAS under the bucket's
-  //   lock
-  //                            serves the last sleeper
+  // active_ (64 bits)         changed by                               how
+  //   count    bits 1..63     go (enter), a goroutine's end (leave)    RMW
+  //   kParked  bit 0          a go before it sleeps; the leave that    CAS, bucket locked
+  //                           serves the last sleeper
   // Invariants: (1) if any go sleeps on the object, kParked is set. (2) The count is at most the
   // limit.
   static constexpr std::int64_t kOne = 2;
@@ -136,8 +136,10 @@ class ErrGroup {
             call();
           } catch (const detail::GoexitSignal&) {
             throw;
-          } catch (...) {
-            fail(std::current_exception());
+          }
+          HAMGAM_CATCH_TRACE
+          catch (...) {
+            fail(detail::current_failure());
           }
         },
         std::forward<Options>(options)...);
@@ -147,14 +149,14 @@ class ErrGroup {
   HAMGAM_API void enter_limited() noexcept;
   HAMGAM_API bool try_enter() noexcept;
   HAMGAM_API void leave() noexcept;
-  HAMGAM_API HAMGAM_COLD void fail(std::exception_ptr exception) noexcept;
+  HAMGAM_API HAMGAM_COLD void fail(detail::Failure failure) noexcept;
 
   detail::atomic<std::int64_t> active_{0};
   detail::atomic<std::int64_t> limit_{kNoLimit};
   WaitGroup running_;
   CancelContext derived_;
   // The first failure's, then nobody's until running_ is done.
-  std::exception_ptr exception_;
+  detail::Failure failure_;
   detail::atomic<bool> failed_{false};
   detail::atomic<bool> taken_{false};    // a wait() threw it
   detail::atomic<bool> closing_{false};  // the destructor has begun

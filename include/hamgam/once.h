@@ -17,7 +17,6 @@
 // Happens-before: the return of the one f is before the return of each call().
 
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -26,6 +25,7 @@
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/failure.h"
 #include "hamgam/detail/fatal.h"
 #include "hamgam/detail/goroutine.h"
 #include "hamgam/go.h"
@@ -68,16 +68,20 @@ class Once {
 
   template <class F, class... Args>
   HAMGAM_COLD void run(F&& f, Args&&... args) {
+    // No catch-all: an exception that nobody handles is to be found so with its whole stack
+    // standing.
+    struct End {
+      Once* once;
+      std::uintptr_t state = 0;
+      ~End() { once->end(state); }
+    } guard{this};
     try {
       std::invoke(std::forward<F>(f), std::forward<Args>(args)...);
     } catch (const detail::GoexitSignal&) {
-      end(kDone);
-      throw;
-    } catch (...) {
-      end(0);
+      guard.state = kDone;
       throw;
     }
-    end(kDone);
+    guard.state = kDone;
   }
 
   // True: f is the caller's to run, and then end(). False: done.
@@ -131,14 +135,16 @@ class OnceState {
       returned_ = true;
     } catch (const GoexitSignal&) {
       throw;
-    } catch (...) {
-      exception_ = std::current_exception();
+    }
+    HAMGAM_CATCH_TRACE
+    catch (...) {
+      failure_ = current_failure();
     }
   }
 
   [[noreturn]] HAMGAM_COLD void fail() {
-    if (exception_ != nullptr) {
-      std::rethrow_exception(exception_);
+    if (failure_.exception != nullptr) {
+      rethrow(failure_);
     }
     throw_panic("sync: the function of a once_func or once_value called goexit");
   }
@@ -147,7 +153,7 @@ class OnceState {
   bool returned_ = false;
   std::optional<R> value_;
   std::optional<F> f_;
-  std::exception_ptr exception_;
+  Failure failure_;
 };
 
 template <class F>

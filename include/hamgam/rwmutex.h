@@ -10,18 +10,15 @@
 // Not recursive, to read neither; not owned: any goroutine or thread may unlock it. A writer that
 // waits holds back new readers. Bounds, whatever the others do:
 //  * a reader waits for the readers that are inside, then for one writer, and is let in by its
-//  unlock_*
-//    together with all readers that wait then;
+//    unlock together with all readers that wait then;
 //  * a writer waits as for a Mutex (whoever comes first, but one that has waited for 1 ms is next
-//  when the
-//    lock changes hands), and between two writers for those readers only that waited when the first
-//    one left.
+//    when the lock changes hands), and then for the readers that are inside: no more come in.
 // It may be destroyed right after the unlock that the destroyer's own lock waited for. 16 bytes.
 //
 // Reading writes no shared cache line once readers prevail: they announce themselves in slots of
-// their own thread. While writers still come now and then, each reader pays for a fence and a writer
-// looks at the slots; once none has come for long, readers do without, and the next writer pays
-// for it, with some microseconds.
+// their own thread. While writers still come now and then, each reader pays for a fence and a
+// writer looks at the slots; once none has come for long, readers do without, and the next writer
+// pays for it, with some microseconds.
 //
 // Misuse is a fatal error: "sync: Unlock of unlocked RWMutex", "sync: RUnlock of unlocked RWMutex",
 // "sync: downgrade of unlocked RWMutex".
@@ -231,7 +228,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   static constexpr std::int64_t kProbe = 128;
   static constexpr std::int64_t kFlags = 255;
   static constexpr std::int64_t kRead = 1 << 8;
-  static constexpr std::uint32_t kManyFenced = 1024;       // by one thread
+  static constexpr std::uint32_t kManyFenced = 1024;      // by one thread
   static constexpr std::int64_t kManyReads = kRead << 9;  // since the last write: time for slots
   static constexpr std::int64_t kReadsMask = 0x3FF * kRead;
   static constexpr std::int64_t kFewReadsMask = 7 * kRead;  // so few that slots would not pay

@@ -14,7 +14,6 @@
 // Happens-before: the end of f is before the return of each call() that it serves.
 
 #include <cstddef>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -24,6 +23,7 @@
 #include <utility>
 
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/failure.h"
 #include "hamgam/go.h"
 #include "hamgam/mutex.h"
 #include "hamgam/waitgroup.h"
@@ -84,12 +84,12 @@ class SingleFlight {
   struct Flight {
     WaitGroup landed;
     std::optional<V> value;
-    std::exception_ptr exception;
+    detail::Failure failure;
     bool shared = false;
 
     Result result() {
-      if (exception != nullptr) {
-        std::rethrow_exception(exception);
+      if (failure.exception != nullptr) {
+        detail::rethrow(failure);
       }
       if (!value.has_value()) {
         goexit();
@@ -120,8 +120,10 @@ class SingleFlight {
       flight.value.emplace(std::invoke(f));
     } catch (const detail::GoexitSignal&) {
       throw;
-    } catch (...) {
-      flight.exception = std::current_exception();
+    }
+    HAMGAM_CATCH_TRACE
+    catch (...) {
+      flight.failure = detail::current_failure();
     }
   }
 

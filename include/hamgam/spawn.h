@@ -10,14 +10,14 @@
 //
 // From goroutines and plain threads alike. Move-only. The destructor waits, as std::jthread's does.
 // An exception that escapes the function comes out of get(); one that nobody took is a panic in the
-// destructor (and in the move assignment).
+// destructor (and in the move assignment). Such a panic, and that of one which comes out of get()
+// and is caught nowhere, also shows the stack of the throw.
 //
 // Happens-before: spawn(f) is before the start of f; the end of f is before the return of get(), of
 // a wait that says it is over, and of a done() that is true.
 
 #include <chrono>
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -26,6 +26,7 @@
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/failure.h"
 #include "hamgam/detail/fatal.h"
 #include "hamgam/go.h"
 #include "hamgam/waitgroup.h"
@@ -85,11 +86,11 @@ struct TaskState : TaskResult<R> {
     if (end == End::kGoexit) {
       throw_panic("Task: its goroutine ended by goexit");
     }
-    std::rethrow_exception(std::exchange(exception, nullptr));
+    detail::rethrow(std::exchange(failure, {}));
   }
 
   WaitGroup running;
-  std::exception_ptr exception;
+  Failure failure;
   End end = End::kGoexit;
   bool taken = false;
 };
@@ -112,8 +113,10 @@ struct SpawnedTask : TaskState<R> {
       this->end = TaskState<R>::End::kResult;
     } catch (const GoexitSignal&) {
       throw;
-    } catch (...) {
-      this->exception = std::current_exception();
+    }
+    HAMGAM_CATCH_TRACE
+    catch (...) {
+      this->failure = current_failure();
       this->end = TaskState<R>::End::kException;
     }
   }
@@ -184,8 +187,8 @@ class [[nodiscard]] Task {
   void finish() noexcept {
     if (state_ != nullptr) {
       state_->running.wait();
-      if (state_->exception != nullptr) {
-        detail::panic_uncaught(state_->exception);
+      if (state_->failure.exception != nullptr) {
+        detail::panic_uncaught(state_->failure);
       }
     }
   }

@@ -61,8 +61,7 @@ TEST(IntrusiveQueue, append) {
   first.append(second);
   first.push(&items[3]);
   second.push(&items[4]);  // the one that gave all away goes on
-  EXPECT_EQ(drain(first),
-            (std::vector<Item*>{&items[0], &items[1], &items[2], &items[3]}));
+  EXPECT_EQ(drain(first), (std::vector<Item*>{&items[0], &items[1], &items[2], &items[3]}));
   EXPECT_EQ(drain(second), (std::vector<Item*>{&items[4]}));
 }
 

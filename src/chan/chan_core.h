@@ -19,12 +19,12 @@
 //   kCanSend  bit 1         a send may find room, a receiver, or closed            under the lock
 //   version   bits 2..63    goes up with each change of the bits                   under the lock
 // Invariants:
-//  (1) A bit that is clear is the truth; one that is set may be out of date (the one who waits may
-//  be a
+//  (1) A bit that is clear is the truth; one that is set may be out of date (who waits may be a
 //      select that was claimed elsewhere), and who relies on it looks under the lock.
 //  (2) Of the two queues at most one holds anybody who can be claimed, but for the cases of one
-//  select. (3) Receivers wait only while the ring is empty, senders only while it is full; nobody
-//  once closed.
+//      select.
+//  (3) Receivers wait only while the ring is empty, senders only while it is full; nobody once
+//      closed.
 // Thread safety: any thread may do anything. What waits belongs to the lock until it is taken off.
 
 #include <cstddef>
@@ -93,8 +93,8 @@ class ChanQueue {
   ChanWaiter* last_ = nullptr;
 };
 
-// What fills a channel besides its senders, lazily: a timer. All but dispose is called under the channel's
-// lock.
+// What fills a channel besides its senders, lazily: a timer. All but dispose is called under the
+// channel's lock.
 class ChanSource {
  public:
   // Somebody looks: puts in what is due by now.

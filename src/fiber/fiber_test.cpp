@@ -16,8 +16,8 @@
 
 #include "support/scale.h"
 
-// The switch by itself: no scheduler. This file supplies hamgam_fiber_entry, so that nothing of it is
-// linked.
+// The switch by itself: no scheduler. This file supplies hamgam_fiber_entry, so that nothing of it
+// is linked.
 
 namespace hamgam {
 namespace {

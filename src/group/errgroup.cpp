@@ -104,24 +104,24 @@ void ErrGroup::leave() noexcept {
   running_.done();  // the last touch
 }
 
-void ErrGroup::fail(std::exception_ptr exception) noexcept {
+void ErrGroup::fail(detail::Failure failure) noexcept {
   // relaxed: if the destructor has begun meanwhile, the cancellation it made is not what we report
-  if (closing_.load(kRelaxed) && is_context_error(exception)) {
+  if (closing_.load(kRelaxed) && is_context_error(failure.exception)) {
     return;
   }
   // relaxed: exactly one gets false; running_ orders what follows with wait()
   if (!failed_.exchange(true, kRelaxed)) {
-    exception_ = std::move(exception);
-    derived_.cancel(exception_);
+    failure_ = std::move(failure);
+    derived_.cancel(failure_.exception);
   }
 }
 
 void ErrGroup::wait() {
   running_.wait();
   derived_.cancel();
-  if (exception_ != nullptr) {
+  if (failure_.exception != nullptr) {
     taken_.store(true, kRelaxed);  // relaxed: for the destructor, which nobody may overtake
-    std::rethrow_exception(exception_);
+    detail::rethrow(failure_);
   }
 }
 
@@ -129,8 +129,9 @@ ErrGroup::~ErrGroup() {
   closing_.store(true, kRelaxed);  // relaxed: seen by those who see the cancel
   derived_.cancel();
   running_.wait();
-  if (exception_ != nullptr && !taken_.load(kRelaxed)) {  // relaxed: as in wait
-    detail::panic_uncaught(exception_);
+  // relaxed: as in wait
+  if (failure_.exception != nullptr && !taken_.load(kRelaxed)) {
+    detail::panic_uncaught(failure_);
   }
 }
 

@@ -6,11 +6,13 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 
 #include "base/fatal.h"
 #include "os/memory.h"
 #include "os/signals.h"
+#include "sched/failure.h"
 #include "sched/scheduler.h"
 
 // What is printed when the process dies: an exception that nobody caught, a fatal error, a stack
@@ -64,6 +66,33 @@ void print_stack() {
 
 const char* name_of(const Goroutine& g) noexcept {
   return g.extras != nullptr ? g.extras->name.c_str() : "";
+}
+
+// The frames of the C++ runtime that look for a handler are left out, if their names are known.
+std::size_t first_of_interest(const ThrowTrace& trace) {
+  for (std::size_t i = 0; i < trace.count; ++i) {
+    Dl_info info{};
+    if (dladdr(trace.frames[i], &info) != 0 && info.dli_sname != nullptr &&
+        std::strcmp(info.dli_sname, "__cxa_throw") == 0) {
+      return i;
+    }
+  }
+  return 0;
+}
+
+void print_trace(const ThrowTrace* trace) {
+  if (trace == nullptr) {
+    return;
+  }
+  if (trace->goroutine != 0) {
+    std::fprintf(stderr, "\nthrown by goroutine %llu:\n",
+                 static_cast<unsigned long long>(trace->goroutine));
+  } else {
+    std::fputs("\nthrown by a plain thread:\n", stderr);
+  }
+  for (std::size_t i = first_of_interest(*trace); i < trace->count; ++i) {
+    print_address(static_cast<const char*>(trace->frames[i]) - 1);
+  }
 }
 
 void print_head(const Goroutine& g, const char* state) {
@@ -150,6 +179,7 @@ void print_exception() {
   if (const Goroutine* g = current_goroutine()) {
     print_exception();
     print_current(g);
+    print_trace(trace_of_rethrown().get());
     std::abort();
   }
   if (g_former_terminate != nullptr) {
@@ -178,13 +208,14 @@ void on_fault(const void* address) noexcept {
 
 }  // namespace
 
-void panic_uncaught(const std::exception_ptr& e) noexcept {
+void panic_uncaught(const Failure& failure) noexcept {
   try {
-    std::rethrow_exception(e);
+    std::rethrow_exception(failure.exception);
   } catch (...) {
     print_exception();
   }
   print_current(current_goroutine());
+  print_trace(failure.trace.get());
   std::abort();
 }
 

@@ -5,8 +5,7 @@
 // A worker: an operating system thread that runs goroutines, and the queue it owns for good.
 //
 // slot     whether the worker counts among the max_procs active ones
-//   kHeld -> kNone    by the worker (it goes to sleep, blocks, retires) or by the monitor (the
-//   worker
+//   kHeld -> kNone    by the worker (it goes to sleep, blocks, retires) or by the monitor (it
 //                     hogs); an exchange decides who of the two gives it up
 //   kNone -> kHeld    by the worker itself, or by the one that wakes it, while it sleeps
 // A worker may run on without a slot until its next scheduling point: that is the surplus that

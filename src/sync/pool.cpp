@@ -28,8 +28,9 @@
 // The owner of a shard takes no lock and makes no read-modify-write, and yet trim() and the janitor
 // empty it from another thread, also while its owner sleeps:
 //
-//   owner     busy = true; light_barrier(); if (!open) go elsewhere; use the shard; busy = false
-//   (release) drainer   open = false; heavy_barrier(); wait until !busy (acquire); use the shard
+//   owner     busy = true; light_barrier(); if (!open) go elsewhere; use the shard;
+//             busy = false (release)
+//   drainer   open = false; heavy_barrier(); wait until !busy (acquire); use the shard
 //
 // heavy_barrier() puts a full fence somewhere into the owner's program. If it is before the owner's
 // load of `open`, the owner sees false and keeps away. If it is after, then also after the store of
@@ -40,10 +41,9 @@
 //
 // Where the kernel has no such fence there are no shards, and all use the depot.
 //
-// Invariants, under lock: (1) a shard that is not open holds nothing but its victim. (2) stored +
-// reserved
-// <= max_count. (3) Whatever is anywhere in the pool, `active` is set or the pool is about to set
-// it and to rouse the janitor.
+// Invariants, under lock: (1) a shard that is not open holds nothing but its victim.
+// (2) stored + reserved <= max_count. (3) Whatever is anywhere in the pool, `active` is set or the
+// pool is about to set it and to rouse the janitor.
 //
 // Rejected: per-worker queues from which others steal one by one (Go): each put and get pays for
 // the possibility with a read-modify-write.

@@ -6,7 +6,8 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-// For tests: false: pools made from now on do without shards, as if the kernel had no heavy barrier.
+// For tests: false: pools made from now on do without shards, as if the kernel had no heavy
+// barrier.
 void allow_pool_shards(bool allowed) noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

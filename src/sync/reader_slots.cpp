@@ -45,8 +45,8 @@ namespace {
 constexpr int kPauseFactor = 9;  // as BRAVO: revocations take a tenth of the time at most
 
 constinit SpinLock g_lock;
-constinit ReaderRow* g_free = nullptr;         // under g_lock
-constinit atomic<ReaderRow*> g_rows{nullptr};  // pushed to under g_lock
+constinit ReaderRow* g_free = nullptr;          // under g_lock
+constinit atomic<ReaderRow*> g_rows{nullptr};   // pushed to under g_lock
 constinit atomic<std::int64_t> g_row_count{0};  // under g_lock
 constinit atomic<bool> g_enabled{true};
 constinit atomic<int> g_pause_factor{kPauseFactor};
@@ -62,8 +62,8 @@ ReaderRow* take_row() noexcept {
   auto* row = new (std::nothrow) ReaderRow;
   if (row != nullptr) {
     std::lock_guard const guard(g_lock);
-    row->next = g_rows.load(kRelaxed);  // relaxed: under the lock
-    g_rows.store(row, kRelease);        // [slots.1] release, pairs with [slots.2]
+    row->next = g_rows.load(kRelaxed);   // relaxed: under the lock
+    g_rows.store(row, kRelease);         // [slots.1] release, pairs with [slots.2]
     g_row_count.fetch_add(1, kRelaxed);  // relaxed: a number
   }
   return row;

@@ -43,20 +43,21 @@
 //  filling or emptying it, so plain loads and stores do. (A writer sweeps slots that were left
 //  over, but nobody else has business with those.)
 //
-// Which way readers come in. Counted, each pays for two read-modify-writes of a line that all share.
-// By kOpen, a fence of their own; a writer looks at every thread's slots. By kBias, not even that; a
-// writer pays for a heavy barrier, which stops all threads for a moment. So writers choose kOpen
-// once each look is paid for by kReadsForSlots reads, and count again at every kRecount-th claim;
-// readers choose kBias after kManyReads or kManyFenced reads without a writer, unless a barrier was
-// paid for lately. Of 1 % writes that makes 3.1 ns each with one worker, counted it is 5.2.
+// Which way readers come in. Counted, each pays for two read-modify-writes of a line that all
+// share. By kOpen, a fence of their own; a writer looks at every thread's slots. By kBias, not even
+// that; a writer pays for a heavy barrier, which stops all threads for a moment. So writers choose
+// kOpen once each look is paid for by kReadsForSlots reads, and count again at every kRecount-th
+// claim; readers choose kBias after kManyReads or kManyFenced reads without a writer, unless a
+// barrier was paid for lately. Of 1 % writes that makes 3.1 ns each with one worker, counted it
+// is 5.2.
 //
 // Why no wake-up is lost. Writers and readers sleep only after a CAS under the bucket's lock that
 // saw kWriter and set their bit; so the release sees the bit and looks at the queues under the same
 // lock. The writer that waits for readers sleeps after it has, under the bucket's lock, seen
 // somebody inside. A counted reader leaves under that lock while kWriter is set. One in a slot
-// empties it, then loads `watched`; the writer raises `watched`, then (heavy barrier between, in any
-// mode) loads the slot: it sees the slot empty, or the reader sees `watched` and takes the bucket's lock to
-// wake it.
+// empties it, then loads `watched`; the writer raises `watched`, then (heavy barrier between, in
+// any mode) loads the slot: it sees the slot empty, or the reader sees `watched` and takes the
+// bucket's lock to wake it.
 //
 // The unlock of a writer without a locked instruction is Mutex's, with its argument (mutex.cpp):
 // whoever is to sleep first makes sure, by make_heavy(), that no such unlock is under way.

@@ -10,15 +10,13 @@
 // and hold nothing upwards:
 //   * what after_func registered;
 //   * an orphan: a node that nobody holds any more, but whose cancellation somebody may still see,
-//   because
-//     its done channel is held or its stop_token was asked for. One with a deadline is held by its
-//     timer.
+//     because its done channel is held or its stop_token was asked for. One with a deadline is held
+//     by its timer.
 // So there is no cycle, and what can never be cancelled any more goes.
 //
 // Who may touch what:
 //   error, cause, made, done, stop   written under `lock`; cause, done and stop are constant once
-//   error or
-//                                    their bit of made says that they are set
+//                                    error or their bit of made says that they are set
 //   children                         under `lock`
 //   linked, owned, prev, next        under up->lock
 //   next_visited                     whoever took the node off its list

@@ -12,8 +12,8 @@
 // the same lock.
 //
 //   due_         when the next tick is due; kForever: stopped, or the one tick was made
-//   alarm_at_    when alarm_ will fire; kForever: it is not queued, or fires now and waits for the
-//   lock
+//   alarm_at_    when alarm_ will fire; kForever: it is not queued, or fires now and waits for
+//                the lock
 // Invariants: (1) if a receiver waits and due_ is not kForever, alarm_at_ <= due_, or the alarm
 // fires now. (2) alarm_ is queued or fires only while the channel lives: the one that drops the
 // last reference removes it. Thread safety: all members under the channel's lock. Lock order: the

@@ -109,7 +109,8 @@ TEST(ParkingLot, pop_all) {
   EXPECT_EQ(bucket.pop(address(2)), &other);
 }
 
-// Found by reading: a node with one child, which had an inner subtree, took that along when it was erased.
+// Found by reading: a node with one child, which had an inner subtree, took that along when it was
+// erased.
 TEST(ParkingLot, erase_keeps_the_inner_subtree) {
   std::uint64_t const seed = test::seed();
   for (std::uint64_t round = 0; round < 200; ++round) {

@@ -13,8 +13,8 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 // Who may touch what: `since` is set by the sleeper before it queues. The links, `queued`,
-// `awake`, `interrupted` and `outcome` belong to the bucket's lock; `token` is between the waker and the
-// sleeper: it is written before the wake and read after it.
+// `awake`, `interrupted` and `outcome` belong to the bucket's lock; `token` is between the waker
+// and the sleeper: it is written before the wake and read after it.
 struct Waiter : Sleeper {
   explicit Waiter(const void* on) noexcept;
 

@@ -102,7 +102,8 @@ TEST(Blocking, surplus_retires) {
   EXPECT_LT(overlaps, 20);
 }
 
-// f may park: the goroutine then leaves the blocking region on another worker than it entered it on.
+// f may park: the goroutine then leaves the blocking region on another worker than it entered it
+// on.
 TEST(Blocking, parks_inside) {
   int const rounds = test::scaled(500);
   Procs const limit(2);
@@ -151,8 +152,8 @@ TEST(Blocking, timers_fire_while_all_are_blocked) {
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
 
-// Found by reading: the monitor had gone to sleep for good while everybody was blocked, and was not woken
-// by the one that came back; a hog after that held up the others.
+// Found by reading: the monitor had gone to sleep for good while everybody was blocked, and was not
+// woken by the one that came back; a hog after that held up the others.
 TEST(Blocking, the_monitor_wakes_with_whoever_comes_back) {
   auto child = test::in_child(
       [] {

@@ -40,14 +40,19 @@ TEST(Go, smoke) {
     sum += 1;
     group.done();
   });
-  go([&](int n) {
-    sum += n;
-    group.done();
-  }, 20);
-  go(GoOptions{.name = "three"}, [&](int a, int b) {
-    sum += a + b;
-    group.done();
-  }, 100, 200);
+  go(
+      [&](int n) {
+        sum += n;
+        group.done();
+      },
+      20);
+  go(
+      GoOptions{.name = "three"},
+      [&](int a, int b) {
+        sum += a + b;
+        group.done();
+      },
+      100, 200);
   group.wait();
   EXPECT_EQ(sum.load(), 321);
   go(twice, 4);  // a result is dropped
@@ -57,8 +62,8 @@ TEST(Go, arguments_are_moved) {
   WaitGroup group;
   std::string result;
   auto text = std::make_unique<std::string>("moved");
-  group.go([&](std::unique_ptr<std::string> p, std::string s) { result = *p + s; },
-           std::move(text), std::string(" twice"));
+  group.go([&](std::unique_ptr<std::string> p, std::string s) { result = *p + s; }, std::move(text),
+           std::string(" twice"));
   group.wait();
   EXPECT_EQ(result, "moved twice");
   EXPECT_EQ(text, nullptr);
@@ -141,9 +146,9 @@ TEST(Go, over_aligned_closure) {
       EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&wide) % 128, 0U);
       EXPECT_EQ(wide.value, 7);
     });
-    group.go([](const Wide& given) {
-      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&given) % 128, 0U);
-    }, Wide{});
+    group.go(
+        [](const Wide& given) { EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&given) % 128, 0U); },
+        Wide{});
   }
   group.wait();
 }

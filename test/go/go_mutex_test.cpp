@@ -67,8 +67,8 @@ TEST_P(GoMutexTest, MU2_hammer_of_lock_and_try_lock) {
   EXPECT_EQ(sections, counted.load());
 }
 
-// A hog holds the lock 100 us at a time and takes it again at once; the other one takes it ten times,
-// sleeping before each. Go allows 10 s.
+// A hog holds the lock 100 us at a time and takes it again at once; the other one takes it ten
+// times, sleeping before each. Go allows 10 s.
 TEST_P(GoMutexTest, MU4_fairness) {
   Mutex mutex;
   std::atomic<bool> stop{false};
@@ -93,8 +93,8 @@ TEST_P(GoMutexTest, MU4_fairness) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, 10s);
 }
 
-// The hog never sleeps and never leaves the lock free for longer than a moment. Without the hand-off
-// after 1 ms the other would hardly ever come to run while the lock is free.
+// The hog never sleeps and never leaves the lock free for longer than a moment. Without the
+// hand-off after 1 ms the other would hardly ever come to run while the lock is free.
 TEST_P(GoMutexTest, MU4_hand_off_from_a_tight_loop) {
   for (int procs : {1, 2}) {
     Procs const limit(procs);

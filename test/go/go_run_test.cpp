@@ -136,7 +136,8 @@ TEST(Run, stress_again_and_again) {
   }
 }
 
-// Everything that the main goroutine did is seen by the one that called run, and the other way round.
+// Everything that the main goroutine did is seen by the one that called run, and the other way
+// round.
 TEST(Run, happens_before) {
   int value = 1;
   (void)run([&] {

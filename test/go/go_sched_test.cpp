@@ -172,8 +172,9 @@ TEST(Sched, hog_is_not_taken_for_asleep) {
   EXPECT_TRUE(child.succeeded()) << child.error;
 }
 
-// Found by reading: the thread that called run had been woken but had not come to run yet, and counted as
-// asleep. Here it has the lowest priority and shares its CPU with a process that never rests.
+// Found by reading: the thread that called run had been woken but had not come to run yet, and
+// counted as asleep. Here it has the lowest priority and shares its CPU with a process that never
+// rests.
 TEST(Sched, main_thread_slow_to_wake_is_not_taken_for_asleep) {
   auto child = test::in_child([] {
     cpu_set_t first;
@@ -279,8 +280,8 @@ TEST(Sched, max_procs_grows_while_all_are_busy) {
   group.wait();
 }
 
-// A goroutine goes on on another thread, with its locals and the exception that it handles. Six of them and
-// a plain thread pass a ball on; whom the thread wakes may be taken by any worker.
+// A goroutine goes on on another thread, with its locals and the exception that it handles. Six of
+// them and a plain thread pass a ball on; whom the thread wakes may be taken by any worker.
 TEST(Sched, migrate) {
   Procs const limit(3);
   int const wanted = test::scaled(10000);
@@ -369,8 +370,8 @@ TEST(Sched, parked_in_a_catch_block) {
   group.wait();
 }
 
-// Out of line: within one function a compiler may ask only once where errno is, which the goroutine's next
-// thread would not like.
+// Out of line: within one function a compiler may ask only once where errno is, which the
+// goroutine's next thread would not like.
 [[gnu::noinline]] void set_errno(int value) { errno = value; }
 [[gnu::noinline]] int get_errno() { return errno; }
 

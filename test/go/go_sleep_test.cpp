@@ -106,8 +106,8 @@ TEST_P(SleepTest, stop) {
   EXPECT_TRUE(sleep(1us, std::stop_token()));
 }
 
-// TI2: in the order of their deadlines. On a machine that is late for several at once these may run in any
-// order, so it is tried with wider and wider gaps, as Go's test does.
+// TI2: in the order of their deadlines. On a machine that is late for several at once these may run
+// in any order, so it is tried with wider and wider gaps, as Go's test does.
 TEST(Sleep, TI2_order) {
   test::Procs const limit(1);
   std::vector<int> order;
@@ -150,8 +150,8 @@ TEST_P(SleepTest, stop_races_with_the_end) {
   }
 }
 
-// Everybody sleeps, now and then all at once: whoever keeps time is always told of an earlier timer, and
-// no timer is lost when another becomes the timekeeper. (A lost one shows as a hang.)
+// Everybody sleeps, now and then all at once: whoever keeps time is always told of an earlier
+// timer, and no timer is lost when another becomes the timekeeper. (A lost one shows as a hang.)
 TEST(Sleep, stress_timekeepers) {
   std::uint64_t const seed = test::seed();
   for (int procs : {1, 2, 4}) {
@@ -167,8 +167,8 @@ TEST(Sleep, stress_timekeepers) {
               yield();
               break;
             case 1: {
-              auto const end = std::chrono::steady_clock::now() +
-                               std::chrono::microseconds(random.below(100));
+              auto const end =
+                  std::chrono::steady_clock::now() + std::chrono::microseconds(random.below(100));
               while (std::chrono::steady_clock::now() < end) {
               }
               break;
@@ -195,9 +195,9 @@ TEST(Sleep, stress_timekeepers) {
   }
 }
 
-// Found by reading: a worker that became the timekeeper while it slept, with no timer there is, was not told
-// of a later one, because the former timekeeper's moment still stood there. A sleeper that is not the first
-// to sleep, then one timer after the other, each later than the last.
+// Found by reading: a worker that became the timekeeper while it slept, with no timer there is, was
+// not told of a later one, because the former timekeeper's moment still stood there. A sleeper that
+// is not the first to sleep, then one timer after the other, each later than the last.
 TEST(Sleep, new_timekeeper_is_told) {
   int const rounds = test::scaled(300);
   for (int round = 0; round < rounds; ++round) {
@@ -205,7 +205,8 @@ TEST(Sleep, new_timekeeper_is_told) {
       std::stop_source source;
       WaitGroup group;
       for (int i = 0; i < 3; ++i) {
-        group.go([&, i] { (void)sleep(std::chrono::microseconds(100 + 50 * i), source.get_token()); });
+        group.go(
+            [&, i] { (void)sleep(std::chrono::microseconds(100 + 50 * i), source.get_token()); });
       }
       sleep(60us);
       source.request_stop();

@@ -10,7 +10,8 @@
 #include "support/crew.h"
 #include "support/scale.h"
 
-// What Go's tests of sync.WaitGroup check. (WG2 and WG4 are in waitgroup_test, WG6 among the misuse.)
+// What Go's tests of sync.WaitGroup check. (WG2 and WG4 are in waitgroup_test, WG6 among the
+// misuse.)
 
 namespace hamgam {
 namespace {

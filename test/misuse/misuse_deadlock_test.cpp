@@ -12,8 +12,8 @@
 #include "support/asleep.h"
 #include "support/child.h"
 
-// SC12: when a deadlock is declared, and when not. (An emulator has threads of its own, so none is ever
-// declared there: these tests are not registered for it.)
+// SC12: when a deadlock is declared, and when not. (An emulator has threads of its own, so none is
+// ever declared there: these tests are not registered for it.)
 
 namespace hamgam {
 namespace {
@@ -111,9 +111,9 @@ TEST(MisuseDeadlock, SC12_goexit_from_main) {
     });
   });
   EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(
-      "the other went on\n"
-      "fatal error: no goroutines (main called runtime.Goexit) - deadlock!\n"))
+  EXPECT_TRUE(
+      child.begins("the other went on\n"
+                   "fatal error: no goroutines (main called runtime.Goexit) - deadlock!\n"))
       << child.error;
 }
 
@@ -130,8 +130,8 @@ TEST(MisuseDeadlock, SC12_goexit_from_main_and_others_asleep) {
   EXPECT_TRUE(child.begins(kAsleep)) << child.error;
 }
 
-// While a thread exists that the library knows nothing of, it may wake somebody; when it has ended, it
-// cannot.
+// While a thread exists that the library knows nothing of, it may wake somebody; when it has ended,
+// it cannot.
 TEST(MisuseDeadlock, not_while_a_thread_exists) {
   auto child = in_child([] {
     Mutex mutex;
@@ -149,7 +149,8 @@ TEST(MisuseDeadlock, not_while_a_thread_exists) {
     });
   });
   EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins("now\nfatal error: all goroutines are asleep - deadlock!\n")) << child.error;
+  EXPECT_TRUE(child.begins("now\nfatal error: all goroutines are asleep - deadlock!\n"))
+      << child.error;
 }
 
 TEST(MisuseDeadlock, not_while_a_timer_is_pending) {
@@ -180,8 +181,8 @@ TEST(MisuseDeadlock, not_outside_run) {
   EXPECT_TRUE(child.succeeded()) << child.error;
 }
 
-// Wakes that go round between goroutines and threads, each asleep most of the time: never is anybody taken
-// for stuck.
+// Wakes that go round between goroutines and threads, each asleep most of the time: never is
+// anybody taken for stuck.
 TEST(MisuseDeadlock, not_while_threads_and_goroutines_wake_each_other) {
   auto child = in_child([] {
     Atomic<int> ball;

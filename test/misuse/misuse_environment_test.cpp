@@ -10,7 +10,8 @@
 #include "hamgam/hamgam.h"
 #include "support/child.h"
 
-// HAMGAM_PROCS and HAMGAM_STACK: what is no number within the limits gives one line and the default.
+// HAMGAM_PROCS and HAMGAM_STACK: what is no number within the limits gives one line and the
+// default.
 
 namespace hamgam {
 namespace {

@@ -1,31 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 
-// Tasks, groups and timers misused: exceptions that nobody took end the process.
+// Tasks, groups, Once and timers misused: exceptions that nobody took end the process.
 
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <stdexcept>
+#include <string>
 
 #include "hamgam/errgroup.h"
 #include "hamgam/go.h"
+#include "hamgam/once.h"
 #include "hamgam/spawn.h"
 #include "hamgam/time.h"
 #include "support/child.h"
+
+// Where the exceptions below are thrown: panics show it, however far from there they end. A name
+// that is found in a program which exports its symbols.
+extern "C" __attribute__((noinline, visibility("default"))) void fail_deep_inside(const char* why) {
+  throw std::runtime_error(why);
+}
 
 namespace {
 
 using hamgam::test::in_child;
 
+bool shows_the_throw([[maybe_unused]] const hamgam::test::Child& child) {
+#if HAMGAM_THROW_TRACES
+  auto const at = child.error.find("\nthrown by goroutine ");
+  return at != std::string::npos && child.error.find("fail_deep_inside", at) != std::string::npos;
+#else
+  return true;
+#endif
+}
+
 TEST(TaskMisuse, exception_that_nobody_took) {
   auto child = in_child([] {
-    hamgam::run(
-        [] { auto const task = hamgam::spawn([] { throw std::runtime_error("nobody looks"); }); });
+    hamgam::run([] { auto const task = hamgam::spawn([] { fail_deep_inside("nobody looks"); }); });
   });
   EXPECT_TRUE(child.aborted());
   EXPECT_TRUE(child.begins("panic: nobody looks\n")) << child.error;
   EXPECT_TRUE(child.says("goroutine 1 [running]:")) << child.error;
+  EXPECT_TRUE(shows_the_throw(child)) << child.error;
 }
 
 TEST(TaskMisuse, exception_that_no_thread_took) {
@@ -42,11 +59,69 @@ TEST(ErrGroupMisuse, exception_that_nobody_took) {
   auto child = in_child([] {
     hamgam::run([] {
       hamgam::ErrGroup group;
-      group.go([] { throw std::runtime_error("part failed"); });
+      group.go([] { fail_deep_inside("part failed"); });
     });
   });
   EXPECT_TRUE(child.aborted());
   EXPECT_TRUE(child.begins("panic: part failed\n")) << child.error;
+  EXPECT_TRUE(shows_the_throw(child)) << child.error;
+}
+
+// Taken in one goroutine and thrown again there, it ends the process in that one.
+TEST(ErrGroupMisuse, exception_that_was_taken_and_not_caught) {
+  auto child = in_child([] {
+    hamgam::run([] {
+      hamgam::go([] {
+        hamgam::ErrGroup group;
+        group.go([] { fail_deep_inside("part failed"); });
+        group.wait();
+      });
+      hamgam::sleep(std::chrono::minutes(1));
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins("panic: part failed\n")) << child.error;
+  EXPECT_TRUE(shows_the_throw(child)) << child.error;
+}
+
+// An exception that is thrown afresh has nothing to do with an earlier one, even in its memory.
+TEST(TaskMisuse, another_exception_is_not_taken_for_the_former) {
+  auto child = in_child([] {
+    hamgam::run([] {
+      hamgam::go([] {
+        try {
+          hamgam::spawn([] { fail_deep_inside("former"); }).get();
+        } catch (const std::runtime_error&) {
+        }
+        throw std::runtime_error("another");
+      });
+      hamgam::sleep(std::chrono::minutes(1));
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins("panic: another\n")) << child.error;
+  EXPECT_FALSE(child.says("thrown by")) << child.error;
+}
+
+// ON6
+TEST(OnceMisuse, panic_shows_the_function) {
+  for (bool const kept : {false, true}) {
+    auto child = in_child([kept] {
+      hamgam::run([kept] {
+        hamgam::go([kept] {
+          if (kept) {
+            hamgam::once_func([] { fail_deep_inside("once"); })();
+          } else {
+            hamgam::Once().call([] { fail_deep_inside("once"); });
+          }
+        });
+        hamgam::sleep(std::chrono::minutes(1));
+      });
+    });
+    EXPECT_TRUE(child.aborted());
+    EXPECT_TRUE(child.begins("panic: once\n")) << child.error;
+    EXPECT_TRUE(child.says("fail_deep_inside")) << child.error;
+  }
 }
 
 // The null function is found before anything is started.

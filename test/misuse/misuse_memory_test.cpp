@@ -16,8 +16,8 @@
 #include "hamgam/hamgam.h"
 #include "support/child.h"
 
-// No memory: std::bad_alloc from go, and nothing is lost. (The sanitizers' and the emulator's address space
-// has no limit that could be set: these tests are not registered for them.)
+// No memory: std::bad_alloc from go, and nothing is lost. (The sanitizers' and the emulator's
+// address space has no limit that could be set: these tests are not registered for them.)
 
 namespace hamgam {
 namespace {
@@ -35,8 +35,8 @@ void limit_memory(std::size_t more) {
   setrlimit(RLIMIT_AS, &limit);
 }
 
-// Parks as many goroutines as can be had, lets them go, and does it again: there is as much memory as
-// before, and every goroutine that was started has run.
+// Parks as many goroutines as can be had, lets them go, and does it again: there is as much memory
+// as before, and every goroutine that was started has run.
 TEST(MisuseMemory, bad_alloc_and_nothing_lost) {
   auto child = in_child([] {
     (void)run([] { sleep(1ms); });
@@ -117,7 +117,8 @@ TEST(MisuseMemory, bad_alloc_on_a_thread) {
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
 
-// One that tries again until it gets it, while others end: it must not wait until everything is idle.
+// One that tries again until it gets it, while others end: it must not wait until everything is
+// idle.
 TEST(MisuseMemory, go_works_again_while_others_run) {
   auto child = in_child([] {
     (void)run([] {

@@ -67,9 +67,7 @@ TEST(MisuseMutex, MU3_unlocked_twice_after_contention) {
   auto child = in_child([] {
     Mutex mutex;
     mutex.lock();
-    std::thread other([&] {
-      LockGuard const guard(mutex);
-    });
+    std::thread other([&] { LockGuard const guard(mutex); });
     std::this_thread::yield();
     mutex.unlock();
     other.join();

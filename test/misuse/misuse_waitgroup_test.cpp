@@ -64,8 +64,8 @@ TEST(MisuseWaitGroup, WG6_exception_in_the_middle) {
   EXPECT_FALSE(child.says("wait returned")) << child.error;
 }
 
-// Used again before all that waited have returned. Which of them panics depends on who is faster, so
-// this only happens now and then: none of it may hang or go unnoticed as a crash.
+// Used again before all that waited have returned. Which of them panics depends on who is faster,
+// so this only happens now and then: none of it may hang or go unnoticed as a crash.
 TEST(MisuseWaitGroup, reuse_too_early_panics_or_works) {
   int panics = 0;
   for (int round = 0; round < 200; ++round) {
@@ -92,8 +92,8 @@ TEST(MisuseWaitGroup, reuse_too_early_panics_or_works) {
   std::printf("%d of 200 panicked\n", panics);
 }
 
-// Add from 0 while somebody waits is misuse too; whoever made the counter 0 may see that add and leave the
-// sleepers to it, so it must wake them before it panics. (Found by reading.)
+// Add from 0 while somebody waits is misuse too; whoever made the counter 0 may see that add and
+// leave the sleepers to it, so it must wake them before it panics. (Found by reading.)
 TEST(MisuseWaitGroup, add_concurrent_with_wait_wakes_the_sleepers) {
   for (int round = 0; round < 2000; ++round) {
     WaitGroup group;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 
-// refuse WHAT[,WHAT...] PROGRAM [ARGUMENT...]: runs the program on a kernel that refuses features, as older
-// kernels and sandboxes do, so that the paths without them are tested too. A seccomp filter answers for it.
+// refuse WHAT[,WHAT...] PROGRAM [ARGUMENT...]: runs the program on a kernel that refuses features,
+// as older kernels and sandboxes do, so that the paths without them are tested too. A seccomp
+// filter answers for it.
 //
 //   membarrier, rseq, epoll_pwait2   the system call does not exist (ENOSYS)
 //   guards                           madvise(MADV_GUARD_INSTALL) is not known (EINVAL)
@@ -41,7 +42,8 @@ constexpr unsigned kRseq =
 #endif
 
 unsigned offset_of_argument(unsigned number) {
-  return static_cast<unsigned>(offsetof(seccomp_data, args) + number * sizeof(seccomp_data::args[0]));
+  return static_cast<unsigned>(offsetof(seccomp_data, args) +
+                               number * sizeof(seccomp_data::args[0]));
 }
 
 // Loads the word at the offset of seccomp_data.

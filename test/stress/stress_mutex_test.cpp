@@ -175,8 +175,8 @@ TEST_P(StressMutexTest, stress) {
   EXPECT_TRUE(mutex.try_lock());
 }
 
-// A time-out that comes while the lock is being given: it is either had or not, and nobody else waits
-// for ever on a lock that is free (absl's TimeoutBug).
+// A time-out that comes while the lock is being given: it is either had or not, and nobody else
+// waits for ever on a lock that is free (absl's TimeoutBug).
 TEST_P(StressMutexTest, timeout_races_with_unlock) {
   Mutex mutex;
   std::atomic<int> had{0};
@@ -227,7 +227,8 @@ TEST(StressMutex, migrate) {
   EXPECT_EQ(counter, 8 * rounds);
 }
 
-// An array of neighbours: unlocks of one do not disturb waiters of another in the same bucket (MU7).
+// An array of neighbours: unlocks of one do not disturb waiters of another in the same bucket
+// (MU7).
 TEST_P(StressMutexTest, MU7_many_mutexes) {
   std::uint64_t const seed = test::seed();
   constexpr std::uint32_t kMutexes = 3000;  // three to a bucket

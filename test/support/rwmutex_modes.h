@@ -87,7 +87,8 @@ class RWMutexOf : public testing::TestWithParam<std::tuple<Who, Mode>> {
 };
 
 inline auto all_modes() {
-  return testing::Combine(everybody(), testing::Values(Mode::kCounter, Mode::kFenced, Mode::kSlots));
+  return testing::Combine(everybody(),
+                          testing::Values(Mode::kCounter, Mode::kFenced, Mode::kSlots));
 }
 inline std::string mode_name(const testing::TestParamInfo<std::tuple<Who, Mode>>& info) {
   const Mode mode = std::get<1>(info.param);

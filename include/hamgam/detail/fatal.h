@@ -2,8 +2,6 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-#include <exception>
-
 #include "hamgam/detail/config.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -11,10 +9,6 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 // Prints "fatal error: <text>" and a dump of the goroutines to standard error and aborts. For
 // misuse after which the program's state can't be trusted; what can be is thrown as a Panic.
 [[noreturn]] HAMGAM_API HAMGAM_COLD void fatal(const char* text) noexcept;
-
-// Ends the process as an exception does that escapes a goroutine: "panic: <what()>" and the stack of
-// the caller.
-[[noreturn]] HAMGAM_API HAMGAM_COLD void panic_uncaught(const std::exception_ptr& e) noexcept;
 
 // Throws Panic(text).
 [[noreturn]] HAMGAM_API HAMGAM_COLD void throw_panic(const char* text);

@@ -26,9 +26,9 @@ struct alignas(128) ReaderRow {
   std::uint32_t fenced = 0;           // entries with a fence, of any lock
   const void* fenced_lock = nullptr;  // the lock at the last look at `fenced` ...
   std::int64_t fenced_state = 0;      // ... and its state
-  atomic<std::uint32_t> watched{0};  // writers that want to be told of a slot that becomes empty
-  ReaderRow* next = nullptr;         // in the list of all; set before it is published
-  ReaderRow* next_free = nullptr;    // under the list's lock
+  atomic<std::uint32_t> watched{0};   // writers that want to be told of a slot that becomes empty
+  ReaderRow* next = nullptr;          // in the list of all; set before it is published
+  ReaderRow* next_free = nullptr;     // under the list's lock
 };
 
 // The calling thread's row; one whose slots are all taken if it has none yet. Never keep it over a
