@@ -237,12 +237,13 @@ struct PoolCore::State final : Aged {
 
   // All below under lock.
 
+  // Without the lock's knowledge owners add shards of their own, which are not open.
   template <class F>
   void for_each_shard(F f) noexcept {
     for (unsigned slot = 1; slot < kWorkerSlots; ++slot) {
       // [pool.6] acquire, pairs with [pool.2]
       if (PoolShard* shard = owner.shards_[slot].load(kAcquire)) {
-        f(*shard);
+        f(*shard, slot);
       }
     }
   }
@@ -276,23 +277,21 @@ struct PoolCore::State final : Aged {
   // Closes the shards and makes victims of what is in them. `fenced`: their owners may be about.
   // False if that is not possible for now.
   bool drain(Doomed& doomed, bool fenced) noexcept {
-    std::uint64_t open = 0;
-    unsigned at = 0;
+    std::uint64_t open = 0;  // a bit for each slot
+    static_assert(kWorkerSlots <= 64);
     // relaxed throughout: [pool.4] orders us with the owners
-    for_each_shard([&](PoolShard& shard) {
+    for_each_shard([&](PoolShard& shard, unsigned slot) {
       if (shard.open.load(kRelaxed)) {
         shard.open.store(false, kRelaxed);
-        open |= std::uint64_t{1} << at;
+        open |= std::uint64_t{1} << slot;
       }
-      ++at;
     });
     if (open == 0) {
       return true;
     }
     bool const safe = !fenced || heavy_barrier();
-    at = 0;
-    for_each_shard([&](PoolShard& shard) {
-      if ((open >> at++ & 1) == 0) {
+    for_each_shard([&](PoolShard& shard, unsigned slot) {
+      if ((open >> slot & 1) == 0) {
         return;
       }
       if (!safe) {
@@ -334,7 +333,7 @@ struct PoolCore::State final : Aged {
   }
 
   void take_victims(Doomed& doomed) noexcept {
-    for_each_shard([&](PoolShard& shard) {
+    for_each_shard([&](PoolShard& shard, unsigned /*slot*/) {
       if (shard.victim != nullptr) {
         doomed.add(std::exchange(shard.victim, nullptr));
         --stored;
@@ -364,7 +363,7 @@ struct PoolCore::State final : Aged {
       empty.push(victims.pop());
     }
     void* object = nullptr;
-    for_each_shard([&](PoolShard& shard) {
+    for_each_shard([&](PoolShard& shard, unsigned /*slot*/) {
       if (object == nullptr && shard.victim != nullptr) {
         object = std::exchange(shard.victim, nullptr);
         --stored;
@@ -407,7 +406,7 @@ PoolCore::~PoolCore() {
   (void)state_->make_victims(doomed, false);
   state_->take_victims(doomed);
   doomed.destroy(state_->destroy);
-  state_->for_each_shard([](PoolShard& shard) {
+  state_->for_each_shard([](PoolShard& shard, unsigned /*slot*/) {
     tsan_acquire(&shard);
     delete &shard;
   });

@@ -80,20 +80,18 @@ TEST(Sched, SC2_parallel_nested) {
 TEST(Sched, SC3_timers_beside_ping_pong) {
   for (int procs : {1, 2}) {
     Procs const limit(procs);
+    constexpr int kStop = -1;
     Atomic<int> ball;
-    std::atomic<bool> stop{false};
     WaitGroup players;
     for (int me = 0; me < 2; ++me) {
       players.go([&, me] {
-        while (!stop.load()) {
-          if (ball.load() % 2 == me) {
-            ball.add(1);
+        for (int turn = ball.load(); turn != kStop; turn = ball.load()) {
+          if (turn % 2 != me) {
+            ball.wait(turn);
+          } else if (ball.compare_and_swap(turn, (turn + 1) % 2)) {
             ball.notify_all();
-          } else {
-            ball.wait(1 - me + ball.load() / 2 * 2);
           }
         }
-        ball.notify_all();
       });
     }
     WaitGroup sleeper;
@@ -103,8 +101,7 @@ TEST(Sched, SC3_timers_beside_ping_pong) {
       }
     });
     sleeper.wait();
-    stop.store(true);
-    ball.add(1);
+    ball.store(kStop);
     ball.notify_all();
     players.wait();
   }

@@ -2,20 +2,21 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Counts what a thread allocates by new: replaces the program's operators, so include it in one
+// Counts what the program allocates by new: replaces the program's operators, so include it in one
 // file of a program.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
 
 namespace hamgam::test {
 
-inline thread_local std::size_t t_allocations = 0;
+inline std::atomic<std::size_t> g_allocations{0};
 
-// How often the calling thread has allocated; 0 under ThreadSanitizer, where clang does not let us
-// replace its operators. Never inline: a goroutine may have changed its thread.
-__attribute__((noinline)) inline std::size_t allocations() { return t_allocations; }
+// How often any thread has allocated; 0 under ThreadSanitizer, where clang does not let us replace
+// its operators.
+inline std::size_t allocations() { return g_allocations.load(); }
 
 }  // namespace hamgam::test
 
@@ -24,7 +25,7 @@ __attribute__((noinline)) inline std::size_t allocations() { return t_allocation
 // takes malloc and delete for a mismatch.
 #define NOT_INLINE __attribute__((noinline))
 NOT_INLINE void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  ++hamgam::test::t_allocations;
+  ++hamgam::test::g_allocations;
   return std::malloc(size);
 }
 NOT_INLINE void* operator new(std::size_t size) {
