@@ -265,7 +265,7 @@ class ChanIterator {
 
   ChanIterator() = default;
   explicit ChanIterator(const Self& chan) : chan_(chan), value_(chan_.recv()) {}
-  ChanIterator(ChanIterator&&) = default;
+  ChanIterator(ChanIterator&&) noexcept = default;
   ChanIterator& operator=(ChanIterator&& other) noexcept {
     chan_ = std::move(other.chan_);
     value_.reset();

@@ -126,7 +126,7 @@ class Cond {
 
   // False if stop was requested first and the condition is not true.
   template <class L, class P>
-  [[nodiscard]] bool wait(L& lock, std::stop_token token, P ready) {
+  [[nodiscard]] bool wait(L& lock, const std::stop_token& token, P ready) {
     while (!ready()) {
       if (!wait_stoppable(detail::cond_lock(lock), token)) {
         return ready();

@@ -61,8 +61,8 @@ enum class ContextError { canceled = 1, deadline_exceeded = 2 };
 template <class T>
 class ContextKey {
  public:
-  constexpr ContextKey() noexcept {
-  }  // NOLINT(modernize-use-equals-default): so that it can be const
+  // NOLINTNEXTLINE(modernize-use-equals-default): so that it can be const
+  constexpr ContextKey() noexcept {}
   ContextKey(const ContextKey&) = delete;
   ContextKey& operator=(const ContextKey&) = delete;
 };
@@ -132,7 +132,7 @@ class CancelFunc {
  public:
   CancelFunc() noexcept = default;
 
-  HAMGAM_API void operator()(std::exception_ptr cause = nullptr) const noexcept;
+  HAMGAM_API void operator()(const std::exception_ptr& cause = nullptr) const noexcept;
 
  private:
   friend struct detail::ContextAccess;

@@ -107,8 +107,8 @@ class HAMGAM_API SelectSet {
   // Takes over the case, with the value of a send.
   template <detail::IsSelectCase C>
   Key add(C&& one) {
-    return add_case(std::make_unique<Model<std::remove_cvref_t<decltype(std::move(one).kept())>>>(
-        std::move(one).kept()));
+    auto kept = std::move(one).kept();  // NOLINT(bugprone-move-forwarding-reference): as said
+    return add_case(std::make_unique<Model<decltype(kept)>>(std::move(kept)));
   }
 
   // A key that is not in the set is ignored.

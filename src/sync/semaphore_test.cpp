@@ -114,7 +114,7 @@ TEST(Semaphore, SE4_acquire_table) {
   EXPECT_EQ(tries, (std::vector<bool>{true, false, true, false}));
 }
 
-TEST_P(SemaphoreOf, SE1_hammer) {
+TEST_P(SemaphoreOf, SE1_MU5_hammer) {
   constexpr int kCrew = 8;
   constexpr int kLoops = 2000;
   Semaphore semaphore(kCrew);

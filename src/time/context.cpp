@@ -173,7 +173,7 @@ Context without_cancel(Context parent) {
   return ContextAccess::handle(std::move(node));
 }
 
-void CancelFunc::operator()(std::exception_ptr cause) const noexcept {
+void CancelFunc::operator()(const std::exception_ptr& cause) const noexcept {
   if (node_.get() != nullptr) {
     detail::cancel_tree(*node_->canceller, ContextError::canceled, cause);
   }

@@ -76,13 +76,13 @@ HAMGAM_INLINE void tsan_acquire([[maybe_unused]] const volatile void* address) n
 // does not see.
 class TsanIgnore {
  public:
-  TsanIgnore() noexcept {
+  TsanIgnore() noexcept {  // NOLINT(modernize-use-equals-default)
 #if defined(HAMGAM_TSAN)
     AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
     AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
 #endif
   }
-  ~TsanIgnore() {
+  ~TsanIgnore() {  // NOLINT(modernize-use-equals-default)
 #if defined(HAMGAM_TSAN)
     AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
     AnnotateIgnoreReadsEnd(__FILE__, __LINE__);

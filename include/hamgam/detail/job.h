@@ -24,7 +24,8 @@ struct Job {
 template <class F>
 struct JobOf final : Job {
   template <class G>
-  explicit JobOf(G&& g) : f(std::forward<G>(g)) {}
+  explicit JobOf(G&& g)  // NOLINT(bugprone-forwarding-reference-overload): it is never copied
+      : f(std::forward<G>(g)) {}
   void run() override { std::invoke(f); }
   F f;
 };
