@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -255,6 +257,44 @@ TEST_P(StressMutexTest, MU7_many_mutexes) {
     sum += counter;
   }
   EXPECT_EQ(sum, 8L * rounds);
+}
+
+// A child that a program forks while its goroutines run has one thread and may use locks that nobody
+// held, also those whose slow paths ask the kernel for a barrier.
+TEST_P(StressMutexTest, fork_in_the_middle) {
+  constexpr int kForks = 10;
+  constexpr int kFine = 7;
+  std::atomic<bool> stop{false};
+  Mutex busy;
+  RWMutex shared;
+  Crew crew(GetParam());
+  for (int i = 0; i < 4; ++i) {
+    crew.start([&] {
+      while (!stop) {
+        LockGuard const guard(busy);
+      }
+    });
+  }
+  RWMutex biased;
+  for (int i = 0; i < 3000; ++i) {
+    SharedLockGuard const guard(biased);
+  }
+  for (int i = 0; i < kForks; ++i) {
+    pid_t const child = fork();
+    if (child == 0) {
+      Mutex mutex;
+      bool fine = mutex.try_lock() && !mutex.try_lock();
+      mutex.unlock();
+      Once once;
+      once.call([&] { fine = fine && biased.try_lock(); });
+      biased.unlock();
+      _exit(fine && once.done() && shared.try_lock_shared() ? kFine : 1);
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == kFine) << status;
+  }
+  stop = true;
 }
 
 }  // namespace
