@@ -259,8 +259,8 @@ TEST_P(StressMutexTest, MU7_many_mutexes) {
   EXPECT_EQ(sum, 8L * rounds);
 }
 
-// A child that a program forks while its goroutines run has one thread and may use locks that nobody
-// held, also those whose slow paths ask the kernel for a barrier.
+// A child that a program forks while its goroutines run has one thread and may use locks that
+// nobody held, also those whose slow paths ask the kernel for a barrier.
 TEST_P(StressMutexTest, fork_in_the_middle) {
   constexpr int kForks = 10;
   constexpr int kFine = 7;
