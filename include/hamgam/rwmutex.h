@@ -211,13 +211,12 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   // Invariants: (1) If anybody sleeps on the object, the bit for it is set. (2) kAwake stands for
   // one writer that was woken and has neither claimed nor gone to sleep again. (3) While anybody
   // sleeps, kWriter or kAwake is set, and kWriter is then given up under the bucket's lock only.
-  // (4) While kWriter is set, no reader comes in, kBias and kOpen are
-  // clear. (5) A slot that holds the
-  // object's address stands for one reader, or is about to be emptied by its thread because they
-  // were clear. (6) An unlock is a plain store only if the state was kWriter, and kSlots, kFenced
-  // and reads at most, when it was checked; while kHeavy is set, no unlock is between that check
-  // and the store. Others change the state of a lock that is held to write only to sleep, hence
-  // with kHeavy set. (7) While kOpen is set, nobody is in a slot who has not fenced.
+  // (4) While kWriter is set, no reader comes in; kBias and kOpen are clear. (5) A slot that holds
+  // the object's address stands for one reader, or is about to be emptied by its thread because
+  // they were clear. (6) An unlock is a plain store only if the state was kWriter, and kSlots,
+  // kFenced and reads at most, when it was checked; while kHeavy is set, no unlock is between that
+  // check and the store. Others change the state of a lock that is held to write only to sleep,
+  // hence with kHeavy set. (7) While kOpen is set, a full fence shows everybody who is in a slot.
   static constexpr std::int64_t kWriter = 1;
   static constexpr std::int64_t kWritersParked = 2;
   static constexpr std::int64_t kReadersParked = 4;
