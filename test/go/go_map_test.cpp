@@ -7,25 +7,25 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <map>
-#include <memory>
 #include <random>
 #include <set>
 #include <stdexcept>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include "hamgam/go.h"
 #include "hamgam/waitgroup.h"
 #include "support/allocations.h"
+#include "support/crew.h"
 
 namespace {
 
 using hamgam::WaitGroup;
+using hamgam::test::at_once;
+using hamgam::test::Who;
 
 constexpr bool kSanitized =
 #if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
@@ -43,44 +43,6 @@ struct ConstantHash {
 struct TruncatedHash {
   std::size_t operator()(int key) const { return static_cast<unsigned>(key) & 7U; }
 };
-
-// f(i) in n goroutines, in n threads, or half of them each.
-template <class F>
-void in_goroutines(int n, F f) {
-  WaitGroup done;
-  for (int i = 0; i < n; ++i) {
-    done.go(f, i);
-  }
-  done.wait();
-}
-
-template <class F>
-void in_threads(int n, F f) {
-  std::vector<std::thread> threads;
-  for (int i = 0; i < n; ++i) {
-    threads.emplace_back(f, i);
-  }
-  for (auto& thread : threads) {
-    thread.join();
-  }
-}
-
-template <class F>
-void in_both(int n, F f) {
-  std::vector<std::thread> threads;
-  WaitGroup done;
-  for (int i = 0; i < n; ++i) {
-    if (i % 2 == 0) {
-      done.go(f, i);
-    } else {
-      threads.emplace_back(f, i);
-    }
-  }
-  done.wait();
-  for (auto& thread : threads) {
-    thread.join();
-  }
-}
 
 template <class Hash>
 class MapTest : public testing::Test {
@@ -315,7 +277,7 @@ TYPED_TEST(MapTest, CompareAndSwapOfAnAbsentKeyFails) {
 // MA7
 TYPED_TEST(MapTest, IsEmptyAfterTheLastClear) {
   typename TestFixture::Map map;
-  in_both(4, [&map](int i) {
+  at_once(Who::kBoth, 4, [&map](int i) {
     for (int round = 0; round < (kSanitized ? 300 : 5000); ++round) {
       map.store(round % 64, i);
       if (round % 20 == i) {
@@ -354,11 +316,11 @@ TYPED_TEST(MapTest, UnsharedKeys) {
     }
   };
   for (int round = 0; round < 5; ++round) {
-    in_goroutines(4, work);
+    at_once(Who::kGoroutines, 4, work);
     map.clear();
-    in_threads(4, work);
+    at_once(Who::kThreads, 4, work);
     map.clear();
-    in_both(4, work);
+    at_once(Who::kBoth, 4, work);
     std::size_t odd = 0;
     map.for_each([&odd](int key, int value) {
       EXPECT_EQ(key % 2, 1);
@@ -379,7 +341,7 @@ TYPED_TEST(MapTest, SharedKeys) {
     std::atomic<int> stored{0};
     std::atomic<int> swapped{0};
     std::atomic<int> erased{0};
-    in_both(6, [&](int i) {
+    at_once(Who::kBoth, 6, [&](int i) {
       for (int key = 0; key < kKeys; ++key) {
         stored += map.load_or_store(key, i).second ? 0 : 1;
       }
@@ -388,13 +350,13 @@ TYPED_TEST(MapTest, SharedKeys) {
     for (int key = 0; key < kKeys; ++key) {
       map.store(key, -1);
     }
-    in_both(6, [&](int) {
+    at_once(Who::kBoth, 6, [&](int) {
       for (int key = 0; key < kKeys; ++key) {
         swapped += map.compare_and_swap(key, -1, 7) ? 1 : 0;
       }
     });
     EXPECT_EQ(swapped, kKeys);
-    in_both(6, [&](int i) {
+    at_once(Who::kBoth, 6, [&](int i) {
       for (int key = 0; key < kKeys; ++key) {
         bool const won =
             i % 3 == 0 ? map.compare_and_erase(key, 7) : map.load_and_erase(key).has_value();
@@ -415,7 +377,7 @@ TYPED_TEST(MapTest, SwapAndEraseOfTheSamePairNeverBothWin) {
       map.store(key, 1);
     }
     std::vector<std::atomic<int>> wins(kKeys);
-    in_both(4, [&](int i) {
+    at_once(Who::kBoth, 4, [&](int i) {
       for (int key = 0; key < kKeys; ++key) {
         bool const won = i < 2 ? map.compare_and_swap(key, 1, 2) : map.compare_and_erase(key, 1);
         wins[static_cast<std::size_t>(key)] += won ? 1 : 0;
@@ -429,7 +391,7 @@ TYPED_TEST(MapTest, SwapAndEraseOfTheSamePairNeverBothWin) {
 
 TYPED_TEST(MapTest, Stress) {
   typename TestFixture::Map map;
-  in_both(8, [&map](int i) {
+  at_once(Who::kBoth, 8, [&map](int i) {
     std::mt19937 random(static_cast<unsigned>(i));
     for (int step = 0; step < (kSanitized ? 2000 : 30000); ++step) {
       int const key = static_cast<int>(random() % TestFixture::kKeys);
@@ -451,296 +413,6 @@ TYPED_TEST(MapTest, Stress) {
       }
     }
   });
-}
-
-// Values that know how many of them there are.
-struct Value {
-  explicit Value(int n) : number(n) { ++alive; }
-  Value(const Value& other) : number(other.number) { ++alive; }
-  Value(Value&& other) noexcept : number(other.number) { ++alive; }
-  Value& operator=(const Value&) = delete;
-  ~Value() {
-    number = -1;
-    --alive;
-  }
-
-  int number;
-  static inline std::atomic<int> alive{0};
-};
-
-// MA3
-TEST(Map, RemovedValuesAreDestroyedAtOnceIfNobodyReads) {
-  hamgam::Map<int, std::shared_ptr<int>> map;
-  auto const value = std::make_shared<int>(1);
-  map.store(1, value);
-  EXPECT_EQ(value.use_count(), 2);
-  map.store(1, nullptr);
-  EXPECT_EQ(value.use_count(), 1);
-  map.store(1, value);
-  EXPECT_TRUE(map.erase(1));
-  EXPECT_EQ(value.use_count(), 1);
-  map.store(2, value);
-  EXPECT_EQ(map.load_and_erase(2), value);
-  EXPECT_EQ(value.use_count(), 1);
-  for (int key = 0; key < 100; ++key) {
-    map.store(key, value);
-  }
-  EXPECT_EQ(value.use_count(), 101);
-  map.clear();
-  EXPECT_EQ(value.use_count(), 1);
-  {
-    hamgam::Map<int, std::shared_ptr<int>> other;
-    other.store(1, value);
-    other.store(2, value);
-  }
-  EXPECT_EQ(value.use_count(), 1);
-}
-
-TEST(Map, TheLastReaderDestroysWhatWasRemovedMeanwhile) {
-  hamgam::Map<int, Value> map;
-  for (int key = 0; key < 10; ++key) {
-    map.store(key, Value(key));
-  }
-  WaitGroup inside;
-  WaitGroup removed;
-  WaitGroup done;
-  inside.add(1);
-  removed.add(1);
-  done.go([&] {
-    bool first = true;
-    map.for_each([&](int, const Value& value) {
-      if (first) {
-        first = false;
-        int const before = value.number;
-        inside.done();
-        removed.wait();  // parks while it reads, and may go on elsewhere
-        EXPECT_EQ(value.number, before);
-      }
-    });
-  });
-  inside.wait();
-  for (int key = 0; key < 10; ++key) {
-    map.erase(key);
-  }
-  EXPECT_EQ(Value::alive, 10);
-  // Another map is not held up, nor are reads of this one.
-  hamgam::Map<int, Value> other;
-  other.store(1, Value(1));
-  other.erase(1);
-  EXPECT_EQ(Value::alive, 10);
-  EXPECT_FALSE(map.load(1).has_value());
-  removed.done();
-  done.wait();
-  EXPECT_EQ(Value::alive, 0);
-}
-
-// Readers that come and go without a gap do not keep values alive.
-TEST(Map, ValuesGoWhileReadersComeAndGo) {
-  hamgam::Map<int, Value> map;
-  std::atomic<bool> stop{false};
-  WaitGroup readers;
-  for (int i = 0; i < 4; ++i) {
-    readers.go([&] {
-      while (!stop) {
-        if (auto value = map.load(1)) {
-          EXPECT_GE(value->number, 0);
-        }
-        hamgam::yield();
-      }
-    });
-  }
-  for (int i = 0; i < (kSanitized ? 2000 : 50000); ++i) {
-    map.store(1, Value(i));
-  }
-  stop = true;
-  readers.wait();
-  EXPECT_EQ(Value::alive, 1);
-  map.clear();
-  EXPECT_EQ(Value::alive, 0);
-}
-
-// Copying a value, comparing and hashing may park.
-struct Parks {
-  explicit Parks(int n) : number(n) {}
-  Parks(const Parks& other) : number(other.number) { hamgam::yield(); }
-  Parks(Parks&& other) noexcept : number(other.number) {}
-  Parks& operator=(const Parks&) = delete;
-  bool operator==(const Parks& other) const {
-    hamgam::yield();
-    return number == other.number;
-  }
-  int number;
-};
-struct ParkingHash {
-  std::size_t operator()(int key) const {
-    hamgam::yield();
-    return static_cast<unsigned>(key) % 4;
-  }
-};
-struct ParkingEq {
-  bool operator()(int a, int b) const {
-    hamgam::yield();
-    return a == b;
-  }
-};
-
-TEST(Map, UsersFunctionsMayPark) {
-  hamgam::Map<int, Parks, ParkingHash, ParkingEq> map;
-  in_both(8, [&map](int i) {
-    for (int round = 0; round < (kSanitized ? 100 : 500); ++round) {
-      int const key = (round + i) % 16;
-      switch (round % 5) {
-        case 0:
-          map.store(key, Parks(key));
-          break;
-        case 1:
-          EXPECT_EQ(map.load_or_store(key, Parks(key)).first.number, key);
-          break;
-        case 2:
-          (void)map.compare_and_swap(key, Parks(key), Parks(key));
-          break;
-        case 3:
-          map.erase(key);
-          break;
-        default:
-          if (auto value = map.load(key)) {
-            EXPECT_EQ(value->number, key);
-          }
-      }
-    }
-  });
-}
-
-TEST(Map, GrowsAndKeepsEverything) {
-  hamgam::Map<int, int> map;
-  constexpr int kKeys = kSanitized ? 20'000 : 300'000;
-  in_goroutines(4, [&map](int i) {
-    for (int key = i; key < kKeys; key += 4) {
-      map.store(key, key);
-    }
-  });
-  EXPECT_EQ(map.size(), static_cast<std::size_t>(kKeys));
-  for (int key = 0; key < kKeys; ++key) {
-    ASSERT_EQ(map.load(key), key);
-  }
-  EXPECT_EQ(map.load(kKeys), std::nullopt);
-  std::vector<bool> seen(static_cast<std::size_t>(kKeys));
-  map.for_each([&seen](int key, int) {
-    EXPECT_FALSE(seen[static_cast<std::size_t>(key)]);
-    seen[static_cast<std::size_t>(key)] = true;
-  });
-  EXPECT_EQ(std::count(seen.begin(), seen.end(), true), kKeys);
-  for (int key = 0; key < kKeys; key += 2) {
-    ASSERT_TRUE(map.erase(key));
-  }
-  EXPECT_EQ(map.size(), static_cast<std::size_t>(kKeys / 2));
-}
-
-// What throws leaves the map as it was.
-struct Thrower {
-  explicit Thrower(int n) : number(n) {}
-  Thrower(const Thrower& other) : number(other.number) {
-    if (armed) {
-      throw std::runtime_error("copy");
-    }
-  }
-  Thrower(Thrower&& other) noexcept : number(other.number) {}
-  Thrower& operator=(const Thrower&) = delete;
-  bool operator==(const Thrower& other) const {
-    if (armed) {
-      throw std::runtime_error("compare");
-    }
-    return number == other.number;
-  }
-  int number;
-  static inline bool armed = false;
-};
-struct ThrowingHash {
-  std::size_t operator()(int key) const {
-    if (armed) {
-      throw std::runtime_error("hash");
-    }
-    return static_cast<unsigned>(key);
-  }
-  static inline bool armed = false;
-};
-struct ThrowingEq {
-  bool operator()(int a, int b) const {
-    if (armed) {
-      throw std::runtime_error("eq");
-    }
-    return a == b;
-  }
-  static inline bool armed = false;
-};
-
-TEST(Map, WhatThrowsLeavesItAsItWas) {
-  hamgam::Map<int, Thrower, ThrowingHash, ThrowingEq> map;
-  map.store(1, Thrower(1));
-  for (bool* armed : {&Thrower::armed, &ThrowingHash::armed, &ThrowingEq::armed}) {
-    *armed = true;
-    EXPECT_THROW((void)map.load(1), std::runtime_error);
-    EXPECT_THROW((void)map.swap(1, Thrower(2)), std::runtime_error);
-    EXPECT_THROW((void)map.load_and_erase(1), std::runtime_error);
-    EXPECT_THROW((void)map.load_or_store(1, Thrower(2)), std::runtime_error);
-    EXPECT_THROW((void)map.compare_and_swap(1, Thrower(1), Thrower(2)), std::runtime_error);
-    EXPECT_THROW((void)map.compare_and_erase(1, Thrower(1)), std::runtime_error);
-    if (armed != &Thrower::armed) {
-      EXPECT_THROW(map.store(1, Thrower(2)), std::runtime_error);
-      EXPECT_THROW((void)map.erase(1), std::runtime_error);
-    }
-    *armed = false;
-    EXPECT_EQ(map.size(), 1U);
-    EXPECT_EQ(map.load(1)->number, 1);
-  }
-  EXPECT_TRUE(map.erase(1));  // no lock was left behind
-}
-
-TEST(Map, AnyCopyableValue) {
-  hamgam::Map<std::string, std::vector<int>> map;
-  map.store("a", {1, 2, 3});
-  EXPECT_EQ(map.load("a")->size(), 3U);
-  EXPECT_TRUE(map.compare_and_swap("a", {1, 2, 3}, {}));
-  EXPECT_TRUE(map.load("a")->empty());
-  // Without == it has all but the comparing operations.
-  struct Opaque {
-    int x;
-  };
-  hamgam::Map<int, Opaque> opaque;
-  opaque.store(1, Opaque{2});
-  EXPECT_EQ(opaque.load(1)->x, 2);
-}
-
-// Destructors may use the map that the value was in.
-TEST(Map, DestructorsMayUseTheMap) {
-  struct Node;
-  using Nodes = hamgam::Map<int, std::shared_ptr<Node>>;
-  struct Node {
-    Node(Nodes* m, int c) : map(m), child(c) {}
-    ~Node() { map->erase(child); }
-    Node(const Node&) = delete;
-    Node& operator=(const Node&) = delete;
-    Nodes* map;
-    int child;
-  };
-  Nodes map;
-  for (int i = 0; i < 100; ++i) {
-    map.store(i, std::make_shared<Node>(&map, i + 1));
-  }
-  EXPECT_TRUE(map.erase(0));
-  EXPECT_EQ(map.size(), 0U);
-}
-
-// Threads that end leave nothing behind that a later reader would trip over.
-TEST(Map, ThreadsComeAndGo) {
-  hamgam::Map<int, int> map;
-  for (int round = 0; round < 50; ++round) {
-    in_threads(4, [&map](int i) {
-      map.store(i, i);
-      EXPECT_EQ(map.load(i), i);
-    });
-  }
-  EXPECT_EQ(map.size(), 4U);
 }
 
 }  // namespace

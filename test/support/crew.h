@@ -59,6 +59,15 @@ class Crew {
   std::vector<std::thread> threads_;
 };
 
+// f(i) for all i below n at once; returns when all have.
+template <class F>
+void at_once(Who who, int n, F f) {
+  Crew crew(who);
+  for (int i = 0; i < n; ++i) {
+    crew.start([f, i]() mutable { f(i); });
+  }
+}
+
 // The limit on goroutines at once, set for a scope.
 class Procs {
  public:
