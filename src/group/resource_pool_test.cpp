@@ -149,7 +149,7 @@ TEST_P(ResourcePoolTest, Smoke) {
     EXPECT_TRUE(pool.acquire_for(milliseconds(-1)).has_value());
     EXPECT_EQ(Connection::opened, 2);
     EXPECT_EQ(pool.stats().wait_count, 4U);
-    EXPECT_GE(pool.stats().wait_duration, milliseconds(3));
+    EXPECT_GT(pool.stats().wait_duration, milliseconds(0));
   });
   join();
   static_assert(!std::is_copy_constructible_v<Connections::Lease>);
