@@ -143,7 +143,6 @@ HAMGAM_INLINE ChanResult ChanCore::send_locked(void* value, const Selection* own
     unlock();
     return ChanResult::kDone;
   }
-  publish_readiness();
   return ChanResult::kGaveUp;
 }
 
@@ -193,12 +192,16 @@ HAMGAM_INLINE ChanResult ChanCore::recv_locked(void* value, const Selection* own
     tsan_acquire(this);
     return ChanResult::kClosed;
   }
-  publish_readiness();
   return ChanResult::kGaveUp;
 }
 
 ChanResult ChanCore::do_locked(SelectOp& op, const Selection* own) noexcept {
-  return op.kind == SelectOp::kSend ? send_locked(op.value, own) : recv_locked(op.value, own);
+  ChanResult const result =
+      op.kind == SelectOp::kSend ? send_locked(op.value, own) : recv_locked(op.value, own);
+  if (result == ChanResult::kGaveUp) {
+    publish_readiness();
+  }
+  return result;
 }
 
 bool ChanCore::may_do_locked(SelectOp::Kind kind, const Selection* own) const noexcept {
@@ -266,6 +269,7 @@ ChanResult ChanCore::attempt(SelectOp::Kind kind, void* value) noexcept {
   ChanResult const result =
       kind == SelectOp::kSend ? send_locked(value, nullptr) : recv_locked(value, nullptr);
   if (result == ChanResult::kGaveUp) {
+    publish_readiness();
     unlock();
   }
   return result;
@@ -328,6 +332,7 @@ void ChanCore::drop_values() noexcept {
 
 void ChanCore::serve(void* value) noexcept {
   if (send_locked(value, nullptr) == ChanResult::kGaveUp) {
+    publish_readiness();
     unlock();
   }
 }

@@ -143,10 +143,8 @@ class ChanCore {
   void lock() noexcept { lock_.lock_backing_off(); }
   void unlock() noexcept { lock_.unlock(); }
 
-  // Under the lock, which they release if the answer is not kGaveUp, which means that one would
-  // have to wait. `own`: a selection whose cases do not count as partners.
-  ChanResult send_locked(void* value, const Selection* own) noexcept;
-  ChanResult recv_locked(void* value, const Selection* own) noexcept;
+  // Under the lock, which it releases if the answer is not kGaveUp, which means that one would have
+  // to wait. `own`: a selection whose cases do not count as partners.
   ChanResult do_locked(SelectOp& op, const Selection* own) noexcept;
 
   // Under the lock: could the operation find anybody or anything but `own`?
@@ -172,7 +170,7 @@ class ChanCore {
     return refs_.load(kRelaxed) > 1;  // relaxed: the caller holds one
   }
 
-  // For the source, under the lock. serve: as send_locked, releases the lock in any case.
+  // For the source, under the lock. serve: sends, and releases the lock in any case.
   [[nodiscard]] bool is_awaited() const noexcept { return !receivers_.empty(); }
   [[nodiscard]] bool holds_value() const noexcept { return count_ > 0; }
   void put(void* value) noexcept;  // if there is room
@@ -197,6 +195,9 @@ class ChanCore {
   void pop_value(void* to) noexcept;
   void pass_through_ring() noexcept;
   void publish_readiness() noexcept;
+  // As do_locked; but after kGaveUp the caller still has to publish the readiness.
+  ChanResult send_locked(void* value, const Selection* own) noexcept;
+  ChanResult recv_locked(void* value, const Selection* own) noexcept;
   HAMGAM_NOINLINE void look_at_source() noexcept;
   bool wait_alone(void* value, SelectOp::Kind kind) noexcept;
 
