@@ -37,7 +37,7 @@ class WaitGroup {
   // WaitGroup counter", and the counter is as before. O(1) but for waking.
   void add(int n = 1) {
     detail::tsan_release(this);
-    // [wg.1] acq_rel, pairs with [wg.2] and with itself: the work that was done
+    // [wg.1] acq_rel, pairs with [wg.2], [wg.7] and with itself: the work that was done
     std::int64_t const former = state_.fetch_add(n * kOne, detail::kAcqRel);
     std::int64_t const state = plus(former, n);
     if (HAMGAM_UNLIKELY((state & kParked) != 0 || state < 0)) {

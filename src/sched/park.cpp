@@ -72,6 +72,15 @@ void yield_goroutine() noexcept {
   switch_to(w, *g, w->base);
 }
 
+bool yield_to_only_other() noexcept {
+  Worker* w = this_worker();
+  if (w == nullptr || !w->queue.has_next() || !w->queue.ring_empty()) {
+    return false;
+  }
+  yield_goroutine();
+  return true;
+}
+
 bool worth_spinning() noexcept {
   Worker* w = this_worker();
   Idle& idle = g_scheduler.idle;

@@ -33,6 +33,9 @@ void ready(Goroutine* g) noexcept;
 // Lets others run first.
 void yield_goroutine() noexcept;
 
+// The same if the running goroutine's worker has one other to run, and only one. Else false.
+bool yield_to_only_other() noexcept;
+
 // Fires at `when`, on some thread. add_timer throws std::bad_alloc; a timer that is queued is
 // moved; one that fires now, add_timer may be called from its own `fire`, is queued when that is
 // over. remove_timer is true if it did not fire, and otherwise returns when it has; withdraw_timer

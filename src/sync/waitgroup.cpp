@@ -94,6 +94,11 @@ void WaitGroup::wake_sleepers() noexcept {
 }
 
 void WaitGroup::wait_slow() {
+  // The one that we wait for may well be the one that we have just started: let it run before we
+  // queue ourselves for it to find.
+  if (yield_to_only_other() && state_.load(kAcquire) == 0) {  // [wg.7] acquire, pairs with [wg.1]
+    return;
+  }
   Waiter me(&state_);
   await_zero(state_, me);
 }
