@@ -209,7 +209,7 @@ bool ChanCore::may_do_locked(SelectOp::Kind kind, const Selection* own) const no
                                  : closed_ || count_ > 0 || senders_.has_other_than(own);
 }
 
-void ChanCore::enqueue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept {
+HAMGAM_INLINE void ChanCore::link(ChanWaiter& waiter, SelectOp::Kind kind) noexcept {
   tsan_release(&waiter);
   (kind == SelectOp::kSend ? senders_ : receivers_).push(waiter);
   publish_readiness();
@@ -217,6 +217,8 @@ void ChanCore::enqueue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept {
     source_->awaited();
   }
 }
+
+void ChanCore::enqueue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept { link(waiter, kind); }
 
 void ChanCore::dequeue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept {
   if (waiter.queued) {
@@ -231,7 +233,7 @@ bool ChanCore::wait_alone(void* value, SelectOp::Kind kind) noexcept {
   ChanWaiter me;
   me.value = value;
   me.sleeper = &sleeper;
-  enqueue(me, kind);
+  link(me, kind);
   if (sleeper.goroutine != nullptr) {
     park([](void* chan) noexcept { static_cast<ChanCore*>(chan)->unlock(); }, this,
          kind == SelectOp::kSend ? "chan send" : "chan receive");
@@ -246,7 +248,7 @@ bool ChanCore::wait_alone(void* value, SelectOp::Kind kind) noexcept {
   return me.done;
 }
 
-ChanResult ChanCore::send(void* value) noexcept {
+HAMGAM_INLINE ChanResult ChanCore::send(void* value) noexcept {
   lock();
   ChanResult const result = send_locked(value, nullptr);
   if (HAMGAM_LIKELY(result != ChanResult::kGaveUp)) {
@@ -255,7 +257,7 @@ ChanResult ChanCore::send(void* value) noexcept {
   return wait_alone(value, SelectOp::kSend) ? ChanResult::kDone : ChanResult::kClosed;
 }
 
-ChanResult ChanCore::recv(void* value) noexcept {
+HAMGAM_INLINE ChanResult ChanCore::recv(void* value) noexcept {
   lock();
   ChanResult const result = recv_locked(value, nullptr);
   if (result != ChanResult::kGaveUp) {

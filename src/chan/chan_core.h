@@ -195,6 +195,7 @@ class ChanCore {
   void pop_value(void* to) noexcept;
   void pass_through_ring() noexcept;
   void publish_readiness() noexcept;
+  void link(ChanWaiter& waiter, SelectOp::Kind kind) noexcept;  // enqueue, inline
   // As do_locked; but after kGaveUp the caller still has to publish the readiness.
   ChanResult send_locked(void* value, const Selection* own) noexcept;
   ChanResult recv_locked(void* value, const Selection* own) noexcept;
