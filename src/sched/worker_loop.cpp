@@ -44,7 +44,7 @@ namespace {
 
 constexpr int kSearchRounds = 4;
 constexpr int kStuckSpins = 100;  // some microseconds
-constexpr unsigned kMaxLoneBackoff = 8192;
+constexpr unsigned kMaxLoneBackoff = 65536;
 
 // A goroutine in runnext is left to its worker, which is about to run it; unless that worker does
 // not come to its next scheduling point.
