@@ -20,6 +20,7 @@
 #include "hamgam/time.h"
 #include "hamgam/waitgroup.h"
 #include "support/allocations.h"
+#include "support/scale.h"
 
 namespace {
 
@@ -28,12 +29,7 @@ using hamgam::ResourcePoolOptions;
 using hamgam::WaitGroup;
 using std::chrono::milliseconds;
 
-constexpr bool kSanitized =
-#if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
-    true;
-#else
-    false;
-#endif
+using hamgam::test::kSanitized;
 
 // A connection that knows how many of them there are.
 struct Connection {

@@ -16,6 +16,7 @@
 #include "hamgam/go.h"
 #include "hamgam/waitgroup.h"
 #include "support/crew.h"
+#include "support/scale.h"
 
 namespace {
 
@@ -23,12 +24,7 @@ using hamgam::WaitGroup;
 using hamgam::test::at_once;
 using hamgam::test::Who;
 
-constexpr bool kSanitized =
-#if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
-    true;
-#else
-    false;
-#endif
+using hamgam::test::kSanitized;
 
 // Values that know how many of them there are.
 struct Value {

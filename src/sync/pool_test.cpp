@@ -15,6 +15,7 @@
 
 #include "hamgam/go.h"
 #include "hamgam/waitgroup.h"
+#include "support/scale.h"
 #include "sync/janitor.h"
 #include "sync/pool.h"
 
@@ -38,12 +39,7 @@ struct Item {
 
 std::unique_ptr<Item> item(int n) { return std::make_unique<Item>(n); }
 
-constexpr bool kSanitized =
-#if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
-    true;
-#else
-    false;
-#endif
+using hamgam::test::kSanitized;
 
 // What every test runs as: a goroutine with a shard, a plain thread without, and as if the kernel
 // had no heavy fence. The janitor keeps out: tests age the pools themselves.

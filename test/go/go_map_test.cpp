@@ -20,6 +20,7 @@
 #include "hamgam/waitgroup.h"
 #include "support/allocations.h"
 #include "support/crew.h"
+#include "support/scale.h"
 
 namespace {
 
@@ -27,12 +28,7 @@ using hamgam::WaitGroup;
 using hamgam::test::at_once;
 using hamgam::test::Who;
 
-constexpr bool kSanitized =
-#if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
-    true;
-#else
-    false;
-#endif
+using hamgam::test::kSanitized;
 
 struct GoodHash {
   std::size_t operator()(int key) const { return std::hash<int>()(key); }

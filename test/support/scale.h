@@ -11,6 +11,13 @@ namespace hamgam::test {
 // The test runs on a CPU that a program imitates.
 inline bool emulated() { return std::getenv("HAMGAM_TEST_EMULATOR") != nullptr; }
 
+inline constexpr bool kSanitized =
+#if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
+    true;
+#else
+    false;
+#endif
+
 // n steps in a plain build, fewer under a sanitizer or an emulator, at least 1.
 inline int scaled(int n) {
 #if defined(HAMGAM_TSAN)

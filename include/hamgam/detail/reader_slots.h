@@ -18,9 +18,8 @@ inline constexpr std::size_t kReaderSlots = 8;
 // The slots of one thread, a worker's or a plain one. A slot that holds a lock's address stands for
 // one reader of that lock, no matter which goroutine it is and where it runs now. Thread safety:
 // the owning thread writes slots, and a writer that knows that nobody reads any more empties those
-// that were left over; any thread reads them. `fenced` and what
-// follows belongs to the owner. `watched` is changed by writers that wait for
-// readers, from any thread.
+// that were left over; any thread reads them. The three about fences are the owner's. `watched` is
+// changed by writers that wait for readers, from any thread.
 struct alignas(128) ReaderRow {
   atomic<const void*> slots[kReaderSlots] = {};
   std::uint32_t fenced = 0;           // entries with a fence, of any lock
