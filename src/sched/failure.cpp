@@ -79,6 +79,13 @@ _Unwind_Reason_Code find_throw_again(_Unwind_Context* context, void* found) {
   return _URC_END_OF_STACK;
 }
 
+// That of the object if rethrow() is throwing it.
+TracePtr trace_if_rethrown(const void* object) noexcept {
+  bool again = false;
+  _Unwind_Backtrace(&find_throw_again, &again);
+  return again ? g_rethrown.value.take(object) : nullptr;
+}
+
 #if HAMGAM_THROW_TRACES
 
 _Unwind_Reason_Code note_frame(_Unwind_Context* context, void* raw) {
@@ -92,6 +99,10 @@ _Unwind_Reason_Code note_frame(_Unwind_Context* context, void* raw) {
 }
 
 void note(const void* exception) noexcept {
+  if (TracePtr first = trace_if_rethrown(exception)) {
+    g_thrown.value.put(std::move(first));  // it changes goroutines once more
+    return;
+  }
   const Goroutine* g = current_goroutine();
   try {
     auto trace = std::make_shared<ThrowTrace>();
@@ -141,9 +152,7 @@ void rethrow(const Failure& failure) {
 }
 
 TracePtr trace_of_rethrown() noexcept {
-  bool again = false;
-  _Unwind_Backtrace(&find_throw_again, &again);
-  return again ? g_rethrown.value.take(object_of(std::current_exception())) : nullptr;
+  return trace_if_rethrown(object_of(std::current_exception()));
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -84,6 +84,18 @@ TEST(ErrGroupMisuse, exception_that_was_taken_and_not_caught) {
   EXPECT_TRUE(shows_the_throw(child)) << child.error;
 }
 
+// Thrown again on its way, it still shows where it was thrown first.
+TEST(TaskMisuse, exception_that_comes_a_long_way) {
+  auto child = in_child([] {
+    hamgam::run([] {
+      auto const task = hamgam::spawn([] { hamgam::once_func([] { fail_deep_inside("far"); })(); });
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins("panic: far\n")) << child.error;
+  EXPECT_TRUE(shows_the_throw(child)) << child.error;
+}
+
 // An exception that is thrown afresh has nothing to do with an earlier one, even in its memory.
 TEST(TaskMisuse, another_exception_is_not_taken_for_the_former) {
   auto child = in_child([] {
