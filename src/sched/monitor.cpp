@@ -99,7 +99,7 @@ std::uint64_t activity() noexcept {
 bool all_asleep() noexcept {
   // relaxed throughout: the caller compares activity() before and after
   if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.in_blocking.load(kRelaxed) != 0 ||
-      earliest_timer() != kForever || !g_scheduler.global.empty()) {
+      !timers_at_rest() || !g_scheduler.global.empty()) {
     return false;
   }
   std::uint32_t const count = g_scheduler.worker_count.load(kRelaxed);

@@ -104,6 +104,7 @@ void wake_for_lone(Worker& w) noexcept;
 
 // timers.cpp
 Nanos earliest_timer() noexcept;
+bool timers_at_rest() noexcept;                   // none is set and none being fired
 std::size_t run_due_timers(Nanos time) noexcept;  // of all workers and threads
 std::size_t run_due_timers(TimerHeap& heap, Nanos time) noexcept;
 void hand_timers_over() noexcept;  // somebody else must keep time now

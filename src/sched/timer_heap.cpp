@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 
 #include "os/thread.h"
 
@@ -13,23 +14,56 @@ namespace {
 constexpr std::size_t kArity = 4;
 }  // namespace
 
+TimerHeap* TimerHeap::lock_heap_of(Timer& timer) noexcept {
+  // relaxed throughout: under the lock of the heap that it names it stays
+  for (;;) {
+    TimerHeap* const heap = timer.heap.load(kRelaxed);
+    if (heap == nullptr) {
+      return nullptr;
+    }
+    heap->lock_.lock();
+    if (timer.heap.load(kRelaxed) == heap) {
+      return heap;
+    }
+    heap->lock_.unlock();
+  }
+}
+
 bool TimerHeap::add(Timer& timer, Nanos when) {
-  std::lock_guard const guard(lock_);
-  timer.heap = this;
-  // relaxed throughout: under lock_
+  TimerHeap* heap = lock_heap_of(timer);
+  if (heap == nullptr || heap->closed_) {
+    if (heap != nullptr) {
+      heap->lock_.unlock();  // none is in a closed one
+    }
+    heap = this;
+    lock_.lock();
+    timer.heap.store(this, kRelaxed);  // relaxed: under lock_
+  }
+  std::lock_guard const guard(heap->lock_, std::adopt_lock);
+  // relaxed throughout: under the lock
   if (timer.phase.load(kRelaxed) == Timer::kFiring) {
     timer.again = when;
     return false;  // run_due sees to it
   }
+  heap->reserve(1);
   if (timer.phase.load(kRelaxed) == Timer::kQueued) {
-    erase(timer.place);
+    heap->erase(timer.place);
   }
-  insert(timer, when);
-  return entries_.front().timer == &timer;
+  heap->insert(timer, when);
+  return heap->entries_.front().timer == &timer;
 }
 
-// Throws std::bad_alloc, and then nothing has changed.
-void TimerHeap::insert(Timer& timer, Nanos when) {
+// Room for so many beside those that are in and those that fire. Throws std::bad_alloc.
+void TimerHeap::reserve(std::size_t more) {
+  std::size_t const wanted = entries_.size() + firing() + more;
+  if (HAMGAM_UNLIKELY(wanted > entries_.capacity())) {
+    TsanIgnore const ignore;
+    entries_.reserve(std::max(wanted, 2 * entries_.capacity()));
+  }
+}
+
+// There is room.
+void TimerHeap::insert(Timer& timer, Nanos when) noexcept {
   TsanIgnore const ignore;
   entries_.emplace_back();
   timer.when = when;
@@ -39,7 +73,15 @@ void TimerHeap::insert(Timer& timer, Nanos when) {
 }
 
 bool TimerHeap::withdraw(Timer& timer) noexcept {
-  std::lock_guard const guard(lock_);
+  TimerHeap* const heap = lock_heap_of(timer);
+  if (heap == nullptr) {
+    return false;
+  }
+  std::lock_guard const guard(heap->lock_, std::adopt_lock);
+  return heap->withdraw_locked(timer);
+}
+
+bool TimerHeap::withdraw_locked(Timer& timer) noexcept {
   timer.again = kForever;
   // relaxed throughout: under lock_
   if (timer.phase.load(kRelaxed) != Timer::kQueued) {
@@ -76,9 +118,11 @@ std::size_t TimerHeap::run_due(Nanos time) noexcept {
   lock_.lock();
   while (!entries_.empty() && entries_.front().when <= time) {
     Timer& timer = *entries_.front().timer;
+    // relaxed throughout: under lock_; publish_earliest publishes begun_
+    begun_.store(begun_.load(kRelaxed) + 1, kRelaxed);
     erase(0);
     timer.again = kForever;
-    timer.phase.store(Timer::kFiring, kRelaxed);  // relaxed: under lock_
+    timer.phase.store(Timer::kFiring, kRelaxed);
     publish_earliest();
     lock_.unlock();
     timer.fire(timer);
@@ -90,9 +134,40 @@ std::size_t TimerHeap::run_due(Nanos time) noexcept {
       // [timer.2] release, pairs with [timer.1]. The last touch: the timer may be gone now.
       timer.phase.store(Timer::kIdle, kRelease);
     }
+    // [timer.4] release, pairs with [timer.3]: what it has made runnable
+    ended_.store(ended_.load(kRelaxed) + 1, kRelease);
   }
   lock_.unlock();
   return fired;
+}
+
+bool TimerHeap::close(TimerHeap& heir) noexcept {
+  std::lock_guard const guard(lock_);
+  if (firing() != 0) {
+    return false;
+  }
+  if (!entries_.empty()) {
+    std::lock_guard const guard_heir(heir.lock_);
+    try {
+      heir.reserve(entries_.size());
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    for (const Entry& entry : entries_) {
+      // relaxed: under both locks
+      entry.timer->heap.store(&heir, kRelaxed);
+      heir.insert(*entry.timer, entry.when);
+    }
+    entries_.clear();
+    publish_earliest();
+  }
+  closed_ = true;
+  return true;
+}
+
+void TimerHeap::open() noexcept {
+  std::lock_guard const guard(lock_);
+  closed_ = false;
 }
 
 void TimerHeap::place(std::size_t at, Entry entry) noexcept {
@@ -148,8 +223,8 @@ void TimerHeap::erase(std::size_t at) noexcept {
 }
 
 void TimerHeap::publish_earliest() noexcept {
-  // relaxed: under lock_; readers take it for a hint
-  earliest_.store(entries_.empty() ? kForever : entries_.front().when, kRelaxed);
+  // [timer.6] release, pairs with [timer.5]: that one is being fired
+  earliest_.store(entries_.empty() ? kForever : entries_.front().when, kRelease);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

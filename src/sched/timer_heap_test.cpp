@@ -50,9 +50,9 @@ TEST(TimerHeap, smoke) {
   EXPECT_EQ(heap.run_due(20), 2U);  // due at the moment, not only after it
   EXPECT_EQ(fired, (std::vector<Noted*>{&timers[2], &timers[0]}));
   EXPECT_EQ(heap.earliest(), 30);
-  EXPECT_FALSE(heap.remove(timers[0]));  // it fired
-  EXPECT_TRUE(heap.remove(timers[1]));
-  EXPECT_FALSE(heap.remove(timers[1]));
+  EXPECT_FALSE(TimerHeap::remove(timers[0]));  // it fired
+  EXPECT_TRUE(TimerHeap::remove(timers[1]));
+  EXPECT_FALSE(TimerHeap::remove(timers[1]));
   EXPECT_EQ(heap.earliest(), kForever);
   EXPECT_TRUE(heap.add(timers[0], 5));  // a timer that fired can be used again
   EXPECT_EQ(heap.run_due(5), 1U);
@@ -91,7 +91,7 @@ TEST(TimerHeap, stress_against_a_multimap) {
       }
       ASSERT_TRUE(model.empty() || model.begin()->first > time);  // and all of them
     } else if (auto place = places.find(&timer); place != places.end()) {
-      ASSERT_TRUE(heap.remove(timer));
+      ASSERT_TRUE(TimerHeap::remove(timer));
       model.erase(place->second);
       places.erase(place);
     } else {
@@ -102,6 +102,110 @@ TEST(TimerHeap, stress_against_a_multimap) {
     }
     ASSERT_EQ(heap.earliest(), model.empty() ? kForever : model.begin()->first);
   }
+}
+
+// A worker that retires hands its timers over: they fire once, can be taken out and added again.
+TEST(TimerHeap, close_hands_over) {
+  TimerHeap heap;
+  TimerHeap heir;
+  std::vector<Noted*> fired;
+  Noted timers[4];
+  for (Noted& timer : timers) {
+    timer.fire = note;
+    timer.fired_into = &fired;
+  }
+  heap.add(timers[0], 30);
+  heap.add(timers[1], 10);
+  heap.add(timers[2], 20);
+  heap.add(timers[3], 5);
+  EXPECT_EQ(heap.run_due(5), 1U);
+  ASSERT_TRUE(heap.close(heir));
+  EXPECT_EQ(heap.earliest(), kForever);
+  EXPECT_TRUE(heap.at_rest());
+  EXPECT_EQ(heir.earliest(), 10);
+  EXPECT_FALSE(heir.at_rest());
+  EXPECT_TRUE(TimerHeap::remove(timers[1]));
+  EXPECT_TRUE(heir.add(timers[3], 15));  // not to the closed one
+  EXPECT_EQ(heap.run_due(100), 0U);
+  EXPECT_EQ(heir.run_due(100), 3U);
+  EXPECT_EQ(fired, (std::vector<Noted*>{&timers[3], &timers[3], &timers[2], &timers[0]}));
+  heap.open();
+  EXPECT_TRUE(heap.add(timers[1], 10));  // was in the heir last, which is open
+  EXPECT_EQ(heir.run_due(100), 1U);
+  EXPECT_TRUE(heir.at_rest());
+}
+
+// One that is being fired is neither in nor over; nothing is closed then, and adding itself again
+// needs no memory.
+TEST(TimerHeap, firing_is_no_rest) {
+  struct Nosy : detail::Timer {
+    TimerHeap* in = nullptr;
+    bool rest = true;
+    bool closed = true;
+  };
+  TimerHeap heap;
+  TimerHeap heir;
+  Nosy timer;
+  timer.in = &heap;
+  timer.fire = [](detail::Timer& t) noexcept {
+    auto& self = static_cast<Nosy&>(t);
+    TimerHeap other;
+    self.rest = self.in->at_rest();
+    self.closed = self.in->close(other);
+    self.in->add(self, 7);
+  };
+  heap.add(timer, 5);
+  EXPECT_EQ(heap.run_due(5), 1U);
+  EXPECT_FALSE(timer.rest);
+  EXPECT_FALSE(timer.closed);
+  EXPECT_EQ(heap.earliest(), 7);
+  EXPECT_TRUE(heap.close(heir));
+  EXPECT_EQ(heir.earliest(), 7);
+  EXPECT_TRUE(TimerHeap::remove(timer));
+}
+
+// Heaps close and open while timers are added, taken out and fire: each does one of the two.
+TEST(TimerHeap, stress_closing) {
+  struct Own : detail::Timer {
+    std::atomic<int>* fired = nullptr;
+  };
+  TimerHeap heap;
+  TimerHeap heir;
+  std::atomic<int> fired{0};
+  std::atomic<bool> stop{false};
+  std::thread closer([&] {
+    while (!stop.load()) {
+      heir.run_due(detail::now());
+      if (heap.close(heir)) {
+        heap.open();
+      }
+      std::this_thread::yield();
+    }
+  });
+  std::thread runner([&] {
+    while (!stop.load()) {
+      heap.run_due(detail::now());
+      std::this_thread::yield();
+    }
+  });
+  int removed = 0;
+  int const rounds = test::scaled(3000);
+  for (int i = 0; i < rounds; ++i) {
+    auto timer = std::make_unique<Own>();
+    timer->fired = &fired;
+    timer->fire = [](detail::Timer& t) noexcept { static_cast<Own&>(t).fired->fetch_add(1); };
+    (i % 2 == 0 ? heap : heir).add(*timer, detail::now() + 20'000);
+    if (i % 3 == 0) {
+      std::this_thread::yield();
+    }
+    removed += TimerHeap::remove(*timer) ? 1 : 0;
+  }
+  stop.store(true);
+  closer.join();
+  runner.join();
+  EXPECT_EQ(removed + fired.load(), rounds);
+  EXPECT_TRUE(heap.at_rest());
+  EXPECT_TRUE(heir.at_rest());
 }
 
 // remove() returns only when the timer is not being fired any more: its memory may go at once.
@@ -127,7 +231,7 @@ TEST(TimerHeap, destroy_after_remove) {
     if (i % 3 == 0) {
       std::this_thread::yield();
     }
-    removed += heap.remove(*timer) ? 1 : 0;
+    removed += TimerHeap::remove(*timer) ? 1 : 0;
   }
   stop.store(true);
   runner.join();

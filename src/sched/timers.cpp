@@ -22,6 +22,12 @@ Nanos earliest_timer() noexcept {
   return earliest;
 }
 
+bool timers_at_rest() noexcept {
+  bool rest = g_scheduler.thread_timers.value.at_rest();
+  for_each_worker([&](const Worker& worker) { rest = rest && worker.timers.at_rest(); });
+  return rest;
+}
+
 namespace {
 
 void tell(Worker& keeper) noexcept {
@@ -96,14 +102,11 @@ std::size_t run_due_timers(Nanos time) noexcept {
 
 void add_timer(Timer& timer, Nanos when) {
   Worker* const w = this_worker();
-  TimerHeap* heap = timer.heap;
-  if (heap == nullptr) {
-    heap = w != nullptr ? &w->timers : &g_scheduler.thread_timers.value;
-  }
   if (w == nullptr) {
     ensure_started();
   }
-  if (heap->add(timer, when)) {
+  TimerHeap& mine = w != nullptr ? w->timers : g_scheduler.thread_timers.value;
+  if (mine.add(timer, when)) {
     see_to_it(when);
     // With no worker awake or keeping time, one must be woken to do that.
     if (w == nullptr && g_scheduler.idle.timekeeper() == nullptr &&
@@ -113,12 +116,8 @@ void add_timer(Timer& timer, Nanos when) {
   }
 }
 
-bool remove_timer(Timer& timer) noexcept {
-  return timer.heap != nullptr && timer.heap->remove(timer);
-}
+bool remove_timer(Timer& timer) noexcept { return TimerHeap::remove(timer); }
 
-bool withdraw_timer(Timer& timer) noexcept {
-  return timer.heap != nullptr && timer.heap->withdraw(timer);
-}
+bool withdraw_timer(Timer& timer) noexcept { return TimerHeap::withdraw(timer); }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
