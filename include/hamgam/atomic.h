@@ -91,8 +91,8 @@ class Atomic {
   // Blocks while the value is `old`; parks a goroutine, not its thread. A change is noticed only
   // with a notify after it.
   void wait(T old) const {
-    while (same(this, &old)) {
-      detail::atomic_wait(this, &same, &old);
+    while (same(this, std::addressof(old))) {
+      detail::atomic_wait(this, &same, std::addressof(old));
     }
   }
   void notify_one() noexcept { detail::atomic_notify(this, false); }
@@ -101,7 +101,7 @@ class Atomic {
  private:
   static bool same(const void* self, const void* old) {
     T const value = static_cast<const Atomic*>(self)->load();
-    return __builtin_memcmp(&value, old, sizeof(T)) == 0;
+    return __builtin_memcmp(std::addressof(value), old, sizeof(T)) == 0;
   }
 
   detail::atomic<T> value_;

@@ -79,12 +79,6 @@ template <class T>
 class ChanHandle {
   static_assert(std::is_object_v<T> && !std::is_array_v<T> && !std::is_const_v<T>,
                 "a channel's values are objects: use Chan<Unit> where there is nothing to send");
-  static_assert(
-      std::is_nothrow_move_constructible_v<T>,
-      "a channel's values must not throw when moved: declare the move constructor noexcept, "
-      "or send a std::unique_ptr to it");
-  static_assert(std::is_nothrow_destructible_v<T>,
-                "a channel's values must not throw when destroyed");
 
  public:
   using value_type = T;
@@ -120,7 +114,14 @@ class ChanHandle {
     std::swap(core_, taken.core_);
     return *this;
   }
+  // What T must be is asked here, where it is complete also if a Chan<T> is a member of it.
   ~ChanHandle() {
+    static_assert(
+        std::is_nothrow_move_constructible_v<T>,
+        "a channel's values must not throw when moved: declare the move constructor noexcept, "
+        "or send a std::unique_ptr to it");
+    static_assert(std::is_nothrow_destructible_v<T>,
+                  "a channel's values must not throw when destroyed");
     if (core_ != nullptr) {
       release_chan(core_);
     }
@@ -300,7 +301,7 @@ class Receiving {
   // Waits for a value; nullopt: closed and drained.
   std::optional<T> recv() const {
     Room<T> room;
-    if (chan_recv(core(), &room.value) != ChanResult::kDone) {
+    if (chan_recv(core(), room.place()) != ChanResult::kDone) {
       return std::nullopt;
     }
     return room.take();
@@ -309,7 +310,7 @@ class Receiving {
   // Never waits.
   TryRecv<T> try_recv() const {
     Room<T> room;
-    return received(room, chan_try_recv(core(), &room.value));
+    return received(room, chan_try_recv(core(), room.place()));
   }
 
   // Neither a value nor closed: nothing came in time.
@@ -321,20 +322,23 @@ class Receiving {
 
   template <class C, class D>
   TryRecv<T> recv_until(const std::chrono::time_point<C, D>& t) const {
-    std::optional<TryRecv<T>> result(try_recv());
-    if (!is_answer(*result)) {
-      (void)attempt_until(t, [&](std::int64_t deadline) {
-        result.emplace(wait_deadline(deadline));
-        return is_answer(*result);
-      });
+    if (TryRecv<T> result = try_recv(); is_answer(result)) {
+      return result;
     }
-    return *std::move(result);
+    Room<T> room;
+    ChanResult result = ChanResult::kGaveUp;
+    (void)attempt_until(t, [&](std::int64_t deadline) {
+      SelectOp op{SelectOp::kRecv, core(), room.place()};
+      result = chan_wait(op, deadline);
+      return result != ChanResult::kGaveUp;
+    });
+    return received(room, result);
   }
 
   // Neither a value nor closed: stop was requested first.
   TryRecv<T> recv(const std::stop_token& token) const {
     Room<T> room;
-    SelectOp op{SelectOp::kRecv, core(), &room.value};
+    SelectOp op{SelectOp::kRecv, core(), room.place()};
     return received(room, chan_wait(op, token));
   }
 
@@ -363,7 +367,7 @@ class Receiving {
 
   TryRecv<T> wait_deadline(std::int64_t deadline) const {
     Room<T> room;
-    SelectOp op{SelectOp::kRecv, core(), &room.value};
+    SelectOp op{SelectOp::kRecv, core(), room.place()};
     return received(room, chan_wait(op, deadline));
   }
 };

@@ -22,6 +22,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <stop_token>
 #include <type_traits>
@@ -61,7 +62,7 @@ CondLock cond_lock(L& lock) {
                        }) {
     return {LockedMutex::of(lock)};
   } else {
-    return {nullptr, &lock, [](void* object) { static_cast<L*>(object)->lock(); },
+    return {nullptr, std::addressof(lock), [](void* object) { static_cast<L*>(object)->lock(); },
             [](void* object) noexcept { static_cast<L*>(object)->unlock(); }};
   }
 }

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <concepts>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <utility>
@@ -32,13 +33,13 @@ concept SharedLockable = requires(M& m) {
 };
 
 struct ExclusiveAccess {
-  static void lock(auto& m) { m.lock(); }
-  static void unlock(auto& m) { m.unlock(); }
+  static void lock(auto& m) HAMGAM_NO_THREAD_SAFETY_ANALYSIS { m.lock(); }
+  static void unlock(auto& m) HAMGAM_NO_THREAD_SAFETY_ANALYSIS { m.unlock(); }
 };
 
 struct SharedAccess {
-  static void lock(auto& m) { m.lock_shared(); }
-  static void unlock(auto& m) { m.unlock_shared(); }
+  static void lock(auto& m) HAMGAM_NO_THREAD_SAFETY_ANALYSIS { m.lock_shared(); }
+  static void unlock(auto& m) HAMGAM_NO_THREAD_SAFETY_ANALYSIS { m.unlock_shared(); }
 };
 
 template <class T, class M, class Access>
@@ -57,7 +58,8 @@ struct LockedMutex {
 template <class T, class M, class Access>
 class [[nodiscard]] LockedAccess {
  public:
-  LockedAccess(T& value, M& mutex) noexcept : value_(&value), mutex_(&mutex), held_(true) {}
+  LockedAccess(T& value, M& mutex) noexcept
+      : value_(std::addressof(value)), mutex_(std::addressof(mutex)), held_(true) {}
   LockedAccess(LockedAccess&& other) noexcept
       : value_(other.value_), mutex_(other.mutex_), held_(std::exchange(other.held_, false)) {}
   LockedAccess& operator=(LockedAccess&& other) noexcept {

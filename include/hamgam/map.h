@@ -211,8 +211,8 @@ class Map {
 
   struct Node : detail::MapEntry {
     template <class Value>
-    Node(std::uint64_t order, K k, Value&& v)
-        : MapEntry(order), key(std::move(k)), value(std::forward<Value>(v)) {}
+    Node(std::uint64_t o, K k, Value&& v)
+        : MapEntry(o), key(std::move(k)), value(std::forward<Value>(v)) {}
 
     const K key;
     const V value;
@@ -384,12 +384,12 @@ class Map {
   }
 
   static void destroy(detail::Retired* retired) noexcept {
-    auto* entry = static_cast<detail::MapEntry*>(retired);
-    if ((entry->order & 1) != 0) {
-      delete static_cast<Node*>(entry);
+    auto& entry = static_cast<detail::MapEntry&>(*retired);
+    if ((entry.order & 1) != 0) {
+      delete static_cast<Node*>(&entry);
       return;
     }
-    auto* table = static_cast<Table*>(entry);
+    auto* table = static_cast<Table*>(&entry);
     // All lists by turns: while one waits for memory the others go on.
     detail::MapLink* at[Table::kStripes];
     std::size_t lists = 0;

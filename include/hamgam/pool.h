@@ -25,8 +25,8 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <utility>
 
@@ -36,8 +36,8 @@
 namespace hamgam::inline HAMGAM_ABI {
 
 struct PoolOptions {
-  std::size_t max_cached = std::numeric_limits<std::size_t>::max();  // objects in the pool
-  std::size_t max_bytes = std::numeric_limits<std::size_t>::max();   // as the `bytes` function says
+  std::size_t max_cached = SIZE_MAX;  // objects in the pool
+  std::size_t max_bytes = SIZE_MAX;   // as the `bytes` function says
 };
 
 template <class T>

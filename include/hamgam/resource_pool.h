@@ -27,6 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <utility>
@@ -75,11 +76,13 @@ class ResourcePool {
     }
     ~Lease() { give_back(); }
 
-    T* operator->() const noexcept HAMGAM_LIFETIMEBOUND { return get(); }
-    T& operator*() const noexcept HAMGAM_LIFETIMEBOUND { return *get(); }
+    T* operator->() const noexcept HAMGAM_LIFETIMEBOUND { return std::addressof(**this); }
+    T& operator*() const noexcept HAMGAM_LIFETIMEBOUND {
+      return static_cast<Entry*>(entry_)->value;
+    }
     // Null once it was discarded or moved from.
     T* get() const noexcept HAMGAM_LIFETIMEBOUND {
-      return entry_ != nullptr ? &static_cast<Entry*>(entry_)->value : nullptr;
+      return entry_ != nullptr ? std::addressof(**this) : nullptr;
     }
 
     // Closes the resource, which is of no more use; another may be opened in its place.

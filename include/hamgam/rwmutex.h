@@ -247,7 +247,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   HAMGAM_INLINE bool enter() noexcept {
     std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: checked again below
     if (HAMGAM_LIKELY((state & kBias) != 0)) {
-      return enter_slot(detail::reader_row()->slots[detail::slot_index(this)]);
+      return enter_slot(detail::reader_row()->held[detail::slot_index(this)]);
     }
     if ((state & kOpen) != 0) {
       return enter_slot_fenced(detail::slot_index(this), *detail::reader_row());
@@ -276,7 +276,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
 
   // The same whether they are open by kBias or by kOpen.
   HAMGAM_INLINE bool enter_slot_fenced(std::size_t index, detail::ReaderRow& row) noexcept {
-    detail::atomic<const void*>& slot = row.slots[index];
+    detail::atomic<const void*>& slot = row.held[index];
     if (HAMGAM_UNLIKELY(slot.load(detail::kRelaxed) != nullptr)) {  // relaxed: our own
       return false;
     }
@@ -296,11 +296,11 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   // Out of this slot of our own row, if it holds the lock. Then the object may be gone at once.
   HAMGAM_INLINE static bool leave_slot(const RWMutex* lock, std::size_t index) noexcept {
     detail::ReaderRow* const row = detail::reader_row();
-    if (HAMGAM_UNLIKELY(row->slots[index].load(detail::kRelaxed) != lock)) {  // relaxed: our own
+    if (HAMGAM_UNLIKELY(row->held[index].load(detail::kRelaxed) != lock)) {  // relaxed: our own
       return false;
     }
     // [rw.5] release, pairs with [slots.3]: the section is before the next writer's
-    row->slots[index].store(nullptr, detail::kRelease);
+    row->held[index].store(nullptr, detail::kRelease);
     detail::light_barrier();
     // relaxed: the barrier orders it
     if (HAMGAM_UNLIKELY(row->watched.load(detail::kRelaxed) != 0)) {

@@ -115,7 +115,7 @@ class SingleFlight {
         }
         flight->landed.done();
       }
-    } const landing{this, &key, &flight};
+    } const landing{this, std::addressof(key), &flight};
     try {
       flight.value.emplace(std::invoke(f));
     } catch (const detail::GoexitSignal&) {

@@ -15,8 +15,8 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 
 // What a thread has that has no row of its own: one with nothing free.
-constinit ReaderRow g_no_row{.slots = {&g_no_row, &g_no_row, &g_no_row, &g_no_row, &g_no_row,
-                                       &g_no_row, &g_no_row, &g_no_row}};
+constinit ReaderRow g_no_row{.held = {&g_no_row, &g_no_row, &g_no_row, &g_no_row, &g_no_row,
+                                      &g_no_row, &g_no_row, &g_no_row}};
 
 }  // namespace
 
@@ -125,7 +125,7 @@ void fence_readers() noexcept {
 std::int64_t count_readers(const ReaderRow* rows, const void* lock) noexcept {
   std::int64_t count = 0;
   for (const ReaderRow* row = rows; row != nullptr; row = row->next) {
-    for (const auto& slot : row->slots) {
+    for (const auto& slot : row->held) {
       // [slots.3] acquire, pairs with [rw.5]: what the reader did before it left
       count += slot.load(kAcquire) == lock ? 1 : 0;
     }
@@ -135,7 +135,7 @@ std::int64_t count_readers(const ReaderRow* rows, const void* lock) noexcept {
 
 void sweep_readers(ReaderRow* rows, const void* lock) noexcept {
   for (ReaderRow* row = rows; row != nullptr; row = row->next) {
-    for (auto& slot : row->slots) {
+    for (auto& slot : row->held) {
       const void* held = lock;
       if (slot.load(kRelaxed) == lock) {  // relaxed: the CAS checks it
         // By CAS, because the owner may fill it with another lock. relaxed: it tells nobody

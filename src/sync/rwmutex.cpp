@@ -482,9 +482,9 @@ bool RWMutex::Slow::enter_any_slot() noexcept {
   if (row == nullptr) {
     return false;
   }
-  for (auto& slot : row->slots) {
+  for (auto& slot : row->held) {
     if (slot.load(kRelaxed) == nullptr) {  // relaxed: our own
-      return mutex_.enter_slot_fenced(static_cast<std::size_t>(&slot - row->slots), *row);
+      return mutex_.enter_slot_fenced(static_cast<std::size_t>(&slot - row->held), *row);
     }
   }
   return false;

@@ -110,6 +110,7 @@ union Room {
   Room(const Room&) = delete;
   Room& operator=(const Room&) = delete;
 
+  [[nodiscard]] T* place() noexcept { return std::addressof(value); }
   std::optional<T> take() noexcept {
     std::optional<T> result(std::in_place, std::move(value));
     value.~T();

@@ -2,9 +2,16 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Compiler and build switches that the public headers need. HAMGAM_TSAN and HAMGAM_ASAN come from
-// the build (HAMGAM_SANITIZE); the inline namespace differs with them, so that a program and a
-// library that were built differently fail to link instead of failing to work.
+// Compiler and build switches that the public headers need. Every header includes this one before
+// its first line of code, so that what is missing is said by the first error. HAMGAM_TSAN and
+// HAMGAM_ASAN come from the build (HAMGAM_SANITIZE); the inline namespace differs with them, so
+// that a program and a library that were built differently fail to link instead of failing to work.
+
+#if !defined(__cplusplus) || __cplusplus < 202002L
+#error "Hamgam needs C++20: compile with -std=c++20 or newer, by gcc 12, clang 16 or newer"
+#elif !defined(__cpp_exceptions)
+#error "Hamgam throws exceptions: compile without -fno-exceptions"
+#endif
 
 #if defined(HAMGAM_TSAN)
 #define HAMGAM_ABI v0_tsan

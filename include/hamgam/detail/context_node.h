@@ -6,6 +6,7 @@
 // node; each node holds a reference to its parent.
 
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "hamgam/detail/atomic.h"
@@ -69,7 +70,7 @@ template <class T>
 struct ValueNode final : ContextNode {
   ValueNode(const void* k, T&& v) : held(std::move(v)) {
     key = k;
-    value = &held;
+    value = std::addressof(held);
   }
   T held;
 };

@@ -65,12 +65,12 @@ struct MapTable : MapEntry {
     return (hash & ~std::uint64_t{3}) | 1;  // never that of the tail
   }
 
-  Stripe& stripe_of(std::uint64_t order) noexcept { return stripes[order >> (64 - kStripeBits)]; }
+  Stripe& stripe_of(std::uint64_t sought) noexcept { return stripes[sought >> (64 - kStripeBits)]; }
 
   // Where a reader begins.
-  HAMGAM_INLINE MapLink* bucket_for_reading(std::uint64_t order) noexcept {
+  HAMGAM_INLINE MapLink* bucket_for_reading(std::uint64_t sought) noexcept {
     unsigned const now = bits.load(kAcquire);  // [map.1] acquire, pairs with [map.2]: the segments
-    for (std::uint64_t prefix = order >> (64 - now); prefix != 0; prefix &= prefix - 1) {
+    for (std::uint64_t prefix = sought >> (64 - now); prefix != 0; prefix &= prefix - 1) {
       auto const zeros = static_cast<unsigned>(std::countr_zero(prefix));
       if (now - zeros <= kStripeBits) {
         break;
@@ -82,11 +82,11 @@ struct MapTable : MapEntry {
         return link;
       }
     }
-    return &stripe_of(order).head;
+    return &stripe_of(sought).head;
   }
 
   // Where a writer begins, under the stripe's mutex: the very bucket.
-  MapLink* bucket_for_writing(std::uint64_t order) noexcept;
+  MapLink* bucket_for_writing(std::uint64_t sought) noexcept;
 
   // Under the stripe's mutex. After that the caller asks grow(), without it, if `insert` is true.
   [[nodiscard]] bool insert(MapLink& before, MapLink& entry, Stripe& stripe) noexcept {
@@ -128,12 +128,12 @@ struct MapTable : MapEntry {
   Mutex growing;
 };
 
-inline MapLink* MapTable::bucket_for_writing(std::uint64_t order) noexcept {
+inline MapLink* MapTable::bucket_for_writing(std::uint64_t sought) noexcept {
   unsigned const now = bits.load(kAcquire);  // [map.1] acquire, pairs with [map.2]
-  std::uint64_t prefix = order >> (64 - now);
+  std::uint64_t prefix = sought >> (64 - now);
   auto const zeros = prefix == 0 ? now : static_cast<unsigned>(std::countr_zero(prefix));
   if (now - zeros <= kStripeBits) {
-    return &stripe_of(order).head;
+    return &stripe_of(sought).head;
   }
   // relaxed: published by bits
   MapLink* const link = segments[now - zeros].load(kRelaxed) + (prefix >> (zeros + 1));

@@ -21,7 +21,7 @@ inline constexpr std::size_t kReaderSlots = 8;
 // that were left over; any thread reads them. The three about fences are the owner's. `watched` is
 // changed by writers that wait for readers, from any thread.
 struct alignas(128) ReaderRow {
-  atomic<const void*> slots[kReaderSlots] = {};
+  atomic<const void*> held[kReaderSlots] = {};
   std::uint32_t fenced = 0;           // entries with a fence, of any lock
   const void* fenced_lock = nullptr;  // the lock at the last look at `fenced` ...
   std::int64_t fenced_state = 0;      // ... and its state

@@ -51,9 +51,7 @@ class RecvCase : public SelectCase {
 
   RecvCase(ChanCore* chan, F&& f) : chan_(chan), function_(std::move(f)) {}
 
-  [[nodiscard]] SelectOp op() noexcept {
-    return {SelectOp::kRecv, chan_, std::addressof(room_.value)};
-  }
+  [[nodiscard]] SelectOp op() noexcept { return {SelectOp::kRecv, chan_, room_.place()}; }
 
   void run(bool done) {
     std::optional<T> value;
