@@ -89,7 +89,9 @@ class Atomic {
   }
 
   // Blocks while the value is `old`; parks a goroutine, not its thread. A change is noticed only
-  // with a notify after it.
+  // with a notify after it. The object must outlive each wait; a notify uses its address alone, so
+  // it may come when whoever waited has seen the value and destroyed the object: it wakes nobody
+  // then, or one who waits for another Atomic at that address and looks again.
   void wait(T old) const {
     while (same(this, std::addressof(old))) {
       detail::atomic_wait(this, &same, std::addressof(old));

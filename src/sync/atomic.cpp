@@ -8,13 +8,18 @@
 // under it; notify takes the same lock after the change. (A count of sleepers that would spare
 // notify the lock was left out: the lock costs one read-modify-write, the count would cost a
 // fence.)
+//
+// A notify may come late: whoever waited saw the value and went, and something else lives at the
+// address by now. So the keys are apart from everybody else's, who take a wake for a grant (units
+// of a Semaphore, say); who waits for an Atomic looks at the value again.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 void atomic_wait(const void* address, bool (*same)(const void* address, const void* old),
                  const void* old) {
-  Waiter me(address);
-  Bucket& bucket = bucket_of(address);
+  const void* const key = apart(address);
+  Waiter me(key);
+  Bucket& bucket = bucket_of(key);
   bucket.lock();
   if (!same(address, old)) {
     bucket.unlock();
@@ -25,9 +30,10 @@ void atomic_wait(const void* address, bool (*same)(const void* address, const vo
 }
 
 void atomic_notify(const void* address, bool all) noexcept {
-  Bucket& bucket = bucket_of(address);
+  const void* const key = apart(address);
+  Bucket& bucket = bucket_of(key);
   bucket.lock();
-  Waiter* first = all ? bucket.pop_all(address) : bucket.pop(address);
+  Waiter* first = all ? bucket.pop_all(key) : bucket.pop(key);
   bucket.unlock();
   if (all) {
     wake_all(first);

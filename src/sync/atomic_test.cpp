@@ -6,14 +6,18 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
+#include "hamgam/semaphore.h"
+#include "hamgam/waitgroup.h"
 #include "support/asleep.h"
 #include "support/crew.h"
 #include "support/scale.h"
@@ -229,6 +233,44 @@ TEST_P(AtomicTest, wait_and_notify_all) {
   open.notify_all();
   crew.join();
   EXPECT_EQ(passed.load(), 5);
+}
+
+// A notify that comes when the Atomic is gone, because whoever waited had seen the value. What
+// lives at its address now took that for its own wake: units were had twice.
+TEST_P(AtomicTest, late_notify_wakes_nobody_else_at_the_address) {
+  alignas(16) std::byte place[64];
+  auto late_notify = [&place] {
+    std::launder(reinterpret_cast<Atomic<int>*>(place))->notify_one();
+    std::launder(reinterpret_cast<Atomic<int>*>(place))->notify_all();
+  };
+  auto* flag = ::new (place) Atomic<int>(0);
+  flag->store(1);
+  flag->wait(0);
+  flag->~Atomic();
+  {
+    auto* semaphore = ::new (place) Semaphore(1);
+    semaphore->acquire();
+    Crew crew(GetParam());
+    crew.start([semaphore] { semaphore->acquire(); });
+    test::await_asleep(semaphore, 1);
+    late_notify();
+    EXPECT_EQ(test::count_asleep(semaphore), 1);
+    semaphore->release();
+    crew.join();
+    semaphore->~Semaphore();
+  }
+  {
+    auto* group = ::new (place) WaitGroup;
+    group->add(1);
+    Crew crew(GetParam());
+    crew.start([group] { group->wait(); });
+    test::await_asleep(group, 1);
+    late_notify();
+    EXPECT_EQ(test::count_asleep(group), 1);
+    group->done();
+    crew.join();
+    group->~WaitGroup();
+  }
 }
 
 // A ball that each waits for in turn: no notify is lost.

@@ -115,6 +115,11 @@ void Cond::notify(bool all) noexcept {
   Waiter* asleep = nullptr;
   Waiter** end = &asleep;
   Waiter* next = all ? bucket.pop_all(&waiting_) : bucket.pop(&waiting_);
+  if (all || bucket.first(&waiting_) == nullptr) {
+    // relaxed: under the bucket's lock. The last touch: one that is moved to its Mutex, below, may
+    // be given that at once, return and destroy the Cond.
+    waiting_.store(0, kRelaxed);
+  }
   while (next != nullptr) {
     Waiter* const waiter = next;
     next = all ? waiter->next : nullptr;
@@ -128,9 +133,6 @@ void Cond::notify(bool all) noexcept {
     }
   }
   *end = nullptr;
-  if (all || bucket.first(&waiting_) == nullptr) {
-    waiting_.store(0, kRelaxed);  // relaxed: under the bucket's lock; the last touch
-  }
   bucket.unlock();
   detail::wake_all(asleep);
 }

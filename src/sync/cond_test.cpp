@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -11,9 +12,12 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <random>
 #include <shared_mutex>
 #include <stop_token>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "hamgam/guarded.h"
@@ -443,6 +447,39 @@ TEST_P(CondOf, works_with_std_condition_variable_any) {
   standard.notify_all();
   waiter.join();
   other.join();
+}
+
+// The first of many that are moved to the Mutex's queue is given that, returns and destroys the
+// Cond, while the notify is still busy with the others. It used to store into the Cond at its end.
+TEST(Cond, is_not_touched_once_the_first_of_many_may_return) {
+  constexpr int kWaiters = 500;
+  for (int round = 0; round < 20; ++round) {
+    alignas(Cond) std::array<unsigned char, sizeof(Cond)> place{};
+    auto* const cond = ::new (place.data()) Cond;
+    Mutex mutex;
+    bool destroyed = false;
+    Crew crew(Who::kGoroutines);
+    for (int i = 0; i < kWaiters; ++i) {
+      crew.start([&] {
+        std::unique_lock lock(mutex);
+        cond->wait(lock);
+        if (!std::exchange(destroyed, true)) {
+          cond->~Cond();
+          place.fill(0xAB);
+        }
+      });
+    }
+    await_asleep(cond, kWaiters);
+    mutex.lock();
+    std::thread notifier([&] { cond->notify_all(); });
+    await_asleep(&mutex, 1);
+    mutex.unlock();
+    notifier.join();
+    crew.join();
+    for (unsigned char const byte : place) {
+      ASSERT_EQ(byte, 0xAB) << "round " << round;
+    }
+  }
 }
 
 }  // namespace

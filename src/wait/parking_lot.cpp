@@ -38,6 +38,7 @@ void Bucket::push_back(Waiter& waiter) noexcept {
   waiter.outcome = Wake::kNone;
   waiter.next = nullptr;
   if (Waiter* head = first(address_of(waiter))) {
+    waiter.ahead = head->last;
     head->last->next = &waiter;
     head->last = &waiter;
   } else {
@@ -49,9 +50,11 @@ void Bucket::push_front(Waiter& waiter) noexcept {
   waiter.queued = true;
   waiter.outcome = Wake::kNone;
   if (Waiter* head = first(address_of(waiter))) {
-    waiter.last = head->last;
-    replace(*head, waiter);
+    waiter.ahead = nullptr;
     waiter.next = head;
+    waiter.last = head->last;
+    head->ahead = &waiter;
+    replace(*head, waiter);
   } else {
     waiter.next = nullptr;
     insert(waiter);
@@ -79,22 +82,20 @@ Waiter* Bucket::pop_all(const void* address) noexcept {
 
 void Bucket::remove(Waiter& waiter) noexcept {
   waiter.queued = false;
-  Waiter* head = first(address_of(waiter));
-  if (head == &waiter) {
-    if (Waiter* heir = waiter.next) {
-      heir->last = waiter.last;
-      replace(waiter, *heir);
-    } else {
-      erase(waiter);
+  Waiter* const heir = waiter.next;
+  if (heir != nullptr) {
+    heir->ahead = waiter.ahead;
+  }
+  if (waiter.ahead != nullptr) {
+    waiter.ahead->next = heir;
+    if (heir == nullptr) {
+      first(address_of(waiter))->last = waiter.ahead;
     }
-    return;
-  }
-  while (head->next != &waiter) {
-    head = head->next;
-  }
-  head->next = waiter.next;
-  if (waiter.next == nullptr) {
-    first(address_of(waiter))->last = head;
+  } else if (heir != nullptr) {
+    heir->last = waiter.last;
+    replace(waiter, *heir);
+  } else {
+    erase(waiter);
   }
 }
 
@@ -117,6 +118,7 @@ Wake Bucket::sleep(Waiter& waiter, const char* reason) noexcept {
 void Bucket::insert(Waiter& waiter) noexcept {
   seed_ = seed_ * 1664525U + 1013904223U;
   waiter.priority = seed_;
+  waiter.ahead = nullptr;
   waiter.last = &waiter;
   waiter.left = nullptr;
   waiter.right = nullptr;

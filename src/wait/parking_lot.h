@@ -8,7 +8,8 @@
 //
 // A bucket holds a treap of the addresses on which anybody sleeps, and for each a FIFO list whose
 // first waiter is the treap's node: O(log n) in the number of addresses that share the bucket, O(1)
-// in the number of waiters on one.
+// in the number of waiters on one. That holds for one that gives up in the middle, too: thousands
+// with deadlines, or one stop for all, are the usual case.
 //
 // No wake-up is lost: a sleeper looks at the lock's word again and queues itself under the bucket's
 // lock, which is released only when it is off its stack (after-switch action); a waker looks for
@@ -16,6 +17,8 @@
 //
 // After WebKit's ParkingLot, Rust's parking_lot and Go's runtime/sema.go. Rejected: a queue in each
 // lock (a Mutex would be 24 bytes, and an unlock would touch the lock after it was given away).
+
+#include <cstdint>
 
 #include "base/cache_line.h"
 #include "os/spin_lock.h"
@@ -39,10 +42,10 @@ class alignas(kCacheLine) Bucket {
   // Takes the first one off; null if there is none.
   Waiter* pop(const void* address) noexcept;
 
-  // Takes all off; linked by next.
+  // Takes all off; linked by next. O(number of waiters).
   Waiter* pop_all(const void* address) noexcept;
 
-  // Takes this one off, wherever it is. O(number of waiters on its address).
+  // Takes this one off, wherever it is.
   void remove(Waiter& waiter) noexcept;
 
   // Sleeps until woken or interrupted. The waiter is queued here and the bucket is locked; it is
@@ -62,6 +65,14 @@ class alignas(kCacheLine) Bucket {
 };
 
 Bucket& bucket_of(const void* address) noexcept;
+
+// A key that is no object's address, for those whose wakers may come when the object at the address
+// is gone: no program's addresses have the highest bit.
+inline const void* apart(const void* address) noexcept {
+  constexpr std::uintptr_t kHighest = ~(~std::uintptr_t{0} >> 1);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): only compared
+  return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(address) | kHighest);
+}
 
 // Wakes a chain from pop_all.
 void wake_all(Waiter* first) noexcept;

@@ -3,6 +3,7 @@
 #include "wait/parking_lot.h"
 
 #include <gtest/gtest.h>
+#include <time.h>
 
 #include <algorithm>
 #include <deque>
@@ -88,6 +89,28 @@ TEST(ParkingLot, remove) {
     expected.push_back(&gone);
     EXPECT_EQ(drain(bucket, address(1)), expected);
   }
+}
+
+// Thousands that give up, the last one first as std::stop_source calls them: to find each by
+// walking over those before it took half a minute.
+TEST(ParkingLot, giving_up_costs_the_same_however_many_wait) {
+  auto const cpu_seconds = [] {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+  };
+  int const count = test::scaled(100'000);
+  Bucket bucket;
+  std::deque<Waiter> waiters;
+  for (int i = 0; i < count; ++i) {
+    bucket.push_back(waiters.emplace_back(address(1)));
+  }
+  double const start = cpu_seconds();
+  for (auto waiter = waiters.rbegin(); waiter != waiters.rend(); ++waiter) {
+    bucket.remove(*waiter);
+  }
+  EXPECT_LT(cpu_seconds() - start, 1.0);
+  EXPECT_EQ(bucket.first(address(1)), nullptr);
 }
 
 TEST(ParkingLot, pop_all) {

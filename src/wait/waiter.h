@@ -22,8 +22,9 @@ struct Waiter : Sleeper {
   Nanos since = 0;              // when it began to wait; 0: not asked yet
   std::uintptr_t token = 0;     // the waker's word to the sleeper
 
-  Waiter* next = nullptr;  // behind it on the same address
-  Waiter* last = nullptr;  // in the first of an address: the last one
+  Waiter* next = nullptr;   // behind it on the same address
+  Waiter* ahead = nullptr;  // before it; null: it is the first
+  Waiter* last = nullptr;   // in the first of an address: the last one
   // In the first of an address: its place in the bucket's treap.
   Waiter* parent = nullptr;
   Waiter* left = nullptr;

@@ -4,12 +4,13 @@
 
 // To wait for the event "somebody has gone to sleep on this object" instead of for some time.
 
+#include "hamgam/atomic.h"
 #include "hamgam/go.h"
 #include "wait/parking_lot.h"
 
 namespace hamgam::test {
 
-// How many sleep on a Mutex, WaitGroup or Atomic.
+// How many sleep on a Mutex, a WaitGroup and the like.
 inline int count_asleep(const void* object) {
   detail::Bucket& bucket = detail::bucket_of(object);
   bucket.lock();
@@ -21,6 +22,11 @@ inline int count_asleep(const void* object) {
   return count;
 }
 
+template <class T>
+int count_asleep(const Atomic<T>* object) {
+  return count_asleep(detail::apart(object));
+}
+
 // Until the condition is true.
 template <class C>
 void until(C condition) {
@@ -29,7 +35,8 @@ void until(C condition) {
   }
 }
 
-inline void await_asleep(const void* object, int count) {
+template <class T>
+void await_asleep(const T* object, int count) {
   while (count_asleep(object) < count) {
     yield();
   }
