@@ -9,15 +9,20 @@
 //   for (auto& url : urls) group.go([&, ctx = group.context()] { fetch(ctx, url); });
 //   group.wait();  // throws what the first one threw
 //
-// From goroutines and plain threads alike. The first exception that escapes an f is kept and
-// cancels context(), as its cause; later ones are dropped. wait() cancels context() too. The
-// destructor cancels context() and waits; an exception that no wait() threw is a panic there,
-// unless it only says that this cancellation was noticed. Such a panic, and that of one which comes
-// out of wait() and is caught nowhere, also shows the stack of the throw.
+// From goroutines and plain threads alike. An f returns nothing, or a std::error_code that is 0 if
+// all went well. The first exception that escapes an f, or the first other code, as a
+// std::system_error, is kept and cancels context(), as its cause; later ones are dropped. wait()
+// cancels context() too. The destructor cancels context() and waits; an exception that no wait()
+// threw is a panic there, unless it only says that this cancellation was noticed. Such a panic, and
+// that of one which comes out of wait() and is caught nowhere, also shows the stack of the throw.
 //
-// Happens-before: go(f) is before the start of f; the end of each f is before the return of wait().
+// Each f, with its arguments and what it captured, is destroyed when it has ended, and before
+// wait() can return. Happens-before: go(f) is before the start of f; the end of each f is before
+// the return of wait().
 
 #include <cstdint>
+#include <exception>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -29,6 +34,14 @@
 #include "hamgam/waitgroup.h"
 
 namespace hamgam::inline HAMGAM_ABI {
+
+namespace detail {
+
+template <class F, class... Args>
+using GroupResult =
+    std::remove_cvref_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
+
+}  // namespace detail
 
 class ErrGroup {
  public:
@@ -46,12 +59,12 @@ class ErrGroup {
   // "errgroup: modify limit while N goroutines in the group are still active".
   HAMGAM_API void set_limit(int n);
 
-  // Runs f(args...) in a goroutine; first waits until the limit allows it. May be called by the
-  // group's own goroutines.
+  // Runs f(args...), which returns void or std::error_code, in a goroutine; first waits until the
+  // limit allows it. May be called by the group's own goroutines.
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
   void go(F&& f, Args&&... args) {
-    auto bound = detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    auto bound = bind<F, Args...>(std::forward<F>(f), std::forward<Args>(args)...);
     enter();
     start(std::move(bound));
   }
@@ -59,7 +72,7 @@ class ErrGroup {
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
   void go(GoOptions options, F&& f, Args&&... args) {
-    auto bound = detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    auto bound = bind<F, Args...>(std::forward<F>(f), std::forward<Args>(args)...);
     enter();
     start(std::move(bound), std::move(options));
   }
@@ -68,7 +81,7 @@ class ErrGroup {
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
   [[nodiscard]] bool try_go(F&& f, Args&&... args) {
-    auto bound = detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    auto bound = bind<F, Args...>(std::forward<F>(f), std::forward<Args>(args)...);
     if (!try_enter()) {
       return false;
     }
@@ -79,7 +92,7 @@ class ErrGroup {
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
   [[nodiscard]] bool try_go(GoOptions options, F&& f, Args&&... args) {
-    auto bound = detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    auto bound = bind<F, Args...>(std::forward<F>(f), std::forward<Args>(args)...);
     if (!try_enter()) {
       return false;
     }
@@ -102,11 +115,52 @@ class ErrGroup {
   static constexpr std::int64_t kParked = 1;
   static constexpr std::int64_t kNoLimit = INT64_MAX / kOne;
 
-  // Whatever ends the goroutine, goexit() too, it leaves the group; the call is destroyed before.
-  struct Leave {
+  // Leaves the group when it is destroyed, unless it was moved from.
+  struct Place {
+    explicit Place(ErrGroup* g) noexcept : group(g) {}
+    Place(Place&& other) noexcept : group(std::exchange(other.group, nullptr)) {}
+    Place& operator=(Place&&) = delete;
+    ~Place() {
+      if (group != nullptr) {
+        group->leave();
+      }
+    }
     ErrGroup* group;
-    ~Leave() { group->leave(); }
   };
+
+  // What a goroutine of the group runs. However that ends, the call with all that it holds is
+  // destroyed (a member of the closure's, so that nothing is left of it, whatever its move leaves
+  // behind), and only then the place is given up.
+  template <class Bound>
+  struct Part {
+    Place place;
+    Bound call;
+
+    void operator()() {
+      try {
+        if constexpr (std::is_void_v<std::invoke_result_t<Bound&>>) {
+          call();
+        } else if (std::error_code const error = call()) {
+          place.group->fail({std::make_exception_ptr(std::system_error(error)), nullptr});
+        }
+      } catch (const detail::GoexitSignal&) {
+        throw;
+      }
+      HAMGAM_CATCH_TRACE
+      catch (...) {
+        place.group->fail(detail::current_failure());
+      }
+    }
+  };
+
+  template <class F, class... Args>
+  static auto bind(F&& f, Args&&... args) {
+    using Result = detail::GroupResult<F, Args...>;
+    static_assert(std::is_void_v<Result> || std::is_same_v<Result, std::error_code>,
+                  "ErrGroup: the function must return void or std::error_code; "
+                  "any other result would be lost");
+    return detail::bind_result(std::forward<F>(f), std::forward<Args>(args)...);
+  }
 
   void enter() {
     // relaxed throughout: carries nothing but itself; running_ gives the edges
@@ -118,32 +172,9 @@ class ErrGroup {
   }
 
   template <class Bound, class... Options>
-  void start(Bound&& bound, Options&&... options) {
+  void start(Bound bound, Options&&... options) {
     running_.add(1);
-    struct Undo {
-      ErrGroup* group;
-      ~Undo() {
-        if (group != nullptr) {
-          group->leave();
-        }
-      }
-    } undo{this};
-    detail::launch(
-        [this, bound = std::forward<Bound>(bound)]() mutable {
-          Leave const leave{this};
-          auto call = std::move(bound);
-          try {
-            call();
-          } catch (const detail::GoexitSignal&) {
-            throw;
-          }
-          HAMGAM_CATCH_TRACE
-          catch (...) {
-            fail(detail::current_failure());
-          }
-        },
-        std::forward<Options>(options)...);
-    undo.group = nullptr;
+    detail::launch(Part<Bound>{Place(this), std::move(bound)}, std::forward<Options>(options)...);
   }
 
   HAMGAM_API void enter_limited() noexcept;

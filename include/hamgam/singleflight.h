@@ -9,7 +9,10 @@
 //
 // From goroutines and plain threads alike. It is no cache: a call that begins after the flight has
 // landed starts a new one. An exception from f goes to every caller of the flight; if f calls
-// goexit(), so does every caller (on a plain thread: Panic).
+// goexit(), so does every caller (on a plain thread: Panic). f may do anything, also forget() and
+// change the key that its caller gave; a call() for its own key would wait for itself, for ever. An
+// f that was given as an rvalue is moved and destroyed before any of the callers gets the result.
+// What the hash and the comparison throw comes out of call() and forget(), and nothing was done.
 //
 // Happens-before: the end of f is before the return of each call() that it serves.
 
@@ -61,7 +64,7 @@ class SingleFlight {
         return flight->result();
       }
       try {
-        place->second = std::make_shared<Flight>();
+        place->second = std::make_shared<Flight>(std::addressof(place->first));
       } catch (...) {
         flights_.erase(place);
         throw;
@@ -69,23 +72,30 @@ class SingleFlight {
       flight = place->second;
       flight->landed.add(1);
     }
-    fly(key, *flight, f);
+    fly(*flight, std::forward<F>(f));
     return flight->result();
   }
 
   // The next call() for the key starts a new flight, even if one is under way.
   void forget(const K& key) {
     std::lock_guard const lock(mutex_);
-    flights_.erase(key);
+    if (auto const place = flights_.find(key); place != flights_.end()) {
+      place->second->key = nullptr;
+      flights_.erase(place);
+    }
   }
 
  private:
-  // Thread safety: `shared` under mutex_ until landed, the rest is the flyer's; then nobody writes.
+  // Thread safety: `shared` and `key` under mutex_ until landed, the rest is the flyer's; then
+  // nobody writes.
   struct Flight {
+    explicit Flight(const K* k) : key(k) {}
+
     WaitGroup landed;
     std::optional<V> value;
     detail::Failure failure;
     bool shared = false;
+    const K* key;  // the table's own, which no f can change; null: forgotten
 
     Result result() {
       if (failure.exception != nullptr) {
@@ -98,26 +108,25 @@ class SingleFlight {
     }
   };
 
+  // Of an rvalue the flight has its own, which dies before it lands.
   template <class F>
-  void fly(const K& key, Flight& flight, F& f) {
+  using Own = std::conditional_t<std::is_lvalue_reference_v<F> ||
+                                     !std::is_move_constructible_v<std::remove_reference_t<F>>,
+                                 std::remove_reference_t<F>&, std::remove_cvref_t<F>>;
+
+  template <class F>
+  void fly(Flight& flight, F&& f) {
     struct Landing {
       SingleFlight* group;
-      const K* key;
       Flight* flight;
       ~Landing() {
-        {
-          std::lock_guard const lock(group->mutex_);
-          // It may have been forgotten, and another be under way.
-          auto const place = group->flights_.find(*key);
-          if (place != group->flights_.end() && place->second.get() == flight) {
-            group->flights_.erase(place);
-          }
-        }
-        flight->landed.done();
+        group->take_out(*flight);
+        flight->landed.done();  // the group may be gone after it
       }
-    } const landing{this, std::addressof(key), &flight};
+    } const landing{this, &flight};
     try {
-      flight.value.emplace(std::invoke(f));
+      Own<F> own(static_cast<std::conditional_t<std::is_reference_v<Own<F>>, Own<F>, F&&>>(f));
+      flight.value.emplace(std::invoke(own));
     } catch (const detail::GoexitSignal&) {
       throw;
     }
@@ -125,6 +134,26 @@ class SingleFlight {
     catch (...) {
       flight.failure = detail::current_failure();
     }
+  }
+
+  // If it was forgotten, it is out already, and another may be under way.
+  void take_out(const Flight& flight) noexcept {
+    std::lock_guard const lock(mutex_);
+    if (flight.key == nullptr) {
+      return;
+    }
+    auto place = flights_.end();
+    try {
+      place = flights_.find(*flight.key);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): what hashes or compares may throw
+    }
+    if (place == flights_.end() || place->second.get() != &flight) {
+      place = flights_.begin();
+      while (place->second.get() != &flight) {
+        ++place;
+      }
+    }
+    flights_.erase(place);
   }
 
   Mutex mutex_;

@@ -8,7 +8,11 @@
 //   int const right = count("right");
 //   return left.get() + right;
 //
-// From goroutines and plain threads alike. Move-only. The destructor waits, as std::jthread's does.
+// From goroutines and plain threads alike. Move-only; a default-made one is empty, to be assigned
+// later. The destructor waits, as std::jthread's does. The function, with its arguments and what it
+// captured, is destroyed before the Task is done. If it returns a reference, so does get(): what it
+// refers to must live until then.
+//
 // An exception that escapes the function comes out of get(); one that nobody took is a panic in the
 // destructor (and in the move assignment). Such a panic, and that of one which comes out of get()
 // and is caught nowhere, also shows the stack of the throw.
@@ -47,7 +51,8 @@ struct TaskResult {
   template <class F>
   void keep(F&& f) {
     if constexpr (std::is_reference_v<R>) {
-      kept = std::addressof(std::forward<F>(f)());
+      auto&& result = std::forward<F>(f)();  // R is T& or T&&
+      kept = std::addressof(result);
     } else {
       kept.emplace(std::forward<F>(f)());
     }
@@ -129,6 +134,8 @@ struct SpawnedTask : TaskState<R> {
 template <class R>
 class [[nodiscard]] Task {
  public:
+  // Empty, as one that was moved from: what asks for its function is the Panic "Task: it is empty".
+  Task() noexcept = default;
   Task(Task&&) noexcept = default;
   Task& operator=(Task&& other) noexcept {
     if (this != &other) {
@@ -139,8 +146,11 @@ class [[nodiscard]] Task {
   }
   ~Task() { finish(); }
 
+  // False if it is empty.
+  [[nodiscard]] explicit operator bool() const noexcept { return state_ != nullptr; }
+
   // Waits and gives the result, or throws the exception that escaped the function. A second time,
-  // on a Task that was moved from, and if the function called goexit(): Panic.
+  // and if the function called goexit(): Panic.
   R get() {
     wait();
     if (std::exchange(state_->taken, true)) {
@@ -179,7 +189,7 @@ class [[nodiscard]] Task {
 
   State& state() {
     if (state_ == nullptr) {
-      detail::throw_panic("Task: used after it was moved from");
+      detail::throw_panic("Task: it is empty");
     }
     return *state_;
   }

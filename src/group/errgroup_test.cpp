@@ -203,6 +203,45 @@ TEST(ErrGroup, ClosureDiesBeforeWaitReturns) {
   });
 }
 
+// What Go's functions return; exceptions and codes in one group.
+TEST(ErrGroup, ErrorCodesAreFailures) {
+  in_both([] {
+    ErrGroup group;
+    std::atomic<int> ran{0};
+    group.go([&ran]() -> std::error_code {
+      ++ran;
+      return {};
+    });
+    group.go([](std::errc error) { return std::make_error_code(error); }, std::errc::io_error);
+    try {
+      group.wait();
+      ADD_FAILURE() << "it did not throw";
+    } catch (const std::system_error& e) {
+      EXPECT_EQ(e.code(), std::errc::io_error);
+    }
+    EXPECT_EQ(what(group.context().cause()),
+              std::system_error(make_error_code(std::errc::io_error)).what());
+    EXPECT_TRUE(group.try_go(hamgam::GoOptions{}, [] { throw std::runtime_error("second"); }));
+    EXPECT_THROW(group.wait(), std::system_error);
+    EXPECT_EQ(ran, 1);
+    const auto kept = std::make_error_code(std::errc::timed_out);
+    ErrGroup other;
+    other.go([&kept]() -> const std::error_code& { return kept; });
+    EXPECT_THROW(other.wait(), std::system_error);
+  });
+}
+
+// A code that only says what the destructor did is no failure, as the exception is none.
+TEST(ErrGroup, DestructorsCancellationAsACode) {
+  in_both([] {
+    ErrGroup group;
+    group.go([ctx = group.context()] {
+      (void)ctx.done().recv();
+      return ctx.err();
+    });
+  });
+}
+
 TEST(ErrGroup, OptionsFirst) {
   in_both([] {
     ErrGroup group;

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -199,6 +201,98 @@ TEST(SingleFlight, GoexitDoesNotHang) {
     all.wait();
     EXPECT_EQ(returned, 0);
     EXPECT_EQ(flights.call(1, [] { return 1; }).value, 1);
+  });
+}
+
+// The flight is found again whatever becomes of the caller's key.
+TEST(SingleFlight, FunctionMayChangeTheCallersKey) {
+  in_both([] {
+    SingleFlight<std::string, int> flights;
+    std::string const original = "a key that is long enough to live on the heap";
+    for (int i = 0; i < 3; ++i) {
+      std::string key = original;
+      auto const take = [&key, i] {
+        std::string const taken = std::move(key);
+        key = "another key";
+        return i;
+      };
+      EXPECT_EQ(flights.call(key, take).value, i);
+      EXPECT_EQ(flights.call("another key", [i] { return 10 + i; }).value, 10 + i);
+    }
+    // The key's owner may be gone altogether, and the flight be forgotten as well.
+    auto owned = std::make_unique<std::string>(original);
+    auto const drop = [&] {
+      owned.reset();
+      flights.forget(original);
+      return flights.call(original, [] { return 7; }).value;
+    };
+    EXPECT_EQ(flights.call(*owned, drop).value, 7);
+    EXPECT_EQ(flights.call(original, [] { return 8; }).value, 8);
+  });
+}
+
+struct Moody {
+  struct Hash {
+    std::size_t operator()(const Moody& moody) const {
+      if (moody.throws != nullptr && *moody.throws) {
+        throw std::runtime_error("not now");
+      }
+      return static_cast<std::size_t>(moody.number % 2);
+    }
+  };
+  bool operator==(const Moody& other) const { return number == other.number; }
+  int number;
+  std::shared_ptr<bool> throws{};
+};
+
+TEST(SingleFlight, HashThatThrows) {
+  in_both([] {
+    SingleFlight<Moody, int, Moody::Hash> flights;
+    Moody const key{1, std::make_shared<bool>(true)};
+    auto const seven = [] { return 7; };
+    EXPECT_THROW((void)flights.call(key, seven), std::runtime_error);
+    *key.throws = false;
+    EXPECT_EQ(flights.call(key, seven).value, 7);
+    // It begins to throw while flights are under way: they land all the same.
+    int const result = flights
+                           .call(Moody{3},
+                                 [&] {
+                                   return flights
+                                       .call(key,
+                                             [&] {
+                                               *key.throws = true;
+                                               return 1;
+                                             })
+                                       .value;
+                                 })
+                           .value;
+    EXPECT_EQ(result, 1);
+    *key.throws = false;
+    EXPECT_EQ(flights.call(key, seven).value, 7);
+    EXPECT_EQ(flights.call(Moody{3}, seven).value, 7);
+  });
+}
+
+// Whatever ends a flight, the next call starts another.
+TEST(SingleFlight, FunctionsOfAllKinds) {
+  in_both([] {
+    SingleFlight<int, std::string> flights;
+    auto once = [made = std::make_unique<std::string>("moved in")] { return std::move(*made); };
+    EXPECT_EQ(flights.call(1, std::move(once)).value, "moved in");
+    const char* (*pointer)() = [] { return "pointer"; };
+    EXPECT_EQ(flights.call(1, pointer).value, "pointer");
+    const std::function<std::string()> wrapped = [] { return "wrapped"; };
+    EXPECT_EQ(flights.call(1, wrapped).value, "wrapped");
+    EXPECT_EQ(flights.call(1, std::function<std::string()>(wrapped)).value, "wrapped");
+    struct Pinned {
+      Pinned() = default;
+      Pinned(const Pinned&) = delete;
+      Pinned& operator=(const Pinned&) = delete;
+      const char* operator()() const { return "pinned"; }
+    };
+    EXPECT_EQ(flights.call(1, Pinned()).value, "pinned");
+    EXPECT_THROW((void)flights.call(1, std::function<std::string()>()), std::bad_function_call);
+    EXPECT_EQ(flights.call(1, [&] { return flights.call(2, pointer).value; }).value, "pointer");
   });
 }
 

@@ -57,6 +57,28 @@ TEST(Spawn, VoidReferenceAndMoveOnlyResults) {
   });
 }
 
+// A reference of any kind comes out as it came in.
+TEST(Spawn, ResultsThatAreReferences) {
+  in_both([] {
+    std::string text = "some text that is long enough";
+    Task<std::string&&> moved = hamgam::spawn([&]() -> std::string&& { return std::move(text); });
+    std::string&& same = moved.get();
+    EXPECT_EQ(&same, &text);
+    std::string const taken =
+        hamgam::spawn([&](int) -> std::string&& { return std::move(text); }, 1).get();
+    EXPECT_EQ(taken, "some text that is long enough");
+    EXPECT_TRUE(text.empty());
+    Task<const std::string&> constant =
+        hamgam::spawn([&]() -> const std::string& { return taken; });
+    EXPECT_EQ(&constant.get(), &taken);
+    Task<const std::string&&> odd =
+        hamgam::spawn([&]() -> const std::string&& { return std::move(taken); });
+    EXPECT_EQ(std::string(odd.get()), taken);
+    auto failed = hamgam::spawn([]() -> int&& { throw std::out_of_range("far"); });
+    EXPECT_THROW((void)failed.get(), std::out_of_range);
+  });
+}
+
 TEST(Spawn, GetRethrows) {
   in_both([] {
     auto task = hamgam::spawn([]() -> int { throw std::out_of_range("far"); });
@@ -77,11 +99,38 @@ TEST(Spawn, GetTwiceIsAPanic) {
   });
 }
 
-TEST(Spawn, MovedFromIsAPanic) {
-  auto task = hamgam::spawn([] { return 1; });
-  Task<int> other = std::move(task);
-  EXPECT_THROW((void)task.get(), Panic);  // NOLINT(bugprone-use-after-move): what is tested
-  EXPECT_EQ(other.get(), 1);
+// Made by default or moved from: assigned later.
+TEST(Spawn, EmptyTasks) {
+  in_both([] {
+    Task<int> task;
+    EXPECT_FALSE(task);
+    auto const refuses = [&task](auto use) {
+      try {
+        use();
+        ADD_FAILURE() << "it did not throw";
+      } catch (const Panic& e) {
+        EXPECT_STREQ(e.what(), "Task: it is empty");
+      }
+      EXPECT_FALSE(task);
+    };
+    refuses([&] { (void)task.get(); });
+    refuses([&] { task.wait(); });
+    refuses([&] { (void)task.wait(std::stop_token()); });
+    refuses([&] { (void)task.wait_for(1h); });
+    refuses([&] { (void)task.wait_until(hamgam::Clock::now()); });
+    refuses([&] { (void)task.done(); });
+    task = hamgam::spawn([] { return 1; });
+    EXPECT_TRUE(task);
+    Task<int> other = std::move(task);
+    refuses([&] { (void)task.get(); });  // NOLINT(bugprone-use-after-move): what is tested
+    EXPECT_EQ(other.get(), 1);
+    EXPECT_TRUE(other);
+    other = Task<int>();
+    EXPECT_FALSE(other);
+    Task<void> const nothing;
+    std::vector<Task<int&>> many(3);
+    EXPECT_FALSE(many[2]);
+  });
 }
 
 TEST(Spawn, GoexitMakesGetPanic) {

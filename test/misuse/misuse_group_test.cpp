@@ -8,6 +8,8 @@
 #include <chrono>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <utility>
 
 #include "hamgam/errgroup.h"
 #include "hamgam/go.h"
@@ -55,6 +57,33 @@ TEST(TaskMisuse, exception_that_no_thread_took) {
   EXPECT_TRUE(child.begins("panic: nobody looks\n")) << child.error;
 }
 
+// However a Task goes, and whoever lets it go.
+TEST(TaskMisuse, exception_dies_with_its_task) {
+  auto const dies = [](auto drop) {
+    return in_child([drop] {
+      hamgam::run([drop] {
+        auto task = hamgam::spawn([]() -> int {
+          fail_deep_inside("nobody looks");
+          return 1;
+        });
+        drop(task);
+        hamgam::sleep(std::chrono::minutes(1));
+      });
+    });
+  };
+  using Task = hamgam::Task<int>;
+  for (auto const& child :
+       {dies([](Task& task) { task = {}; }),
+        dies([](Task& task) { Task const other = std::move(task); }),
+        dies([](Task& task) { hamgam::go([mine = std::move(task)] {}); }),
+        dies([](Task& task) { hamgam::spawn([mine = std::move(task)] {}).wait(); })}) {
+    EXPECT_TRUE(child.aborted());
+    EXPECT_TRUE(child.begins("panic: nobody looks\n")) << child.error;
+    EXPECT_TRUE(child.says(" [running]:")) << child.error;
+    EXPECT_TRUE(shows_the_throw(child)) << child.error;
+  }
+}
+
 TEST(ErrGroupMisuse, exception_that_nobody_took) {
   auto child = in_child([] {
     hamgam::run([] {
@@ -65,6 +94,27 @@ TEST(ErrGroupMisuse, exception_that_nobody_took) {
   EXPECT_TRUE(child.aborted());
   EXPECT_TRUE(child.begins("panic: part failed\n")) << child.error;
   EXPECT_TRUE(shows_the_throw(child)) << child.error;
+}
+
+TEST(ErrGroupMisuse, error_code_that_nobody_took) {
+  auto child = in_child([] {
+    hamgam::ErrGroup group;
+    group.go([] { return std::make_error_code(std::errc::io_error); });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins("panic: " + std::make_error_code(std::errc::io_error).message() + "\n"))
+      << child.error;
+}
+
+// That a wait took one makes no difference to the next group, nor what came after it to this one.
+TEST(ErrGroupMisuse, a_wait_takes_all_that_failed) {
+  auto child = in_child([] {
+    hamgam::ErrGroup group;
+    group.go([] { throw std::runtime_error("taken"); });
+    EXPECT_THROW(group.wait(), std::runtime_error);
+    group.go([] { throw std::runtime_error("dropped, as all but the first are"); });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
 }
 
 // Taken in one goroutine and thrown again there, it ends the process in that one.
