@@ -12,12 +12,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <thread>
 #include <type_traits>
 #include <utility>
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/locked_atomic.h"
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -36,13 +36,20 @@ HAMGAM_API unsigned worker_index() noexcept;
 
 }  // namespace detail
 
-// T must be trivially copyable; up to 8 bytes (16 where the CPU can) it is lock-free. Every
-// operation is sequentially consistent. O(1).
+// T must be trivially copyable. Every operation is sequentially consistent. O(1).
+//
+// Lock-free, and of T's size, where T has 1, 2, 4 or 8 bytes. A T of another size is kept under a
+// lock of the object's own, which is held for a copy: nothing for signal handlers, and a thread
+// that is preempted there holds the others up. No library is needed for it.
+//
+// Values are compared by their bytes; those that have padding or floating-point members by T's ==.
 template <class T>
 class Atomic {
   static_assert(std::is_trivially_copyable_v<T>, "hamgam::Atomic<T>: T must be trivially copyable");
 
  public:
+  static constexpr bool is_always_lock_free = detail::AnyAtomic<T>::is_always_lock_free;
+
   constexpr Atomic() noexcept : value_(T{}) {}
   constexpr Atomic(T value) noexcept : value_(value) {}  // NOLINT(google-explicit-constructor)
   Atomic(const Atomic&) = delete;
@@ -60,10 +67,17 @@ class Atomic {
     return value_.exchange(value, detail::kSeqCst);  // [atomic.3] seq_cst, pairs with [atomic.1]
   }
 
-  // If the value is `old`, compared byte by byte, makes it `next`. Never fails without cause.
+  // If the value is `old`, makes it `next`. Never fails without cause.
   [[nodiscard]] bool compare_and_swap(T old, T next) noexcept {
+    T found = old;
     // [atomic.4] seq_cst, pairs with [atomic.1]
-    return value_.compare_exchange_strong(old, next, detail::kSeqCst);
+    while (!value_.compare_exchange_strong(found, next, detail::kSeqCst)) {
+      if (detail::kBytesTell<T> || !detail::same_value<T>(found, old)) {
+        return false;
+      }
+      // They differ in padding only, and `found` has what is there.
+    }
+    return true;
   }
 
   // Returns the new value, as in Go. Wraps around.
@@ -102,11 +116,11 @@ class Atomic {
 
  private:
   static bool same(const void* self, const void* old) {
-    T const value = static_cast<const Atomic*>(self)->load();
-    return __builtin_memcmp(std::addressof(value), old, sizeof(T)) == 0;
+    return detail::same_value<T>(static_cast<const Atomic*>(self)->load(),
+                                 *static_cast<const T*>(old));
   }
 
-  detail::atomic<T> value_;
+  detail::AnyAtomic<T> value_;
 };
 
 // The value is immutable once stored; a reader keeps the one it loaded alive. load() of an empty
@@ -135,20 +149,16 @@ class AtomicValue {
   }
 
  private:
-  // Held for the copy of one pointer. Whoever waits for it sleeps after a few turns.
+  // Held for the copy of one pointer.
   class Section {
    public:
     explicit Section(const AtomicValue& owner) : owner_(owner) {
-      int turns = 0;
-      // [value.1] acquire, pairs with [value.2]
-      while (owner_.busy_.exchange(true, detail::kAcquire)) {
-        owner_.pause(++turns);
-      }
+      owner_.lock_.lock();
       detail::tsan_acquire(&owner_);
     }
     ~Section() {
       detail::tsan_release(&owner_);
-      owner_.busy_.store(false, detail::kRelease);  // [value.2] release, pairs with [value.1]
+      owner_.lock_.unlock();
     }
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
@@ -157,14 +167,7 @@ class AtomicValue {
     const AtomicValue& owner_;
   };
 
-  static void pause(int turns) noexcept {
-    detail::spin_pause();
-    if (turns % 64 == 0) {
-      std::this_thread::yield();
-    }
-  }
-
-  mutable detail::atomic<bool> busy_{false};
+  mutable detail::BriefLock lock_;
   std::shared_ptr<const T> value_;
 };
 

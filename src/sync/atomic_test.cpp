@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <new>
@@ -93,6 +94,57 @@ TEST(Atomic, other_types) {
   enum class Colour : std::uint8_t { kRed, kGreen };
   Atomic<Colour> colour(Colour::kGreen);
   EXPECT_EQ(colour.load(), Colour::kGreen);
+}
+
+template <std::size_t size>
+struct Bytes {
+  std::array<std::uint8_t, size> byte{};
+
+  static Bytes all(unsigned n) {
+    Bytes bytes;
+    bytes.byte.fill(static_cast<std::uint8_t>(n));
+    return bytes;
+  }
+  [[nodiscard]] bool torn() const { return *this != all(byte[0]); }
+  bool operator==(const Bytes&) const = default;
+};
+
+static_assert(Atomic<std::uint64_t>::is_always_lock_free);
+static_assert(!Atomic<Bytes<3>>::is_always_lock_free && !Atomic<Bytes<16>>::is_always_lock_free);
+[[maybe_unused]] constinit Atomic<Bytes<40>> g_wide_can_be_a_global;
+
+// Padding is no part of a value.
+TEST(Atomic, compare_and_swap_of_a_value_with_padding) {
+  struct Padded {
+    std::uint8_t small = 0;
+    std::uint32_t big = 0;
+    bool operator==(const Padded&) const = default;
+  };
+  struct Wide {
+    std::uint8_t small = 0;
+    std::uint64_t big = 0;
+    double real = 0;
+    bool operator==(const Wide&) const = default;
+  };
+  auto with_padding = []<class T>(T value, int padding) {
+    alignas(T) std::array<unsigned char, sizeof(T)> bytes;
+    bytes.fill(static_cast<unsigned char>(padding));
+    auto* made = reinterpret_cast<T*>(bytes.data());
+    made->small = value.small;
+    made->big = value.big;
+    T copy;
+    std::memcpy(static_cast<void*>(&copy), bytes.data(), sizeof(T));
+    return copy;
+  };
+  for (int padding : {0, 0xFF}) {
+    Atomic<Padded> padded(with_padding(Padded{1, 2}, padding));
+    EXPECT_FALSE(padded.compare_and_swap(with_padding(Padded{2, 2}, 0x55), Padded{3, 4}));
+    EXPECT_TRUE(padded.compare_and_swap(with_padding(Padded{1, 2}, 0x55), Padded{3, 4}));
+    EXPECT_EQ(padded.load(), (Padded{3, 4}));
+    padded.wait(Padded{1, 2});
+    Atomic<Wide> wide(with_padding(Wide{1, 2}, padding));
+    EXPECT_FALSE(wide.compare_and_swap(Wide{1, 2, 1.5}, Wide{}));
+  }
 }
 
 class AtomicTest : public testing::TestWithParam<Who> {};
@@ -188,6 +240,92 @@ TEST_P(AtomicTest, AT5_release_acquire_litmus) {
       }
     });
   }
+}
+
+// Of sizes that the processor has no instructions for: no value is torn or lost, and no other
+// library is needed.
+template <std::size_t size>
+void hammer_wide(Who who) {
+  int const rounds = test::scaled(3000);
+  constexpr unsigned kParties = 4;
+  Atomic<Bytes<size>> value;
+  Atomic<Bytes<size>> counter;
+  std::atomic<bool> torn{false};
+  Crew crew(who);
+  for (unsigned me = 1; me <= kParties; ++me) {
+    crew.start([&, me] {
+      for (int round = 0; round < rounds; ++round) {
+        value.store(Bytes<size>::all(me));
+        if (value.load().torn() || value.swap(Bytes<size>::all(2 * me)).torn()) {
+          torn = true;
+        }
+        auto now = counter.load();
+        while (!counter.compare_and_swap(now, Bytes<size>::all(now.byte[0] + 1U))) {
+          now = counter.load();
+        }
+      }
+    });
+  }
+  crew.join();
+  EXPECT_FALSE(torn.load());
+  EXPECT_EQ(counter.load(), Bytes<size>::all(kParties * static_cast<unsigned>(rounds)));
+}
+
+TEST_P(AtomicTest, wide_hammer) {
+  hammer_wide<3>(GetParam());
+  hammer_wide<16>(GetParam());
+  hammer_wide<40>(GetParam());
+}
+
+// As AT4, with a wide value on one side: all operations are in one order.
+TEST_P(AtomicTest, wide_store_buffer_litmus) {
+  int const rounds = test::emulated() ? 0 : test::scaled(1500);
+  Atomic<Bytes<16>> x;
+  Atomic<int> y;
+  Atomic<int> arrived;
+  int r = 0;
+  int s = 0;
+  auto meet = [&](int everybody) {
+    arrived.add(1);
+    while (arrived.load() < everybody) {
+      yield();
+    }
+  };
+  Crew crew(GetParam());
+  crew.start([&] {
+    for (int round = 0; round < rounds; ++round) {
+      meet(4 * round + 2);
+      x.store(Bytes<16>::all(1));
+      r = y.load();
+      meet(4 * round + 4);
+      ASSERT_FALSE(r == 0 && s == 0);
+      x.store({});
+    }
+  });
+  crew.start([&] {
+    for (int round = 0; round < rounds; ++round) {
+      meet(4 * round + 2);
+      y.store(1);
+      s = x.load().byte[0];
+      meet(4 * round + 4);
+      int const other = r;
+      ASSERT_FALSE(other == 0 && s == 0);
+      y.store(0);
+    }
+  });
+}
+
+TEST_P(AtomicTest, wide_wait_and_notify) {
+  Atomic<Bytes<24>> value;
+  Crew crew(GetParam());
+  for (int i = 0; i < 2; ++i) {
+    crew.start([&] {
+      value.wait({});
+      EXPECT_EQ(value.load(), Bytes<24>::all(7));
+    });
+  }
+  value.store(Bytes<24>::all(7));
+  value.notify_all();
 }
 
 TEST_P(AtomicTest, wait_returns_at_once_if_it_differs) {

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// Values that the processor can't change at once: kept under a lock that is held for a copy.
+// (Rejected: std::atomic of such a type, which calls libatomic, another library to link with, that
+// locks as well. Rejected: 16 bytes by cmpxchg16b: with it each load writes, on a line that all
+// readers want.)
+
+#include <atomic>
+#include <concepts>
+#include <memory>
+#include <thread>
+#include <type_traits>
+
+#include "hamgam/detail/atomic.h"
+#include "hamgam/detail/config.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+// Are the bytes all that makes a T? (Of a float they are what std::atomic compares, too.)
+template <class T>
+inline constexpr bool kBytesTell = std::has_unique_object_representations_v<T> ||
+                                   (std::is_floating_point_v<T> && sizeof(T) <= sizeof(double));
+
+// By bytes where these tell, else by ==, for which padding does not count.
+template <class T>
+[[nodiscard]] bool same_value(const T& a, const T& b) noexcept {
+  static_assert(kBytesTell<T> || std::equality_comparable<T>,
+                "Atomic: to compare values that have padding or floating-point members, T needs an "
+                "operator==, which may be = default");
+  if constexpr (kBytesTell<T>) {
+    return __builtin_memcmp(std::addressof(a), std::addressof(b), sizeof(T)) == 0;
+  } else {
+    return static_cast<bool>(a == b);
+  }
+}
+
+// A lock to be held for some instructions, none of which can park. Who waits for it lets other
+// threads run after some turns.
+class BriefLock {
+ public:
+  constexpr BriefLock() noexcept = default;
+  BriefLock(const BriefLock&) = delete;
+  BriefLock& operator=(const BriefLock&) = delete;
+
+  // Sequentially consistent, so that operations on several such values are in one order.
+  void lock() noexcept {
+    int turns = 0;
+    // [brief.1] seq_cst, pairs with [brief.2] and with itself
+    while (busy_.exchange(true, kSeqCst)) {
+      spin_pause();
+      if (++turns % 64 == 0) {
+        std::this_thread::yield();
+      }
+    }
+  }
+  void unlock() noexcept {
+    busy_.store(false, kRelease);  // [brief.2] release, pairs with [brief.1]
+  }
+
+ private:
+  atomic<bool> busy_{false};
+};
+
+// What Atomic uses of std::atomic, for a T of any size.
+template <class T>
+class LockedAtomic {
+ public:
+  static constexpr bool is_always_lock_free = false;
+
+  constexpr LockedAtomic(T value) noexcept
+      : value_(value) {}  // NOLINT(google-explicit-constructor)
+
+  T load(std::memory_order /*seq_cst*/) const noexcept {
+    T const value = locked([this] { return value_; });
+    tsan_acquire(this);
+    return value;
+  }
+  void store(T value, std::memory_order /*seq_cst*/) noexcept {
+    tsan_release(this);
+    locked([&] { value_ = value; });
+  }
+  T exchange(T value, std::memory_order /*seq_cst*/) noexcept {
+    tsan_release(this);
+    T const former = locked([&] {
+      T const had = value_;
+      value_ = value;
+      return had;
+    });
+    tsan_acquire(this);
+    return former;
+  }
+  bool compare_exchange_strong(T& expected, T desired, std::memory_order /*seq_cst*/) noexcept {
+    tsan_release(this);
+    bool const same = locked([&] {
+      if (!same_value<T>(value_, expected)) {
+        expected = value_;
+        return false;
+      }
+      value_ = desired;
+      return true;
+    });
+    tsan_acquire(this);
+    return same;
+  }
+
+ private:
+  template <class F>
+  auto locked(F f) const noexcept {
+    struct Section {
+      BriefLock& lock;
+      TsanIgnore ignore{};
+      explicit Section(BriefLock& l) noexcept : lock(l) { lock.lock(); }
+      ~Section() { lock.unlock(); }
+      Section(const Section&) = delete;
+      Section& operator=(const Section&) = delete;
+    } const section(lock_);
+    return f();
+  }
+
+  mutable BriefLock lock_;
+  T value_;
+};
+
+template <class T>
+using AnyAtomic =
+    std::conditional_t<std::atomic<T>::is_always_lock_free, atomic<T>, LockedAtomic<T>>;
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail
