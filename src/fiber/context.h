@@ -18,8 +18,18 @@
 
 #include "hamgam/detail/config.h"
 
-// Supplied by the user of this header. Named for the assembler, which jumps to it.
-extern "C" [[noreturn]] void hamgam_fiber_entry(void* pass);
+// For the assembly of a switch: between the two no unwinder goes beyond the function it is in.
+#if defined(__GCC_HAVE_DWARF2_CFI_ASM)
+#define HAMGAM_UNWINDERS_STOP(return_address) \
+  ".cfi_remember_state\n\t.cfi_undefined " return_address "\n\t"
+#define HAMGAM_UNWINDERS_GO_ON ".cfi_restore_state\n\t"
+#else
+#define HAMGAM_UNWINDERS_STOP(return_address)
+#define HAMGAM_UNWINDERS_GO_ON
+#endif
+
+// Supplied by the user of this header; `used`, as only assembly names it.
+extern "C" [[noreturn]] __attribute__((used)) void hamgam_fiber_entry(void* pass);
 
 #if defined(HAMGAM_CONTEXT_UCONTEXT)
 #include "fiber/context_ucontext.h"

@@ -4,7 +4,7 @@
 
 // The same idea as context_x86_64.h: inline, all registers declared lost, resumed by a branch. x29
 // is saved by hand because it may be the frame pointer. x18, the platform's register elsewhere, is
-// one like any other on Linux.
+// one like any other on Linux. What unwinders find in the middle of it is told there, too.
 
 #include "hamgam/detail/config.h"
 
@@ -20,8 +20,11 @@ struct Context {
 static_assert(sizeof(Context) == 24, "the offsets below");
 
 inline void prepare_context(Context& context, void* /*stack_bottom*/, void* stack_top) noexcept {
-  context.sp = stack_top;
-  context.fp = nullptr;
+  auto* const top = static_cast<void**>(stack_top) - 2;  // 16-byte aligned
+  top[0] = nullptr;
+  top[1] = nullptr;
+  context.sp = top;
+  context.fp = top;
   context.pc = reinterpret_cast<void*>(&hamgam_fiber_start);
 }
 
@@ -34,11 +37,13 @@ HAMGAM_INLINE void* switch_context(Context& from, Context& to, void* pass) noexc
       "mov x4, sp\n\t"
       "stp x4, x29, [x0]\n\t"
       "str x3, [x0, #16]\n\t"
+      HAMGAM_UNWINDERS_STOP("x30")
       "ldp x4, x29, [x1]\n\t"
       "ldr x3, [x1, #16]\n\t"
       "mov sp, x4\n\t"
       "br x3\n"
       "1:\n\t"
+      HAMGAM_UNWINDERS_GO_ON
       "hint #36\n\t"  // bti j
       : "+r"(source), "+r"(target), "+r"(passed)
       :

@@ -6,6 +6,10 @@
 // address is mispredicted), Boost.Context's jump (7 ns). Instead the switch is inline and tells the
 // compiler that every register is lost, so it spills what is live and nothing else; it resumes by
 // an indirect jump, and the resume point stands in the Context, where debuggers and dumps find it.
+//
+// A profiler's signal may come at any instruction. Once the stack pointer is the other's, what the
+// unwind tables say of the code is about the wrong stack: there unwinders are told to stop. Those
+// that follow frame pointers instead find two zero words where a fresh stack begins.
 
 #include "hamgam/detail/config.h"
 
@@ -21,8 +25,11 @@ struct Context {
 static_assert(sizeof(Context) == 24, "the offsets below");
 
 inline void prepare_context(Context& context, void* /*stack_bottom*/, void* stack_top) noexcept {
-  context.sp = stack_top;  // 16-byte aligned: hamgam_fiber_start calls, which pushes
-  context.fp = nullptr;
+  auto* const top = static_cast<void**>(stack_top) - 2;  // 16-byte aligned
+  top[0] = nullptr;
+  top[1] = nullptr;
+  context.sp = top;
+  context.fp = top;
   context.pc = reinterpret_cast<void*>(&hamgam_fiber_start);
 }
 
@@ -43,11 +50,13 @@ HAMGAM_INLINE void* switch_context(Context& from, Context& to, void* pass) noexc
       "movq %%rsp, 0(%[from])\n\t"
       "movq %%rbp, 8(%[from])\n\t"
       "movq %%rax, 16(%[from])\n\t"
+      HAMGAM_UNWINDERS_STOP("rip")
       "movq 0(%[to]), %%rsp\n\t"
       "movq 8(%[to]), %%rbp\n\t"
       "jmpq *16(%[to])\n\t"
       ".balign 16\n"
       "1:\n\t"
+      HAMGAM_UNWINDERS_GO_ON
       "endbr64\n\t"
       : [from] "+D"(source), [to] "+S"(target), [pass] "+d"(pass)
       :

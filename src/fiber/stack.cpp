@@ -32,21 +32,30 @@ class Depot {
  public:
   // Up to `count` stacks linked by next; null if there is no memory for even one.
   Stack* take(int log2, std::size_t count, std::size_t& taken) noexcept {
-    std::lock_guard const guard(lock_);
     Stack* first = nullptr;
-    for (taken = 0; taken < count; ++taken) {
-      Stack* stack = pop(warm_[log2]);
-      if (stack == nullptr) {
-        stack = pop(cold_[log2]);
+    {
+      std::lock_guard const guard(lock_);
+      for (taken = 0; taken < count; ++taken) {
+        Stack* stack = pop(warm_[log2]);
+        if (stack == nullptr) {
+          stack = pop(cold_[log2]);
+        }
+        if (stack == nullptr) {
+          break;
+        }
+        push(first, stack);
       }
-      if (stack == nullptr) {
-        break;
+      if (first != nullptr) {
+        return first;
       }
-      push(first, stack);
-    }
-    if (first == nullptr) {
       first = carve(log2);
-      taken = first != nullptr ? 1 : 0;
+    }
+    if (first != nullptr) {
+      taken = 1;
+      // Without the lock: some microseconds.
+      if (!install_guard(first->bottom - first->guard, first->guard)) {
+        first->guard = 0;
+      }
     }
     return first;
   }
@@ -115,23 +124,14 @@ class Depot {
       do {
         end = stacks[i]->bottom + stacks[i]->size;
         ++i;
-      } while (i < stacks.size() && stacks[i]->guarded && stacks[i]->bottom - page_size() == end);
+      } while (i < stacks.size() && stacks[i]->bottom - stacks[i]->guard == end);
       discard_memory(start, static_cast<std::size_t>(end - start));
     }
   }
 
+  // Address space for a stack of that size and its guard, which is not installed yet.
   Stack* carve(int log2) noexcept {
     std::size_t const size = std::size_t{1} << log2;
-    Slab& slab = slabs_[log2];
-    if (slab.next == slab.end) {
-      std::size_t const bytes = std::max(size, kSlabBytes);
-      void* start = reserve_memory(bytes);
-      if (start == nullptr) {
-        return nullptr;
-      }
-      slab.next = static_cast<char*>(start);
-      slab.end = slab.next + bytes;
-    }
     if (blocks_left_ == 0) {
       blocks_ = new (std::nothrow) Stack[kBlock];
       if (blocks_ == nullptr) {
@@ -139,13 +139,26 @@ class Depot {
       }
       blocks_left_ = kBlock;
     }
+    std::size_t guard = kNarrowGuard;
+    char* start = nullptr;
+    if (carved_ < kWideGuards && !address_space_is_limited()) {
+      guard = kWideGuard;
+      start = cut_off(slabs_[log2], guard + size);
+    }
+    if (start == nullptr) {
+      guard = kNarrowGuard;
+      start = cut_off(slabs_[log2], guard + size);
+    }
+    if (start == nullptr) {
+      return nullptr;
+    }
+    ++carved_;
     Stack* stack = &blocks_[--blocks_left_];
-    stack->bottom = slab.next + page_size();
-    stack->size = size - page_size();
-    stack->log2 = static_cast<std::uint8_t>(log2);
-    stack->guarded = install_guard(slab.next);
     stack->next = nullptr;
-    slab.next += size;
+    stack->bottom = start + guard;
+    stack->size = size;
+    stack->guard = static_cast<std::uint32_t>(guard);
+    stack->log2 = static_cast<std::uint8_t>(log2);
     return stack;
   }
 
@@ -153,12 +166,30 @@ class Depot {
     char* next = nullptr;
     char* end = nullptr;
   };
+
+  // The rest of a slab that is too small is address space and no more.
+  static char* cut_off(Slab& slab, std::size_t bytes) noexcept {
+    if (static_cast<std::size_t>(slab.end - slab.next) < bytes) {
+      std::size_t const whole = std::max(bytes, kSlabBytes);
+      void* start = reserve_memory(whole);
+      if (start == nullptr) {
+        return nullptr;
+      }
+      slab.next = static_cast<char*>(start);
+      slab.end = slab.next + whole;
+    }
+    char* const start = slab.next;
+    slab.next += bytes;
+    return start;
+  }
+
   static constexpr std::size_t kBlock = 256;
 
   SpinLock lock_;
   Stack* warm_[kClasses] = {};  // may hold memory
   Stack* cold_[kClasses] = {};  // holds none
   Slab slabs_[kClasses];
+  std::size_t carved_ = 0;
   Stack* blocks_ = nullptr;  // descriptors not used yet; never freed, as slabs never are
   std::size_t blocks_left_ = 0;
 };
@@ -166,7 +197,8 @@ class Depot {
 constinit Depot g_depot;
 
 int class_of(std::size_t bytes) noexcept {
-  return static_cast<int>(std::bit_width(std::clamp(bytes, kMinStackSize, kMaxStackSize) - 1));
+  std::size_t const least = std::max(kMinStackSize, page_size());
+  return static_cast<int>(std::bit_width(std::clamp(bytes, least, kMaxStackSize) - 1));
 }
 
 }  // namespace
@@ -207,7 +239,7 @@ void StackCache::spill(std::size_t keep) noexcept {
 
 Stack* take_sized_stack(std::size_t bytes) noexcept {
   std::size_t taken = 0;
-  Stack* stack = g_depot.take(class_of(std::min(bytes, kMaxStackSize) + page_size()), 1, taken);
+  Stack* stack = g_depot.take(class_of(bytes), 1, taken);
   return stack;
 }
 

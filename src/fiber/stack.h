@@ -4,11 +4,17 @@
 
 // Stacks: late-bound, pooled, guarded.
 //
-// A stack is carved from a slab of address space that costs nothing until touched; its lowest page
-// is a guard. Stacks of the default size are kept in a cache per worker and a depot that all share;
+// A stack is carved from a slab of address space that costs nothing until touched; below it lies a
+// guard. Stacks of the default size are kept in a cache per worker and a depot that all share;
 // others only in the depot, by size. The contents of stacks that lie unused in the depot are given
 // back to the system now and then (trim_stacks), in batches of neighbours, never on the path of a
 // goroutine's end.
+//
+// The guard. A frame of code that was compiled without -fstack-clash-protection may touch its far
+// end first, so a guard catches what is no larger than itself. 64 KiB is the least: so far apart
+// AArch64 compilers probe even with that option, and so much the C library puts into an alloca. The
+// first kWideGuards stacks have 1 MiB, for the local arrays that people write; more of these would
+// cost, since marks in page tables need the tables: 2.5 KiB a stack with 1 MiB, 0.6 KiB with 64.
 //
 // Rejected: one mmap and mprotect per stack (two mappings each: vm.max_map_count stops it near
 // 32,000 stacks), segmented stacks (hot splits), copied stacks (pointers into them go bad).
@@ -21,11 +27,11 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 struct Stack {
-  Stack* next;        // in a cache or the depot
-  char* bottom;       // lowest usable byte; the guard page is below
-  std::size_t size;   // usable bytes
-  std::uint8_t log2;  // of the size with its guard
-  bool guarded;
+  Stack* next;          // in a cache or the depot
+  char* bottom;         // lowest usable byte; the guard is below
+  std::size_t size;     // usable bytes, a power of two
+  std::uint32_t guard;  // its bytes; 0: none could be had
+  std::uint8_t log2;    // of the size
 
   // Where execution starts: 16-byte aligned. Differs a little from stack to stack, so that the hot
   // frames of many goroutines do not all compete for the same cache sets.
@@ -35,12 +41,15 @@ struct Stack {
   }
 };
 
-// The default size with guard, a power of two. Set before the first stack is made.
+// The default size, a power of two. Set before the first stack is made.
 void set_default_stack_size(std::size_t bytes) noexcept;
 std::size_t default_stack_size() noexcept;
 
 inline constexpr std::size_t kMinStackSize = 16 * 1024;
 inline constexpr std::size_t kMaxStackSize = std::size_t{1} << 30;
+inline constexpr std::size_t kWideGuard = 1024 * 1024;
+inline constexpr std::size_t kNarrowGuard = 64 * 1024;
+inline constexpr std::size_t kWideGuards = 1024;
 
 // A cache of default stacks. Not thread-safe: its worker's.
 class StackCache {

@@ -19,8 +19,6 @@ namespace {
 using detail::Stack;
 using detail::StackCache;
 
-std::size_t whole_size(const Stack& stack) { return stack.size + detail::page_size(); }
-
 TEST(Stack, sizes) {
   for (std::size_t wanted :
        {std::size_t{1}, detail::kMinStackSize, std::size_t{16385}, std::size_t{100000},
@@ -28,9 +26,9 @@ TEST(Stack, sizes) {
     Stack* stack = detail::take_sized_stack(wanted);
     ASSERT_NE(stack, nullptr);
     EXPECT_GE(stack->size, wanted);
-    EXPECT_GE(whole_size(*stack), detail::kMinStackSize);
-    EXPECT_EQ(whole_size(*stack), std::size_t{1} << stack->log2);
-    EXPECT_TRUE(stack->guarded);
+    EXPECT_GE(stack->size, detail::kMinStackSize);
+    EXPECT_EQ(stack->size, std::size_t{1} << stack->log2);
+    EXPECT_EQ(stack->guard, detail::kWideGuard);
     std::memset(stack->bottom, 1, stack->size);  // all of it can be used
     detail::give_sized_stack(stack);
     EXPECT_EQ(detail::take_sized_stack(wanted), stack);  // the last one given comes first
@@ -42,7 +40,7 @@ TEST(Stack, a_size_beyond_all_bounds_is_the_largest) {
   for (std::size_t wanted : {detail::kMaxStackSize, SIZE_MAX - 4000, SIZE_MAX}) {
     Stack* stack = detail::take_sized_stack(wanted);
     if (stack != nullptr) {  // an emulator may have no such address space
-      EXPECT_EQ(whole_size(*stack), detail::kMaxStackSize);
+      EXPECT_EQ(stack->size, detail::kMaxStackSize);
       detail::give_sized_stack(stack);
     }
   }
@@ -68,11 +66,39 @@ TEST(Stack, top_is_aligned_and_inside) {
 }
 
 TEST(Stack, guard_faults) {
+  for (std::size_t below : {std::size_t{1}, std::size_t{5000}, detail::kWideGuard}) {
+    auto child = test::in_child([below] {
+      std::signal(SIGSEGV, [](int) { _exit(7); });
+      Stack* stack = detail::take_sized_stack(detail::kMinStackSize);
+      *static_cast<volatile char*>(stack->bottom) = 1;
+      *static_cast<volatile char*>(stack->bottom - below) = 1;
+    });
+    EXPECT_TRUE(child.exited_with(7)) << child.status << child.error;
+  }
+}
+
+// The first have wide guards, the others narrow ones, and none overlaps another.
+TEST(Stack, guards_of_many) {
   auto child = test::in_child([] {
     std::signal(SIGSEGV, [](int) { _exit(7); });
-    Stack* stack = detail::take_sized_stack(detail::kMinStackSize);
-    *static_cast<volatile char*>(stack->bottom) = 1;
-    *static_cast<volatile char*>(stack->bottom - 1) = 1;
+    std::vector<Stack*> stacks;
+    for (std::size_t i = 0; i < detail::kWideGuards + 100; ++i) {
+      stacks.push_back(detail::take_sized_stack(detail::kMinStackSize));
+    }
+    std::size_t narrow = 0;
+    for (Stack* stack : stacks) {
+      if (stack == nullptr) {
+        _exit(1);
+      }
+      stack->bottom[0] = 'x';
+      stack->bottom[stack->size - 1] = 'x';
+      narrow += stack->guard == detail::kNarrowGuard ? 1 : 0;
+    }
+    if (narrow != 100) {
+      _exit(2);
+    }
+    Stack* last = stacks.back();
+    *static_cast<volatile char*>(last->bottom - detail::kNarrowGuard) = 1;
   });
   EXPECT_TRUE(child.exited_with(7)) << child.status << child.error;
 }
@@ -81,7 +107,7 @@ TEST(StackCache, default_size_and_reuse) {
   StackCache cache;
   Stack* first = cache.take();
   ASSERT_NE(first, nullptr);
-  EXPECT_EQ(whole_size(*first), detail::default_stack_size());
+  EXPECT_EQ(first->size, detail::default_stack_size());
   Stack* second = cache.take();
   EXPECT_NE(first, second);
   cache.give(first);
@@ -122,7 +148,7 @@ TEST(Stack, trim_gives_memory_back) {
   constexpr std::size_t kSize = 64 * 1024;
   std::vector<Stack*> stacks;
   for (int i = 0; i < 20; ++i) {
-    stacks.push_back(detail::take_sized_stack(kSize - detail::page_size()));
+    stacks.push_back(detail::take_sized_stack(kSize));
     ASSERT_NE(stacks.back(), nullptr);
     std::memset(stacks.back()->bottom, 'x', stacks.back()->size);
   }
@@ -134,7 +160,7 @@ TEST(Stack, trim_gives_memory_back) {
     detail::trim_stacks(4);
     int warm = 0;
     for (Stack*& stack : stacks) {
-      stack = detail::take_sized_stack(kSize - detail::page_size());
+      stack = detail::take_sized_stack(kSize);
       ASSERT_TRUE(all.count(stack) == 1);  // nothing new was carved
       char const first = stack->bottom[0];
       EXPECT_EQ(first, stack->bottom[stack->size - 1]);

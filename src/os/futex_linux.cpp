@@ -6,13 +6,29 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
+#if defined(HAMGAM_TSAN)
+namespace {
+
+// ThreadSanitizer keeps a signal back until its thread calls a function that it knows, which a
+// system call of ours is not. One that comes during the call ends it, as no call with a time limit
+// is begun again; one that came just before waits for this limit.
+constexpr Nanos kSignalsWait = 50 * kMillisecond;
+
+}  // namespace
+#endif
+
 bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
                 Nanos deadline) noexcept {
+#if defined(HAMGAM_TSAN)
+  Nanos const wanted = deadline;
+  deadline = std::min(deadline, now() + kSignalsWait);
+#endif
   timespec limit{};
   if (deadline != kForever) {
     limit.tv_sec = deadline / 1'000'000'000;
@@ -22,7 +38,13 @@ bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
   long const result =
       syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
               deadline == kForever ? nullptr : &limit, nullptr, FUTEX_BITSET_MATCH_ANY);
-  bool const timed_out = result != 0 && errno == ETIMEDOUT;
+  bool timed_out = result != 0 && errno == ETIMEDOUT;
+#if defined(HAMGAM_TSAN)
+  if (timed_out || (result != 0 && errno == EINTR)) {
+    usleep(0);
+  }
+  timed_out = timed_out && deadline == wanted;
+#endif
   errno = saved;
   return !timed_out;
 }

@@ -62,22 +62,26 @@ TEST(Kernel, guard) {
   std::size_t const page = detail::page_size();
   auto* memory = static_cast<char*>(detail::reserve_memory(4 * page));
   ASSERT_NE(memory, nullptr);
-  EXPECT_TRUE(detail::install_guard(memory + page));
+  EXPECT_TRUE(detail::install_guard(memory + page, page));
   memory[0] = 'a';
   memory[2 * page] = 'b';
   detail::discard_memory(memory, 4 * page);
   EXPECT_EQ(memory[0], '\0');
   EXPECT_EQ(memory[2 * page], '\0');
   detail::release_memory(memory, 4 * page);
-  auto child = test::in_child([page] {
-    std::signal(SIGSEGV, [](int) { _exit(7); });
-    auto* guarded = static_cast<char*>(detail::reserve_memory(4 * page));
-    (void)detail::install_guard(guarded + page);
-    detail::discard_memory(guarded, 4 * page);  // it survives this
-    *static_cast<volatile char*>(guarded + 2 * page) = 1;
-    *static_cast<volatile char*>(guarded + 2 * page - 1) = 1;
-  });
-  EXPECT_TRUE(child.exited_with(7)) << child.status << child.error;
+  // Its first byte and its last.
+  for (std::size_t at : {page, 3 * page - 1}) {
+    auto child = test::in_child([page, at] {
+      std::signal(SIGSEGV, [](int) { _exit(7); });
+      auto* guarded = static_cast<char*>(detail::reserve_memory(4 * page));
+      (void)detail::install_guard(guarded + page, 2 * page);
+      detail::discard_memory(guarded, 4 * page);  // it survives this
+      *static_cast<volatile char*>(guarded + page - 1) = 1;
+      *static_cast<volatile char*>(guarded + 3 * page) = 1;
+      *static_cast<volatile char*>(guarded + at) = 1;
+    });
+    EXPECT_TRUE(child.exited_with(7)) << child.status << child.error;
+  }
 }
 
 // More guards than mprotect may install: then without, but without an error.
@@ -88,7 +92,7 @@ TEST(Kernel, more_guards_than_mappings) {
   ASSERT_NE(memory, nullptr);
   std::size_t installed = 0;
   for (std::size_t i = 0; i < kGuards; ++i) {
-    installed += detail::install_guard(memory + i * 2 * page) ? 1 : 0;
+    installed += detail::install_guard(memory + i * 2 * page, page) ? 1 : 0;
   }
   std::printf("%zu of %zu guards\n", installed, kGuards);
   EXPECT_GT(installed, 1000U);

@@ -18,10 +18,13 @@ void release_memory(void* start, std::size_t size) noexcept;
 // Gives the pages' contents back; they read as zero afterwards. Guards inside stay.
 void discard_memory(void* start, std::size_t size) noexcept;
 
-// Makes the page at `page` fault on access. By a guard mark in the page table where the kernel has
-// it (Linux 6.13), else by mprotect, which costs a mapping each: at most a share of
+// True if the process may have only so much address space (RLIMIT_AS): then none is to be wasted.
+bool address_space_is_limited() noexcept;
+
+// Makes the pages of a range fault on access. By guard marks in the page table where the kernel has
+// them (Linux 6.13), else by mprotect, which costs a mapping each: at most a share of
 // vm.max_map_count is used up that way, then false, and the stack above goes unguarded.
-bool install_guard(void* page) noexcept;
+bool install_guard(void* start, std::size_t size) noexcept;
 
 // Clears what a sanitizer remembers of the range, so that it counts as fresh memory.
 void forget_memory(void* start, std::size_t size) noexcept;

@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -86,23 +87,28 @@ void release_memory(void* start, std::size_t size) noexcept {
 
 void discard_memory(void* start, std::size_t size) noexcept { madvise(start, size, MADV_DONTNEED); }
 
-bool install_guard(void* page) noexcept {
+bool address_space_is_limited() noexcept {
+  rlimit limit{};
+  return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+bool install_guard(void* start, std::size_t size) noexcept {
   enum Marks : std::uint8_t { kUnknown, kWork, kDoNot };
   static atomic<Marks> marks{kMayMark ? kUnknown : kDoNot};
   static atomic<long> budget{mprotect_budget()};
   // relaxed throughout: both are hints that guard no other data
   Marks known = marks.load(kRelaxed);
   if (known != kDoNot) {
-    bool const marked = madvise(page, page_size(), kMadvGuardInstall) == 0;
+    bool const marked = madvise(start, size, kMadvGuardInstall) == 0;
     if (known == kUnknown || !marked) {
-      known = marked && refuses_access(page) ? kWork : kDoNot;
+      known = marked && refuses_access(start) ? kWork : kDoNot;
       marks.store(known, kRelaxed);
     }
     if (known == kWork) {
       return true;
     }
   }
-  return budget.fetch_sub(1, kRelaxed) > 0 && mprotect(page, page_size(), PROT_NONE) == 0;
+  return budget.fetch_sub(1, kRelaxed) > 0 && mprotect(start, size, PROT_NONE) == 0;
 }
 
 void forget_memory([[maybe_unused]] void* start, [[maybe_unused]] std::size_t size) noexcept {

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
+#include <sys/auxv.h>
+#include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdint>
 #include <cstring>
 
 #include "os/memory.h"
@@ -13,13 +17,29 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 
 constexpr std::size_t kSignalStack = 64 * 1024;
+constexpr unsigned long kMinSignalStack = 51;  // AT_MINSIGSTKSZ; not in older headers
 
 FaultHook g_hook = nullptr;
 struct sigaction g_former_segv;
 struct sigaction g_former_bus;
+thread_local void* t_signal_stack = nullptr;  // with its guard
+
+// Where the kernel would have put the frame of a signal. It names no address if it can't.
+const void* frame_of_signal([[maybe_unused]] const void* context) noexcept {
+  std::uintptr_t const size = std::max(getauxval(kMinSignalStack), 4096UL);
+#if defined(__x86_64__)
+  auto const& registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
+  return reinterpret_cast<const void*>(static_cast<std::uintptr_t>(registers[REG_RSP]) - size);
+#elif defined(__aarch64__)
+  return reinterpret_cast<const void*>(static_cast<const ucontext_t*>(context)->uc_mcontext.sp -
+                                       size);
+#else
+  return nullptr;
+#endif
+}
 
 void on_fault(int signal, siginfo_t* info, void* context) {
-  g_hook(info->si_addr);
+  g_hook(info->si_code == SI_KERNEL ? frame_of_signal(context) : info->si_addr);
   const struct sigaction& former = signal == SIGBUS ? g_former_bus : g_former_segv;
   if ((former.sa_flags & SA_SIGINFO) != 0) {
     former.sa_sigaction(signal, info, context);
@@ -47,11 +67,25 @@ void give_signal_stack() noexcept {
   if (sigaltstack(nullptr, &current) == 0 && (current.ss_flags & SS_DISABLE) == 0) {
     return;
   }
+  auto* const start = static_cast<char*>(reserve_memory(page_size() + kSignalStack));
+  if (start == nullptr) {
+    return;
+  }
+  (void)install_guard(start, page_size());
   stack_t fresh{};
-  fresh.ss_sp = reserve_memory(kSignalStack);
+  fresh.ss_sp = start + page_size();
   fresh.ss_size = kSignalStack;
-  if (fresh.ss_sp != nullptr) {
-    sigaltstack(&fresh, nullptr);
+  sigaltstack(&fresh, nullptr);
+  t_signal_stack = start;
+}
+
+void drop_signal_stack() noexcept {
+  if (t_signal_stack != nullptr) {
+    stack_t none{};
+    none.ss_flags = SS_DISABLE;
+    sigaltstack(&none, nullptr);
+    release_memory(t_signal_stack, page_size() + kSignalStack);
+    t_signal_stack = nullptr;
   }
 }
 

@@ -8,10 +8,15 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-// Starts a detached thread that runs entry(argument), with every signal blocked that is not a
-// fault, so that the program's handlers run on its own threads. False if the system has none to
-// give.
-[[nodiscard]] bool start_thread(const char* name, void (*entry)(void*), void* argument) noexcept;
+// Which signals a thread takes.
+enum class Signals {
+  kPrograms,  // it runs code of the program: as the thread that started the first of these
+  kFaults,    // it runs none: faults only, and SIGPROF, which profilers send to every thread
+};
+
+// Starts a detached thread that runs entry(argument). False if the system has none to give.
+[[nodiscard]] bool start_thread(const char* name, void (*entry)(void*), void* argument,
+                                Signals signals = Signals::kPrograms) noexcept;
 
 void yield_thread() noexcept;  // sched_yield
 void nap_thread() noexcept;    // sleeps for some 50 microseconds

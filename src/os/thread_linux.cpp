@@ -17,6 +17,7 @@
 #include <new>
 
 #include "os/clock.h"
+#include "os/signals.h"
 #include "os/thread.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -36,7 +37,28 @@ void* thread_main(void* raw) {
   pthread_setname_np(pthread_self(), s.name);
   prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  // deadlines are meant to the microsecond
   s.entry(s.argument);
+  drop_signal_stack();
   return nullptr;
+}
+
+// Kept at the first start, on a thread of the program: later ones may come from threads of ours, or
+// while somebody blocks signals for a moment.
+const sigset_t& signal_mask_of_program() noexcept {
+  static const sigset_t kMask = [] {
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+    return mask;
+  }();
+  return kMask;
+}
+
+sigset_t all_but_faults() noexcept {
+  sigset_t mask;
+  sigfillset(&mask);
+  for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF}) {
+    sigdelset(&mask, fault);
+  }
+  return mask;
 }
 
 struct FileCloser {
@@ -80,21 +102,19 @@ int cgroup_cpus() noexcept {
 
 }  // namespace
 
-bool start_thread(const char* name, void (*entry)(void*), void* argument) noexcept {
+bool start_thread(const char* name, void (*entry)(void*), void* argument,
+                  Signals signals) noexcept {
   std::unique_ptr<Start> start(new (std::nothrow) Start{name, entry, argument});
   if (start == nullptr) {
     return false;
   }
-  sigset_t blocked;
+  sigset_t const programs = signal_mask_of_program();
+  sigset_t const mask = signals == Signals::kPrograms ? programs : all_but_faults();
   sigset_t former;
-  sigfillset(&blocked);
-  for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF}) {
-    sigdelset(&blocked, fault);
-  }
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_sigmask(SIG_SETMASK, &blocked, &former);
+  pthread_sigmask(SIG_SETMASK, &mask, &former);
   pthread_t thread;
   bool const started = pthread_create(&thread, &attributes, thread_main, start.get()) == 0;
   pthread_sigmask(SIG_SETMASK, &former, nullptr);

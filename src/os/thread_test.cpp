@@ -56,26 +56,33 @@ TEST(Thread, start) {
     detail::atomic<std::uint32_t> done{0};
     sigset_t blocked{};
     char name[32] = {};
-  } seen;
-  ASSERT_TRUE(detail::start_thread(
-      "worker's name",
-      [](void* raw) {
-        auto* s = static_cast<Seen*>(raw);
-        pthread_sigmask(SIG_SETMASK, nullptr, &s->blocked);
-        pthread_getname_np(pthread_self(), s->name, sizeof s->name);
-        s->done.store(1);
-        detail::futex_wake(s->done);
-      },
-      &seen));
-  while (seen.done.load() == 0) {
-    detail::futex_wait(seen.done, 0);
+  };
+  sigset_t former;
+  pthread_sigmask(SIG_SETMASK, nullptr, &former);
+  for (auto signals : {detail::Signals::kPrograms, detail::Signals::kFaults}) {
+    Seen seen;
+    ASSERT_TRUE(detail::start_thread(
+        "worker's name",
+        [](void* raw) {
+          auto* s = static_cast<Seen*>(raw);
+          pthread_sigmask(SIG_SETMASK, nullptr, &s->blocked);
+          pthread_getname_np(pthread_self(), s->name, sizeof s->name);
+          s->done.store(1);
+          detail::futex_wake(s->done);
+        },
+        &seen, signals));
+    while (seen.done.load() == 0) {
+      detail::futex_wait(seen.done, 0);
+    }
+    EXPECT_STREQ(seen.name, "worker's name");
+    int const blocked = signals == detail::Signals::kFaults ? 1 : 0;
+    EXPECT_EQ(sigismember(&seen.blocked, SIGTERM), blocked);
+    EXPECT_EQ(sigismember(&seen.blocked, SIGPIPE), blocked);
+    EXPECT_EQ(sigismember(&seen.blocked, SIGSEGV), 0);
   }
-  EXPECT_STREQ(seen.name, "worker's name");
-  EXPECT_EQ(sigismember(&seen.blocked, SIGTERM), 1);  // the program's handlers run on its threads
-  EXPECT_EQ(sigismember(&seen.blocked, SIGSEGV), 0);
   sigset_t mine;
   pthread_sigmask(SIG_SETMASK, nullptr, &mine);
-  EXPECT_EQ(sigismember(&mine, SIGTERM), 0);  // and ours is as before
+  EXPECT_EQ(sigismember(&mine, SIGTERM), sigismember(&former, SIGTERM));  // ours is as before
 }
 
 TEST(Thread, stack) {

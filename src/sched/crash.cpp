@@ -10,7 +10,6 @@
 #include <exception>
 
 #include "base/fatal.h"
-#include "os/memory.h"
 #include "os/signals.h"
 #include "sched/failure.h"
 #include "sched/scheduler.h"
@@ -188,12 +187,12 @@ void print_exception() {
   std::abort();
 }
 
-// In a signal handler: is this the guard of the running goroutine's stack?
+// In a signal handler: is this in the guard of the running goroutine's stack?
 void on_fault(const void* address) noexcept {
   const Goroutine* g = current_goroutine();
   const Stack* stack = g != nullptr ? g->stack : nullptr;
   const char* at = static_cast<const char*>(address);
-  if (stack == nullptr || at >= stack->bottom || at < stack->bottom - page_size()) {
+  if (stack == nullptr || at >= stack->bottom || at < stack->bottom - stack->guard) {
     return;
   }
   write_error("fatal error: stack overflow\n\ngoroutine ");
@@ -220,7 +219,6 @@ void panic_uncaught(const Failure& failure) noexcept {
 }
 
 void install_crash_handlers() noexcept {
-  (void)page_size();  // asked now: sysconf is not for signal handlers
   set_fatal_dump(&dump_goroutines);
   g_former_terminate = std::set_terminate(&on_terminate);
   install_fault_hook(&on_fault);

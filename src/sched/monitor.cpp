@@ -249,7 +249,7 @@ void start_monitor() noexcept {
   static atomic<bool> started{false};
   // relaxed: only one may start it
   if (!started.load(kRelaxed) && !started.exchange(true, kRelaxed) &&
-      !start_thread("hamgam-monitor", &monitor_main, nullptr)) {
+      !start_thread("hamgam-monitor", &monitor_main, nullptr, Signals::kFaults)) {
     started.store(false, kRelaxed);  // relaxed: the next worker tries again
   }
 }

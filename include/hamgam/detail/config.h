@@ -33,3 +33,5 @@
 #else
 #define HAMGAM_LIFETIMEBOUND
 #endif
+
+#include "hamgam/detail/errno.h"
