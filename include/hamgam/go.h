@@ -59,6 +59,39 @@ void require_function(const F& f) noexcept {
 template <class F, class... Args>
 concept Callable = std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
 
+// Something to be called, but not with these arguments. Overloads for it say in words what is
+// wrong; they must not take what is meant for functions of the user's own that have our names.
+template <class F>
+concept LooksCallable = std::is_function_v<std::remove_pointer_t<F>> ||
+                        std::is_member_function_pointer_v<F> || requires { &F::operator(); };
+template <class F, class... Args>
+concept Miscalled =
+    !Callable<F, Args...> &&
+    (LooksCallable<std::decay_t<F>> || std::invocable<std::decay_t<F>, std::decay_t<Args>&...>);
+
+template <class F, class... Args>
+constexpr void explain_miscall() {
+  constexpr bool kTakesReference = std::invocable<std::decay_t<F>, std::decay_t<Args>&...>;
+  static_assert(
+      !kTakesReference,
+      "the function takes a reference to what it may change, but arguments are copied for "
+      "the goroutine: pass std::ref(x)");
+  static_assert(kTakesReference, "the function can't be called with these arguments");
+}
+
+// The name of a member function of which there are several: no template parameter takes that.
+struct OverloadedMember {
+  template <class R, class C>
+  OverloadedMember(R (C::*function)());  // NOLINT(google-explicit-constructor)
+};
+
+template <class... Args>
+constexpr void explain_overloaded() {
+  static_assert(sizeof...(Args) == SIZE_MAX,
+                "there are several member functions of this name: call the one that is meant in a "
+                "lambda, [&] { x.f(); }");
+}
+
 // f with its arguments, evaluated now and moved into the call later, which gives f's result.
 template <class F, class... Args>
 auto bind_result(F&& f, Args&&... args) {
@@ -104,6 +137,10 @@ struct BlockingScope {
 
 }  // namespace detail
 
+// These four are found by their names only, not by the types of their arguments, so that a function
+// of yours with such a name is called where it is meant.
+namespace calls {
+
 // Starts a goroutine that calls f(args...). The arguments are evaluated by the caller and copied or
 // moved into the goroutine; use std::ref for a reference. From any thread; never blocks. An
 // exception that escapes f ends the process: "panic: <what()>" and a stack trace. A null function
@@ -122,6 +159,21 @@ void go(GoOptions options, F&& f, Args&&... args) {
                  std::move(options));
 }
 
+template <class F, class... Args>
+  requires detail::Miscalled<F, Args...>
+void go(F&& /*f*/, Args&&... /*args*/) {
+  detail::explain_miscall<F, Args...>();
+}
+template <class F, class... Args>
+  requires detail::Miscalled<F, Args...>
+void go(GoOptions /*options*/, F&& /*f*/, Args&&... /*args*/) {
+  detail::explain_miscall<F, Args...>();
+}
+template <class... Args>
+void go(detail::OverloadedMember /*f*/, Args&&... /*args*/) {
+  detail::explain_overloaded<Args...>();
+}
+
 // Runs f as the main goroutine and returns its int (0 for void) when it ends; an exception that
 // escapes f comes out of run. Blocks the calling thread meanwhile. Goroutines still running do not
 // hold it back; they go on until the process ends. While it runs, "all asleep" is detected: fatal
@@ -131,6 +183,10 @@ template <class F>
   requires std::invocable<std::decay_t<F>>
 int run(F&& f) {
   using Function = std::decay_t<F>;
+  using Result = std::invoke_result_t<Function>;
+  static_assert(
+      std::is_void_v<Result> || requires(Result r) { static_cast<int>(r); },
+      "the function that run calls returns int, or nothing");
   struct Call {
     Function f;
     int result = 0;
@@ -138,7 +194,7 @@ int run(F&& f) {
   detail::run_main(
       [](void* raw) {
         auto* c = static_cast<Call*>(raw);
-        if constexpr (std::is_void_v<std::invoke_result_t<Function>>) {
+        if constexpr (std::is_void_v<Result>) {
           std::invoke(std::move(c->f));
         } else {
           c->result = static_cast<int>(std::invoke(std::move(c->f)));
@@ -147,6 +203,15 @@ int run(F&& f) {
       &call);
   return call.result;
 }
+
+template <class F>
+  requires detail::Miscalled<F>
+int run(F&& /*f*/) {
+  static_assert(detail::Callable<F>, "the function that run calls takes no arguments");
+  return 0;
+}
+
+}  // namespace calls
 
 // Lets others run (Go: runtime.Gosched). On a plain thread: std::this_thread::yield.
 HAMGAM_API void yield();
@@ -167,6 +232,8 @@ HAMGAM_API void yield();
 // surplus workers stop at their next scheduling point.
 HAMGAM_API int max_procs(int n = 0);
 
+namespace calls {
+
 // Runs f, which may block its thread (a system call, a foreign library), and returns its result.
 // Another worker takes over meanwhile, so no other goroutine is held up. On a plain thread it only
 // calls f.
@@ -176,5 +243,15 @@ decltype(auto) blocking(F&& f) {
   detail::BlockingScope const scope;
   return std::invoke(std::forward<F>(f));
 }
+
+template <class F>
+  requires(!std::invocable<F> && detail::LooksCallable<std::decay_t<F>>)
+void blocking(F&& /*f*/) {
+  static_assert(std::invocable<F>, "the function that blocking calls takes no arguments");
+}
+
+}  // namespace calls
+
+using namespace calls;  // NOLINT(google-build-using-namespace)
 
 }  // namespace hamgam::inline HAMGAM_ABI

@@ -160,6 +160,9 @@ class Guarded {
     mutex_.lock_shared();
     return LockedShared(value_, mutex_);
   }
+  LockedShared lock_shared() const  // a Mutex can't be shared: say Guarded<T, RWMutex>
+    requires(!detail::SharedLockable<M>)
+  = delete;
 
   // Runs f(T&) under the lock and returns its result.
   template <class F>

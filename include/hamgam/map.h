@@ -41,6 +41,12 @@ namespace hamgam::inline HAMGAM_ABI {
 
 template <class K, class V, class Hash = std::hash<K>, class Eq = std::equal_to<K>>
 class Map {
+  static_assert(std::is_invocable_r_v<std::size_t, const Hash&, const K&>,
+                "Map<K, V>: K has no hash: specialise std::hash<K>, or say Map<K, V, Hash>");
+  static_assert(
+      !std::is_same_v<Eq, std::equal_to<K>> || requires(const K& k) { k == k; },
+      "Map<K, V>: K has no ==: define it, or say Map<K, V, Hash, Eq>");
+
  public:
   Map() = default;
   explicit Map(Hash hash, Eq eq = Eq()) : hash_(std::move(hash)), eq_(std::move(eq)) {}
@@ -57,7 +63,7 @@ class Map {
     std::uint64_t const order = order_of(key);
     detail::ReadDomain::Pin const pin(domain_);
     const Node* node = find(order, key);
-    return node != nullptr ? std::optional<V>(node->value) : std::nullopt;
+    return node != nullptr ? std::optional<V>(copy_of(node->value)) : std::nullopt;
   }
 
   void store(K key, V value) {
@@ -71,7 +77,7 @@ class Map {
     {
       detail::ReadDomain::Pin const pin(domain_);
       if (const Node* node = find(order, key)) {
-        return {node->value, true};
+        return {copy_of(node->value), true};
       }
     }
     auto node = std::make_unique<Node>(order, std::move(key), value);
@@ -81,7 +87,7 @@ class Map {
       std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
       Place const place = locate(section, order, node->key);
       if (place.node != nullptr) {
-        return {place.node->value, true};
+        return {copy_of(place.node->value), true};
       }
       full = section.table().insert(*place.before, *node.release(), section.stripe());
     }
@@ -93,7 +99,7 @@ class Map {
   [[nodiscard]] std::optional<V> load_and_erase(const K& key) {
     std::optional<V> value;
     (void)remove(key, [&value](const V& had) {
-      value.emplace(had);
+      value.emplace(copy_of(had));
       return true;
     });
     return value;
@@ -109,7 +115,7 @@ class Map {
     std::uint64_t const order = order_of(key);
     std::optional<V> former;
     put(std::make_unique<Node>(order, std::move(key), std::move(value)),
-        [&former](const V& had) { former.emplace(had); });
+        [&former](const V& had) { former.emplace(copy_of(had)); });
     return former;
   }
 
@@ -206,6 +212,13 @@ class Map {
   }
 
  private:
+  static V copy_of(const V& value) {
+    static_assert(std::is_copy_constructible_v<V>,
+                  "Map gives copies of its values: use a V that can be copied, such as "
+                  "std::shared_ptr<T> where this one is std::unique_ptr<T>");
+    return value;
+  }
+
   using Table = detail::MapTable;
   using Stripe = Table::Stripe;
 

@@ -131,9 +131,11 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
 
 // A guard that clang's thread-safety analysis understands; otherwise std::lock_guard.
 template <class M>
-class HAMGAM_SCOPED_CAPABILITY LockGuard {
+class [[nodiscard]] HAMGAM_SCOPED_CAPABILITY LockGuard {
  public:
-  explicit LockGuard(M& mutex) HAMGAM_ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  [[nodiscard]] explicit LockGuard(M& mutex) HAMGAM_ACQUIRE(mutex) : mutex_(mutex) {
+    mutex_.lock();
+  }
   ~LockGuard() HAMGAM_RELEASE() { mutex_.unlock(); }
   LockGuard(const LockGuard&) = delete;
   LockGuard& operator=(const LockGuard&) = delete;

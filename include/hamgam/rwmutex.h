@@ -333,9 +333,9 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
 
 // A guard to read that clang's thread-safety analysis understands; otherwise std::shared_lock.
 template <class M>
-class HAMGAM_SCOPED_CAPABILITY SharedLockGuard {
+class [[nodiscard]] HAMGAM_SCOPED_CAPABILITY SharedLockGuard {
  public:
-  explicit SharedLockGuard(M& mutex) HAMGAM_ACQUIRE_SHARED(mutex) : mutex_(mutex) {
+  [[nodiscard]] explicit SharedLockGuard(M& mutex) HAMGAM_ACQUIRE_SHARED(mutex) : mutex_(mutex) {
     mutex_.lock_shared();
   }
   ~SharedLockGuard() HAMGAM_RELEASE() { mutex_.unlock_shared(); }

@@ -14,9 +14,9 @@
 // never ready; a closed one is, and a send to it is a Panic. No memory is allocated for up to 8
 // cases.
 //
-// Made for use on the spot: a case refers to its channel, and to a value that may be moved from, so
-// it must not outlive the expression in which it was made. SelectSet, for cases that are known only
-// at run time, keeps both.
+// Made for use on the spot: a case refers to the handle of its channel, unless that is an rvalue,
+// and to a value that may be moved from, so it must not outlive them. SelectSet, for cases that are
+// known only at run time, keeps both.
 //
 // Happens-before: as for the send or receive that is done (chan.h).
 
@@ -38,7 +38,22 @@ namespace hamgam::inline HAMGAM_ABI {
 // Receives. f(std::optional<T>), or f(), or no function.
 template <detail::RecvEnd C, detail::RecvFunction<typename C::value_type> F = detail::NoFunction>
 [[nodiscard]] auto on_recv(const C& ch HAMGAM_LIFETIMEBOUND, F f = {}) {
-  return detail::RecvCase<typename C::value_type, F>(detail::ChanAccess::core(ch), std::move(f));
+  return detail::RecvCase<typename C::value_type, F>(detail::Borrowed(detail::ChanAccess::core(ch)),
+                                                     std::move(f));
+}
+template <detail::RecvEnd C, detail::RecvFunction<typename C::value_type> F = detail::NoFunction>
+[[nodiscard]] auto on_recv(C&& ch, F f = {}) {
+  return detail::RecvCase<typename C::value_type, F, detail::Taken<C>>(
+      detail::Taken<C>(std::move(ch)), std::move(f));
+}
+template <detail::RecvEnd C, class F>
+  requires(!detail::RecvFunction<F, typename C::value_type>)
+auto on_recv(const C& ch, F /*f*/) {
+  static_assert(
+      detail::RecvFunction<F, typename C::value_type>,
+      "the function of on_recv takes std::optional<T>, which is empty once the channel is "
+      "closed and drained, or nothing");
+  return on_recv(ch);
 }
 
 // Sends. An rvalue is moved from only if this case is chosen (a SelectSet takes it over at once).
@@ -46,22 +61,47 @@ template <detail::SendEnd C, std::invocable F = detail::NoFunction>
 [[nodiscard]] auto on_send(const C& ch HAMGAM_LIFETIMEBOUND,
                            typename C::value_type&& value HAMGAM_LIFETIMEBOUND, F f = {}) {
   using T = typename C::value_type;
-  return detail::SendCase<T, detail::Movable<T>, F>(detail::ChanAccess::core(ch),
+  return detail::SendCase<T, detail::Movable<T>, F>(detail::Borrowed(detail::ChanAccess::core(ch)),
                                                     detail::Movable<T>(value), std::move(f));
+}
+template <detail::SendEnd C, std::invocable F = detail::NoFunction>
+[[nodiscard]] auto on_send(C&& ch, typename C::value_type&& value HAMGAM_LIFETIMEBOUND, F f = {}) {
+  using T = typename C::value_type;
+  return detail::SendCase<T, detail::Movable<T>, F, detail::Taken<C>>(
+      detail::Taken<C>(std::move(ch)), detail::Movable<T>(value), std::move(f));
 }
 template <detail::SendEnd C, std::invocable F = detail::NoFunction>
   requires std::copy_constructible<typename C::value_type>
 [[nodiscard]] auto on_send(const C& ch HAMGAM_LIFETIMEBOUND, const typename C::value_type& value,
                            F f = {}) {
   using T = typename C::value_type;
-  return detail::SendCase<T, detail::Kept<T>, F>(detail::ChanAccess::core(ch),
+  return detail::SendCase<T, detail::Kept<T>, F>(detail::Borrowed(detail::ChanAccess::core(ch)),
                                                  detail::Kept<T>(T(value)), std::move(f));
+}
+template <detail::SendEnd C, std::invocable F = detail::NoFunction>
+  requires std::copy_constructible<typename C::value_type>
+[[nodiscard]] auto on_send(C&& ch, const typename C::value_type& value, F f = {}) {
+  using T = typename C::value_type;
+  return detail::SendCase<T, detail::Kept<T>, F, detail::Taken<C>>(
+      detail::Taken<C>(std::move(ch)), detail::Kept<T>(T(value)), std::move(f));
+}
+template <detail::SendEnd C, class F>
+  requires(!std::invocable<F>)
+auto on_send(const C& ch, const typename C::value_type& value, F /*f*/) {
+  static_assert(std::invocable<F>, "the function of on_send takes no arguments");
+  return on_send(ch, value);
 }
 
 // Chosen if nothing else could be done for that long.
 template <class Rep, class Period, std::invocable F = detail::NoFunction>
 [[nodiscard]] auto on_timeout(const std::chrono::duration<Rep, Period>& d, F f = {}) {
   return detail::TimeoutCase<F>(detail::saturated_nanos(d), std::move(f));
+}
+template <class Rep, class Period, class F>
+  requires(!std::invocable<F>)
+auto on_timeout(const std::chrono::duration<Rep, Period>& d, F /*f*/) {
+  static_assert(std::invocable<F>, "the function of on_timeout takes no arguments");
+  return on_timeout(d);
 }
 
 // Ready once stop was requested.

@@ -220,6 +220,8 @@ struct TaskStart {
 
 }  // namespace detail
 
+namespace calls {
+
 // Starts a goroutine that calls f(args...); the rules for the arguments are those of go(). Throws
 // std::bad_alloc if there is no memory for it.
 template <class F, class... Args>
@@ -236,5 +238,19 @@ Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(GoOptio
   return detail::TaskStart::start(
       detail::bind_result(std::forward<F>(f), std::forward<Args>(args)...), std::move(options));
 }
+
+template <class F, class... Args>
+  requires detail::Miscalled<F, Args...>
+Task<void> spawn(F&& /*f*/, Args&&... /*args*/) {
+  detail::explain_miscall<F, Args...>();
+  __builtin_unreachable();
+}
+template <class... Args>
+Task<void> spawn(detail::OverloadedMember /*f*/, Args&&... /*args*/) {
+  detail::explain_overloaded<Args...>();
+  __builtin_unreachable();
+}
+
+}  // namespace calls
 
 }  // namespace hamgam::inline HAMGAM_ABI

@@ -63,7 +63,7 @@ template <class Rep, class Period>
 
 // So that sleep(1) is not POSIX's, which would block the worker.
 template <std::integral I>
-void sleep(I) = delete;
+void sleep(I) = delete;  // a number has no unit: sleep(1s), sleep(10ms)
 
 namespace detail {
 

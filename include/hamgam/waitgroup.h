@@ -88,6 +88,16 @@ class WaitGroup {
     start(std::move(options), std::forward<F>(f), std::forward<Args>(args)...);
   }
 
+  template <class F, class... Args>
+    requires detail::Miscalled<F, Args...>
+  void go(F&& /*f*/, Args&&... /*args*/) {
+    detail::explain_miscall<F, Args...>();
+  }
+  template <class... Args>
+  void go(detail::OverloadedMember /*f*/, Args&&... /*args*/) {
+    detail::explain_overloaded<Args...>();
+  }
+
  private:
   // state_ (64 bits)            changed by                              how
   //   counter   bits 32..63   add                                     RMW

@@ -7,11 +7,14 @@
 #include <chrono>
 #include <concepts>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "hamgam/go.h"
+#include "hamgam/select.h"
 #include "hamgam/time.h"
 #include "hamgam/waitgroup.h"
 
@@ -108,6 +111,26 @@ TEST(Chan, TryTimedAndStop) {
   receiver.join();
   ch.close();
   EXPECT_TRUE(ch.try_recv().closed);
+}
+
+// A case keeps the handle that it was given for good, so it may be kept in a variable.
+TEST(Chan, ACaseInAVariableKeepsATemporaryHandle) {
+  auto tick = hamgam::on_recv(hamgam::after(1us));
+  EXPECT_EQ(hamgam::select(tick), 0U);
+
+  auto ch = make_chan<std::string>(1);
+  std::string const value = "value";
+  std::optional<std::string> got;
+  auto send = hamgam::on_send(SendChan<std::string>(ch), value);
+  auto receive = hamgam::on_recv(RecvChan<std::string>(std::exchange(ch, {})),
+                                 [&](std::optional<std::string> s) { got = std::move(s); });
+  EXPECT_EQ(hamgam::select(send), 0U);
+  EXPECT_EQ(hamgam::select(receive), 0U);
+  EXPECT_EQ(got, value);
+
+  hamgam::SelectSet set;
+  set.add(hamgam::on_recv(hamgam::after(1us)));
+  EXPECT_EQ(set.wait(), 0U);
 }
 
 }  // namespace

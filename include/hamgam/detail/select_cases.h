@@ -41,17 +41,38 @@ concept RecvEnd = std::derived_from<C, Receiving<C, typename C::value_type>>;
 template <class C>
 concept SendEnd = std::derived_from<C, Sending<C, typename C::value_type>>;
 
+// The channel of a case: that of a handle of the caller's ...
+class Borrowed {
+ public:
+  explicit Borrowed(ChanCore* core) noexcept : core_(core) {}
+  [[nodiscard]] ChanCore* core() const noexcept { return core_; }
+
+ private:
+  ChanCore* core_;
+};
+
+// ... or that of a handle which was given away to it.
+template <class C>
+class Taken {
+ public:
+  explicit Taken(C&& handle) noexcept : handle_(std::move(handle)) {}
+  [[nodiscard]] ChanCore* core() const noexcept { return ChanAccess::core(handle_); }
+
+ private:
+  C handle_;
+};
+
 template <class F, class T>
 concept RecvFunction = std::invocable<F&, std::optional<T>> || std::invocable<F&>;
 
-template <class T, class F>
+template <class T, class F, class Handle = Borrowed>
 class RecvCase : public SelectCase {
  public:
   static constexpr bool kOnce = false;  // a SelectSet keeps it after it was chosen
 
-  RecvCase(ChanCore* chan, F&& f) : chan_(chan), function_(std::move(f)) {}
+  RecvCase(Handle&& handle, F&& f) : handle_(std::move(handle)), function_(std::move(f)) {}
 
-  [[nodiscard]] SelectOp op() noexcept { return {SelectOp::kRecv, chan_, room_.place()}; }
+  [[nodiscard]] SelectOp op() noexcept { return {SelectOp::kRecv, chan(), room_.place()}; }
 
   void run(bool done) {
     std::optional<T> value;
@@ -66,11 +87,12 @@ class RecvCase : public SelectCase {
     }
   }
 
-  [[nodiscard]] RecvCase kept() && { return RecvCase(chan_, std::move(function_)); }
-  [[nodiscard]] ChanCore* chan() const noexcept { return chan_; }
+  // For a SelectSet, which holds the channel itself.
+  [[nodiscard]] RecvCase<T, F> kept() && { return {Borrowed(chan()), std::move(function_)}; }
+  [[nodiscard]] ChanCore* chan() const noexcept { return handle_.core(); }
 
  private:
-  ChanCore* const chan_;
+  Handle handle_;
   F function_;
   Room<T> room_;
 };
@@ -99,15 +121,15 @@ class Kept {
   T value_;
 };
 
-template <class T, class Holder, class F>
+template <class T, class Holder, class F, class Handle = Borrowed>
 class SendCase : public SelectCase {
  public:
   static constexpr bool kOnce = true;
 
-  SendCase(ChanCore* chan, Holder&& holder, F&& f)
-      : chan_(chan), holder_(std::move(holder)), function_(std::move(f)) {}
+  SendCase(Handle&& handle, Holder&& holder, F&& f)
+      : handle_(std::move(handle)), holder_(std::move(holder)), function_(std::move(f)) {}
 
-  [[nodiscard]] SelectOp op() noexcept { return {SelectOp::kSend, chan_, holder_.get()}; }
+  [[nodiscard]] SelectOp op() noexcept { return {SelectOp::kSend, chan(), holder_.get()}; }
 
   void run(bool done) {
     if (!done) {
@@ -117,12 +139,12 @@ class SendCase : public SelectCase {
   }
 
   [[nodiscard]] SendCase<T, Kept<T>, F> kept() && {
-    return {chan_, Kept<T>(holder_.take()), std::move(function_)};
+    return {Borrowed(chan()), Kept<T>(holder_.take()), std::move(function_)};
   }
-  [[nodiscard]] ChanCore* chan() const noexcept { return chan_; }
+  [[nodiscard]] ChanCore* chan() const noexcept { return handle_.core(); }
 
  private:
-  ChanCore* const chan_;
+  Handle handle_;
   Holder holder_;
   F function_;
 };
