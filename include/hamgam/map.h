@@ -11,9 +11,15 @@
 //
 // Every operation on a key is atomic, and so is clear(). From goroutines and plain threads alike.
 // Hash, Eq, the copying of V and, where one is asked for, its == may do anything but use this map;
-// if they throw, the map is as it was. A removed value is destroyed as soon as no reader can see
-// it: usually before the call that removes it returns, else by the last of those who read at that
-// moment. The destructor destroys all values; nobody may use the map any more by then.
+// if they throw, the map is as it was. The destructor destroys all values; nobody may use the map
+// any more by then.
+//
+// When and where a removed value (and its key) is destroyed: before the call that removes it
+// returns, unless somebody reads the map at that moment. Then once no such reader is left, in a
+// later call that removes something, or soon after the last of them on a thread of the library, the
+// janitor, which all maps and pools share. A destructor runs under no lock of the map's and may
+// use it; none runs in load, for_each, size or the loading half of load_or_store, so a reader may
+// hold a lock that destructors take. A destructor that blocks the janitor holds up the others'.
 //
 // Expected O(1); equal hashes cost O(n) among themselves. Erased buckets are not given back but by
 // clear().

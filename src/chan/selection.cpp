@@ -31,6 +31,7 @@ void Selection::sleep(const char* reason) noexcept {
     return;
   }
   if (goroutine == nullptr) {
+    thread->begin_sleep();
     early_ = !enter_park();
     if (!early_) {
       (void)sleep_thread(*this);

@@ -8,6 +8,7 @@
 #include "os/futex.h"
 #include "os/thread.h"
 #include "sched/scheduler.h"
+#include "sched/threads.h"
 
 // The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and
 // sleeps for good a second after the last one fell asleep. It
@@ -81,12 +82,11 @@ bool starved_for_good() noexcept {
   return g_scheduler.has_starved.load(kRelaxed);  // relaxed: checked with everything asleep
 }
 
-// Changes whenever a goroutine or a thread that ran goes to sleep or ends. While it stands still,
-// nobody who was awake at one of all_asleep's looks can have been asleep at an earlier one.
+// Changes whenever a goroutine or a known thread that ran goes to sleep or ends.
 std::uint64_t activity() noexcept {
   // relaxed throughout: fenced
   full_fence();  // [asleep.1] seq_cst, pairs with itself: looks before and after are that
-  std::uint64_t sum = g_scheduler.thread_sleeps.load(kRelaxed);
+  std::uint64_t sum = thread_sleeps();
   for_each_worker([&](const Worker& worker) {
     sum += worker.parks.load(kRelaxed) + worker.ended.load(kRelaxed);
   });
@@ -94,22 +94,34 @@ std::uint64_t activity() noexcept {
   return sum;
 }
 
-// Every thread of the process sleeps here and nothing will wake any. Called when no worker is
-// active.
-bool all_asleep() noexcept {
+// All workers sleep, and no goroutine is runnable or elsewhere.
+bool workers_asleep() noexcept {
   // relaxed throughout: the caller compares activity() before and after
   if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.in_blocking.load(kRelaxed) != 0 ||
-      !timers_at_rest() || !g_scheduler.global.empty()) {
+      !timers_at_rest()) {
     return false;
   }
-  std::uint32_t const count = g_scheduler.worker_count.load(kRelaxed);
-  if (g_scheduler.idle.sleepers() != count) {
-    return false;  // one runs without a slot
+  return g_scheduler.global.empty() &&
+         // Else one runs without a slot.
+         g_scheduler.idle.sleepers() == g_scheduler.worker_count.load(kRelaxed) &&
+         g_scheduler.idle.active() == 0;
+}
+
+// Every thread of the process sleeps here and nothing will wake any. Called when no worker is
+// active, with activity() compared before and after. The threads are counted first. Had one of them
+// been awake at that moment, it would be missing among those that sleep, unless it fell asleep
+// since, or others did that it started: both change activity(). And an unknown one is never
+// among those that sleep.
+bool all_asleep() noexcept {
+  if (!workers_asleep()) {
+    return false;
   }
-  int const workers = static_cast<int>(count);
-  int const parked = g_scheduler.sleeping_threads.load(kRelaxed);
-  int const known = workers + parked + 1 + kForeignThreads;  // 1: this thread
-  return count_threads() == known && g_scheduler.idle.active() == 0;
+  int const threads = count_threads();
+  full_fence();  // [asleep.1] seq_cst, pairs with itself
+  int const workers =
+      static_cast<int>(g_scheduler.worker_count.load(kRelaxed));           // relaxed: as above
+  return threads == workers + sleeping_threads() + 1 + kForeignThreads &&  // 1: this thread
+         workers_asleep();
 }
 
 void declare_deadlock() noexcept {

@@ -93,13 +93,4 @@ unsigned worker_index() noexcept {
   return w != nullptr ? w->index + 1 : 0;
 }
 
-void thread_sleeps() noexcept {
-  g_scheduler.thread_sleeps.fetch_add(1, kRelaxed);     // relaxed: the monitor fences
-  g_scheduler.sleeping_threads.fetch_add(1, kRelaxed);  // relaxed: the monitor looks twice
-}
-
-void thread_wakes() noexcept {
-  g_scheduler.sleeping_threads.fetch_sub(1, kRelaxed);  // relaxed: as above
-}
-
 }  // namespace hamgam::inline HAMGAM_ABI::detail

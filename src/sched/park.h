@@ -51,9 +51,4 @@ bool worth_spinning() noexcept;
 // A small number that is the same on each call from one worker, for choosing a shard.
 HAMGAM_API unsigned worker_index() noexcept;
 
-// For the detection of deadlocks: a plain thread is about to sleep until somebody wakes it;
-// somebody is about to wake one.
-void thread_sleeps() noexcept;
-void thread_wakes() noexcept;
-
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -11,10 +11,10 @@
 #include "base/fatal.h"
 #include "fiber/stack.h"
 #include "hamgam/go.h"
-#include "os/futex.h"
 #include "os/membarrier.h"
 #include "os/thread.h"
 #include "sched/switch.h"
+#include "sched/threads.h"
 
 // run(), max_procs, blocking, and the start of the runtime.
 
@@ -49,8 +49,8 @@ struct Main {
   void (*function)(void*);
   void* argument;
   std::exception_ptr exception;
-  bool returned = false;  // not by goexit
-  atomic<std::uint32_t> done{0};
+  bool returned = false;           // not by goexit
+  ThreadRecord* thread = nullptr;  // run's caller, asleep
 };
 
 void main_goroutine(Main& main) {
@@ -79,10 +79,7 @@ void end_run(void* raw, unsigned /*count*/) noexcept {
   }
   tsan_release(&main);
   g_scheduler.in_run.store(false, kRelaxed);  // relaxed: for run_main and the monitor
-  thread_wakes();
-  // The futex is in the frame of run_main, which returns once it sees 1.
-  main.done.store(1, kRelease);  // [run.1] release, pairs with [run.2]: the result
-  futex_wake(main.done, 1);
+  main.thread->wake();  // [sleeper.1]: the result. The record outlives run_main's frame.
 }
 
 }  // namespace
@@ -130,16 +127,17 @@ void run_main(void (*function)(void*), void* argument) {
   }
   g_scheduler.main_exited.store(false, kRelaxed);  // relaxed: set by the main goroutine only
   Main main{function, argument, nullptr};
+  main.thread = hold_thread_record();
+  main.thread->begin_sleep();
   try {
     launch_telling(&end_run, &main, [&main] { main_goroutine(main); });
   } catch (...) {
     g_scheduler.in_run.store(false, kRelaxed);  // relaxed: as above
+    release_thread_record(main.thread);
     throw;
   }
-  thread_sleeps();
-  while (main.done.load(kAcquire) == 0) {  // [run.2] acquire, pairs with [run.1]
-    futex_wait(main.done, 0);
-  }
+  (void)main.thread->sleep(kForever);
+  release_thread_record(main.thread);
   tsan_acquire(&main);
   if (main.exception != nullptr) {
     std::rethrow_exception(main.exception);

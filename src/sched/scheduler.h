@@ -8,6 +8,7 @@
 //   worker_loop.cpp   what a worker does: next goroutine, steal, sleep
 //   spawn.cpp         a goroutine's birth and end
 //   park.cpp          the seam
+//   threads.cpp       what is known of threads that are no workers
 //   timers.cpp        whose turn it is to keep time
 //   monitor.cpp       hogs, timers while everybody is busy, deadlock, memory given back
 //   run.cpp           run(), max_procs, blocking, the start of the runtime
@@ -70,8 +71,6 @@ struct Scheduler {
   atomic<bool> monitor_deep{false};  // sleeps until told
   atomic<Nanos> monitor_looks_at{kForever};
   atomic<std::uint32_t> in_blocking{0};  // goroutines in a blocking region
-  atomic<std::int32_t> sleeping_threads{0};
-  atomic<std::uint64_t> thread_sleeps{0};  // how often one has begun to
 
   // run().
   atomic<bool> in_run{false};

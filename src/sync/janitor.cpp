@@ -2,78 +2,99 @@
 // Copyright The Hamgam Authors
 #include "sync/janitor.h"
 
-#include <cstddef>
+#include <algorithm>
+#include <mutex>
+#include <utility>
 
-#include "os/futex.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
-#include "sched/park.h"
+#include "sched/threads.h"
 
-// Why the janitor does not oversleep: `work_` is set after whatever has to be aged was stored under
-// its own lock, and cleared before a pass looks under that lock. So either the pass sees it, or
-// work_ is set again after it was cleared.
+// Why the janitor does not oversleep: it decides under lock_ until when it sleeps, and whoever puts
+// something into the list that is due earlier wakes it, under the same lock: so a wake never comes
+// when that sleep is over, and meets no other one of the janitor's (a destructor's).
+//
+// Why nothing is forgotten: what is looked at is off the list meanwhile. If attend() puts it back
+// during that, it stays there, whatever the look finds.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
+namespace {
+constexpr Nanos kNever = kForever;
+constexpr Nanos kAtWork = INT64_MIN;             // looks at the list before it sleeps
+constexpr Nanos kSuspended = 10 * kMillisecond;  // between looks whether it still is
+}  // namespace
+
 class Janitor {
  public:
-  void enlist(Aged& aged) noexcept {
-    lock_.lock();
-    push_back(aged);
-    ++count_;
-    lock_.unlock();
+  bool attend(Aged& aged, Nanos when) noexcept {
+    bool starts = false;
+    {
+      std::lock_guard const guard(lock_);
+      push(aged, when);
+      if (when < looks_at_) {
+        looks_at_ = when;
+        thread_->wake();
+      }
+      starts = !std::exchange(started_, true);
+    }
+    if (starts && !start()) {
+      std::lock_guard const guard(lock_);
+      started_ = false;  // the next one tries again
+      return false;
+    }
+    return true;
   }
 
   void strike_off(Aged& aged) noexcept {
-    lock_.lock();
-    unlink(aged);
-    --count_;
-    lock_.unlock();
-    // A pass that took it off the list before us holds this.
-    aged.aging_.lock();
-    aged.aging_.unlock();
-  }
-
-  void rouse() noexcept {
-    // [janitor.1] seq_cst, pairs with [janitor.2]
-    if (work_.exchange(1, kSeqCst) == 0) {
-      futex_wake(work_, 1);
-    }
-    // relaxed: only one may start it
-    if (!started_.load(kRelaxed) && !started_.exchange(true, kRelaxed)) {
-      thread_sleeps();
-      if (!start_thread(
-              "hamgam-janitor", [](void* self) { static_cast<Janitor*>(self)->run(); }, this)) {
-        thread_wakes();
-        started_.store(false, kRelaxed);  // relaxed: the next one tries again
+    bool own = false;
+    {
+      std::lock_guard const guard(lock_);
+      aged.over_ = true;
+      if (aged.due_ != kNever) {
+        unlink(aged);
+      }
+      own = current_ == &aged && thread_ == this_thread_record();
+      if (own) {
+        current_ = nullptr;
       }
     }
+    if (!own) {
+      aged.aging_.lock();  // a look that has begun ends
+      aged.aging_.unlock();
+    }
   }
 
-  // True if anything has to be looked at again.
-  bool pass() noexcept {
-    bool again = false;
+  // Looks at what is due at `time`. `self`: on the janitor's own thread.
+  void pass(Nanos time, bool self) noexcept {
     lock_.lock();
-    std::uint64_t const number = ++passes_;
     for (std::size_t left = count_; left > 0 && first_ != nullptr; --left) {
       Aged& aged = *first_;
+      Nanos const due = aged.due_;
       unlink(aged);
-      push_back(aged);
-      if (aged.pass_ == number) {
+      // Busy: another pass, which only a test makes, is at it.
+      if (due > time || !aged.aging_.try_lock()) {
+        push(aged, due);
         continue;
       }
-      aged.pass_ = number;
-      // Free but for another pass, which only a test makes: strike_off comes after the unlinking.
-      if (!aged.aging_.try_lock()) {
-        continue;
+      if (self) {
+        current_ = &aged;
       }
       lock_.unlock();
-      again |= aged.age();
+      Nanos const again = aged.age();
+      lock_.lock();
+      if (self && current_ == nullptr) {
+        continue;  // it is gone
+      }
+      current_ = self ? nullptr : current_;
+      if (again != kNever && !aged.over_) {
+        push(aged, again);
+      }
+      lock_.unlock();
       aged.aging_.unlock();
       lock_.lock();
     }
     lock_.unlock();
-    return again;
   }
 
   void suspend(bool suspended) noexcept {
@@ -85,49 +106,80 @@ class Janitor {
   }
 
  private:
+  bool start() noexcept {
+    return start_thread(
+        "hamgam-janitor", [](void* self) { static_cast<Janitor*>(self)->run(); }, this);
+  }
+
   void run() noexcept {
+    ThreadRecord& thread = *hold_thread_record();
     for (;;) {
-      while (work_.load(kRelaxed) == 0) {  // relaxed: [janitor.2] follows
-        futex_wait(work_, 0);
+      lock_.lock();
+      thread_ = &thread;
+      thread.begin_sleep();
+      Nanos const until = earliest();
+      looks_at_ = until;
+      lock_.unlock();
+      if (until > now()) {
+        (void)thread.sleep(until);
       }
-      Nanos const until = now() + kTrimPeriod;
-      while (now() < until) {
-        futex_wait(never_, 0, until);
-      }
+      lock_.lock();
+      looks_at_ = kAtWork;  // from here on nobody wakes it
+      lock_.unlock();
       passing_.lock();
-      if (!suspended_.load(kRelaxed)) {  // relaxed: as above
-        work_.exchange(0, kSeqCst);      // [janitor.2] seq_cst, pairs with [janitor.1]
-        if (pass()) {
-          work_.store(1, kRelaxed);  // relaxed: for ourselves
-        }
+      bool const suspended = suspended_.load(kRelaxed);  // relaxed: as above
+      if (!suspended) {
+        pass(now(), true);
       }
       passing_.unlock();
+      if (suspended) {
+        thread.begin_sleep();
+        (void)thread.sleep(now() + kSuspended);
+      }
     }
   }
 
-  // Under lock_.
-  void push_back(Aged& aged) noexcept {
+  // All below under lock_.
+
+  [[nodiscard]] Nanos earliest() const noexcept {
+    Nanos when = kNever;
+    for (const Aged* aged = first_; aged != nullptr; aged = aged->next_) {
+      when = std::min(when, aged->due_);
+    }
+    return when;
+  }
+
+  // One that is in already is looked at at the earlier of both times.
+  void push(Aged& aged, Nanos when) noexcept {
+    if (aged.due_ != kNever) {
+      aged.due_ = std::min(aged.due_, when);
+      return;
+    }
+    aged.due_ = when;
     aged.prev_ = last_;
     aged.next_ = nullptr;
     (last_ != nullptr ? last_->next_ : first_) = &aged;
     last_ = &aged;
+    ++count_;
   }
 
   void unlink(Aged& aged) noexcept {
+    aged.due_ = kNever;
     (aged.prev_ != nullptr ? aged.prev_->next_ : first_) = aged.next_;
     (aged.next_ != nullptr ? aged.next_->prev_ : last_) = aged.prev_;
+    --count_;
   }
 
   SpinLock lock_;
   Aged* first_ = nullptr;
   Aged* last_ = nullptr;
   std::size_t count_ = 0;
-  std::uint64_t passes_ = 0;
+  Aged* current_ = nullptr;         // what the janitor's own thread looks at
+  ThreadRecord* thread_ = nullptr;  // set before looks_at_ is anything but kAtWork
+  Nanos looks_at_ = kAtWork;
+  bool started_ = false;
 
-  Mutex passing_;
-  atomic<std::uint32_t> work_{0};
-  atomic<std::uint32_t> never_{0};
-  atomic<bool> started_{false};
+  Mutex passing_;  // held during the janitor's passes
   atomic<bool> suspended_{false};
 };
 
@@ -135,10 +187,9 @@ namespace {
 constinit Janitor g_janitor;
 }
 
-void enlist(Aged& aged) noexcept { g_janitor.enlist(aged); }
+bool attend(Aged& aged, Nanos when) noexcept { return g_janitor.attend(aged, when); }
 void strike_off(Aged& aged) noexcept { g_janitor.strike_off(aged); }
-void rouse_janitor() noexcept { g_janitor.rouse(); }
-void age_all() noexcept { (void)g_janitor.pass(); }
+void age_all() noexcept { g_janitor.pass(kForever - 1, false); }
 void suspend_janitor(bool suspended) noexcept { g_janitor.suspend(suspended); }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

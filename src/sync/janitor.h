@@ -2,15 +2,13 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// The janitor: a thread that looks at all pools once per period, for want of a garbage collector.
-// It is started by the first pool that has anything to lose and sleeps for good while none has.
-// Rejected: to do this on the scheduler's monitor, which must never wait for a program's
-// destructors.
+// The janitor: a thread that destroys what nobody uses any more, for want of a garbage collector:
+// what has been unused for long in a Pool, what was removed from a Map while somebody read. It is
+// started by the first that has anything to destroy and sleeps for good while none has. Rejected:
+// to do this on the scheduler's monitor, which must never wait for a program's destructors.
 //
-// For the detection of deadlocks it counts as a thread that sleeps, also while it works: as in Go,
-// what only a destructor could wake is stuck.
-
-#include <cstdint>
+// For the report of deadlocks it is asleep only while it sleeps for good: what it is going to
+// destroy may wake somebody.
 
 #include "hamgam/mutex.h"
 #include "os/clock.h"
@@ -23,8 +21,9 @@ class Aged {
   Aged(const Aged&) = delete;
   Aged& operator=(const Aged&) = delete;
 
-  // A period is over. True: there will be something to do after the next one, too.
-  virtual bool age() noexcept = 0;
+  // Does what is due and says when to look again; kForever: not before attend(). It destroys last,
+  // and does not touch this object any more then: the destructors may destroy it, too.
+  virtual Nanos age() noexcept = 0;
 
  protected:
   Aged() = default;
@@ -35,19 +34,20 @@ class Aged {
   // Under the janitor's lock.
   Aged* prev_ = nullptr;
   Aged* next_ = nullptr;
-  std::uint64_t pass_ = 0;  // the last one that looked at it
-  Mutex aging_;             // held during age()
+  Nanos due_ = kForever;  // in the list if it is not kForever
+  bool over_ = false;     // struck off
+  Mutex aging_;           // held during age()
 };
 
 inline constexpr Nanos kTrimPeriod = 1000 * kMillisecond;
 
-void enlist(Aged& aged) noexcept;
-// When it returns, no age() of it runs, nor ever will.
+// The janitor looks at it at that time, or a little later. False: there is no janitor to be had.
+bool attend(Aged& aged, Nanos when) noexcept;
+// When it returns, no age() of it runs, nor ever will; but for the one that called this.
 void strike_off(Aged& aged) noexcept;
-// Something has to be aged from now on.
-void rouse_janitor() noexcept;
 
-// For tests: one pass now, on this thread; and none by the janitor for as long as it is suspended.
+// For tests: one look at all that wait for one now, on this thread; and none by the janitor for as
+// long as it is suspended.
 void age_all() noexcept;
 void suspend_janitor(bool suspended) noexcept;
 

@@ -8,15 +8,19 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <random>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "hamgam/go.h"
 #include "hamgam/waitgroup.h"
 #include "support/crew.h"
 #include "support/scale.h"
+#include "support/seed.h"
 
 namespace {
 
@@ -69,7 +73,14 @@ TEST(Map, RemovedValuesAreDestroyedAtOnceIfNobodyReads) {
   EXPECT_EQ(value.use_count(), 1);
 }
 
-TEST(Map, TheLastReaderDestroysWhatWasRemovedMeanwhile) {
+// The janitor's turn.
+void await_alive(int count) {
+  while (Value::alive != count) {
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+}
+
+TEST(Map, WhatWasRemovedMeanwhileGoesAfterTheLastReader) {
   hamgam::Map<int, Value> map;
   for (int key = 0; key < 10; ++key) {
     map.store(key, Value(key));
@@ -104,7 +115,7 @@ TEST(Map, TheLastReaderDestroysWhatWasRemovedMeanwhile) {
   EXPECT_FALSE(map.load(1).has_value());
   removed.done();
   done.wait();
-  EXPECT_EQ(Value::alive, 0);
+  await_alive(0);
 }
 
 // Readers that come and go without a gap do not keep values alive.
@@ -127,9 +138,126 @@ TEST(Map, ValuesGoWhileReadersComeAndGo) {
   }
   stop = true;
   readers.wait();
-  EXPECT_EQ(Value::alive, 1);
+  await_alive(1);
   map.clear();
   EXPECT_EQ(Value::alive, 0);
+}
+
+// Two readers leave at once, each while the other seems to read still.
+TEST(Map, ARemovedValueGoesThoughNobodyComesAnyMore) {
+  hamgam::Map<int, Value> map;
+  map.store(100, Value(100));
+  map.store(101, Value(101));
+  std::atomic<int> round{0};
+  std::atomic<int> inside{0};
+  std::atomic<int> leave{0};
+  int const rounds = kSanitized ? 300 : 2000;
+  std::thread reader([&] {
+    for (int mine = 1; mine <= rounds; ++mine) {
+      while (round < mine) {
+        std::this_thread::yield();
+      }
+      map.for_each([&](int, const Value&) {
+        inside = mine;
+        while (leave < mine) {
+          hamgam::detail::spin_pause();
+        }
+        return false;
+      });
+    }
+  });
+  std::mt19937_64 random(hamgam::test::seed());
+  for (int mine = 1; mine <= rounds; ++mine) {
+    map.store(1, Value(1));
+    round = mine;
+    while (inside < mine) {
+      std::this_thread::yield();
+    }
+    int const delay = static_cast<int>(random() % 64);
+    map.for_each([&](int, const Value&) {
+      EXPECT_TRUE(map.erase(1));
+      leave = mine;
+      for (int i = 0; i < delay; ++i) {
+        hamgam::detail::spin_pause();
+      }
+      return false;
+    });
+    await_alive(2);
+  }
+  reader.join();
+}
+
+// A reader may hold a lock that destructors take.
+TEST(Map, NoDestructorRunsInAReader) {
+  struct Locking {
+    Locking(hamgam::Mutex* m, std::atomic<int>* n) : mutex(m), gone(n) {}
+    ~Locking() {
+      mutex->lock();
+      mutex->unlock();
+      ++*gone;
+    }
+    Locking(const Locking&) = delete;
+    Locking& operator=(const Locking&) = delete;
+    hamgam::Mutex* mutex;
+    std::atomic<int>* gone;
+  };
+  hamgam::Mutex mutex;
+  std::atomic<int> gone{0};
+  hamgam::Map<int, std::shared_ptr<Locking>> map;
+  map.store(0, nullptr);
+  int const rounds = kSanitized ? 50 : 500;
+  for (int i = 1; i <= rounds; ++i) {
+    map.store(1, std::make_shared<Locking>(&mutex, &gone));
+    WaitGroup writer;
+    mutex.lock();
+    map.for_each([&](int key, const std::shared_ptr<Locking>&) {
+      if (key == 0) {
+        writer.go([&] { EXPECT_TRUE(map.erase(1)); });
+        writer.wait();
+      }
+    });
+    EXPECT_FALSE(map.load(2).has_value());
+    EXPECT_EQ(map.size(), 1U);
+    EXPECT_EQ(gone, i - 1);
+    mutex.unlock();
+    while (gone != i) {
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
+  }
+}
+
+// What the janitor destroys may be the last to hold the map.
+TEST(Map, ARemovedValueMayOwnTheMap) {
+  struct Owner;
+  using Owners = hamgam::Map<int, std::shared_ptr<Owner>>;
+  struct Owner {
+    Owners map;
+    Value value{1};
+  };
+  for (int i = 0; i < 20; ++i) {
+    auto owner = std::make_shared<Owner>();
+    Owners& map = owner->map;
+    map.store(0, nullptr);
+    map.store(1, owner);
+    WaitGroup reader;
+    WaitGroup inside;
+    WaitGroup erased;
+    inside.add(1);
+    erased.add(1);
+    reader.go([&, owner]() mutable {
+      owner->map.for_each([&](int, const std::shared_ptr<Owner>&) {
+        inside.done();
+        erased.wait();
+        return false;
+      });
+    });
+    inside.wait();
+    EXPECT_TRUE(map.erase(1));
+    owner.reset();
+    erased.done();
+    reader.wait();
+    await_alive(0);
+  }
 }
 
 // Copying a value, comparing and hashing may park.

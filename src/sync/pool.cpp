@@ -43,7 +43,7 @@
 //
 // Invariants, under lock: (1) a shard that is not open holds nothing but its victim.
 // (2) stored + reserved <= max_count. (3) Whatever is anywhere in the pool, `active` is set or the
-// pool is about to set it and to rouse the janitor.
+// pool is about to set it and to tell the janitor.
 //
 // Rejected: per-worker queues from which others steal one by one (Go): each put and get pays for
 // the possibility with a read-modify-write.
@@ -223,7 +223,7 @@ struct PoolCore::State final : Aged {
         // relaxed: a setting
         sharded(!weighs && g_shards.load(kRelaxed) && heavy_barrier_available()) {}
 
-  bool age() noexcept override {
+  Nanos age() noexcept override {
     Doomed doomed;
     lock.lock();
     take_victims(doomed);
@@ -231,8 +231,9 @@ struct PoolCore::State final : Aged {
     bool const keeps = stored != 0 || !drained;
     active = keeps;
     lock.unlock();
+    Nanos const again = keeps ? now() + kTrimPeriod : kForever;
     doomed.destroy(destroy);
-    return keeps;
+    return again;
   }
 
   // All below under lock.
@@ -395,9 +396,7 @@ void allow_pool_shards(bool allowed) noexcept {
 }
 
 PoolCore::PoolCore(Destroy destroy, std::size_t max_count, std::size_t max_weight, bool weighed)
-    : state_(new State(*this, destroy, max_count, max_weight, weighed)) {
-  enlist(*state_);
-}
+    : state_(new State(*this, destroy, max_count, max_weight, weighed)) {}
 
 PoolCore::~PoolCore() {
   strike_off(*state_);
@@ -544,7 +543,7 @@ bool PoolCore::put_slow(void* object, std::size_t weight) noexcept {
   }
   delete spare;
   if (news) {
-    rouse_janitor();
+    (void)attend(*state_, now() + kTrimPeriod);
   }
   return done;
 }

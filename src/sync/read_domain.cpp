@@ -2,13 +2,18 @@
 // Copyright The Hamgam Authors
 #include "hamgam/detail/read_domain.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <mutex>
 #include <new>
 #include <utility>
 
+#include "os/membarrier.h"
 #include "os/spin_lock.h"
+#include "os/thread.h"
 #include "sched/park.h"
+#include "sched/threads.h"
+#include "sync/janitor.h"
 
 // Safety. A reader stores its pin, fences [reads.1], then reads the structure. A writer unlinks,
 // fences [reads.2], then looks at the pins. So either the writer sees the pin, or the reader's
@@ -18,10 +23,14 @@
 // its epoch, and only while the record is free: a look that finds an old epoch and another domain
 // has met a reader that has moved on.
 //
-// Liveness. Whoever unpins looks at waiting_ and collects. It may look just before a writer sets it
-// while its own store of kFree is still on its way to the writer; therefore a writer that puts
-// something aside looks a few more times, for longer than a store takes to arrive. (A reader that
-// is interrupted in between has made its store visible by that very interrupt.)
+// Liveness. What cannot be destroyed at once is set aside, and `litter_` says whose turn it is. The
+// writer who found kNone looks a few times; then he calls the janitor. The janitor looks; if
+// somebody still reads, once more a moment later; then he stores kLeft, makes every thread pass a
+// fence, and looks a last time. A reader stores that he has left, then loads litter_. So either
+// that last look does not find him any more, or he finds kLeft and calls the janitor again.
+//
+// Destructors run in retire(), whose caller holds no lock of ours, and on the janitor's thread;
+// never in a reader, who may hold any lock of the program's.
 //
 // Rejected: a light fence for readers and membarrier for writers. A pin would cost 3 ns less, but
 // to destroy a value would cost up to 10 us, so values would have to be gathered and live on; here
@@ -78,18 +87,19 @@ void give_free(ReadRecord* record) noexcept {
   g_free = record;
 }
 
-// A plain thread's own record, for as long as the thread lives.
-struct ThreadRecord {
-  ReadRecord* record = nullptr;
-  bool over = false;
-  ~ThreadRecord() {
-    over = true;
-    if (record != nullptr) {
-      give_free(record);
-    }
+void append(Retired*& list, Retired* more) noexcept {
+  Retired** end = &list;
+  while (*end != nullptr) {
+    end = &(*end)->next_retired;
   }
-};
-thread_local ThreadRecord t_record;
+  *end = more;
+}
+
+void destroy_all(Retired* first, void (*destroy)(Retired*) noexcept) noexcept {
+  while (first != nullptr) {
+    destroy(std::exchange(first, first->next_retired));
+  }
+}
 
 }  // namespace
 
@@ -100,13 +110,15 @@ ReadRecord* ReadDomain::claim_record() noexcept {
       enlist_record(own);
       return &own;
     }
-  } else if (current_goroutine() == nullptr && !t_record.over) {
-    if (t_record.record == nullptr) {
-      t_record.record = take_free();
-      t_record.record->next_free = nullptr;  // the thread's own
-    }
-    if (t_record.record->epoch.load(kRelaxed) == ReadRecord::kFree) {  // relaxed: ours
-      return t_record.record;
+  } else if (current_goroutine() == nullptr) {
+    if (ThreadRecord* thread = this_thread_record()) {
+      if (thread->pin == nullptr) {
+        thread->pin = take_free();
+        thread->pin->next_free = nullptr;  // it stays with the thread's record
+      }
+      if (thread->pin->epoch.load(kRelaxed) == ReadRecord::kFree) {  // relaxed: ours
+        return thread->pin;
+      }
     }
   }
   return take_free();
@@ -132,51 +144,95 @@ bool ReadDomain::read_before(std::uint64_t epoch) const noexcept {
   return false;
 }
 
-void ReadDomain::destroy_all(Retired* first) noexcept {
-  while (first != nullptr) {
-    destroy_(std::exchange(first, first->next_retired));
+// What the janitor looks at.
+class ReadDomain::Sweep final : public Aged {
+ public:
+  explicit Sweep(ReadDomain& domain) noexcept : domain_(domain) {}
+
+  Nanos age() noexcept override {
+    auto* const destroy = domain_.destroy_;
+    Retired* done = domain_.collect();
+    Nanos again = kForever;
+    // relaxed throughout: under the lock, or fenced
+    if (domain_.litter_.load(kRelaxed) == kNone) {
+      pause_ = kShortPause;
+      looked_ = false;
+    } else if (!looked_) {
+      looked_ = true;
+      again = now() + pause_;
+      pause_ = std::min(2 * pause_, kLongPause);  // readers come and go, and one stays for long
+    } else {
+      looked_ = false;
+      domain_.lock_.lock();
+      if (domain_.litter_.load(kRelaxed) != kNone) {
+        domain_.litter_.store(kLeft, kRelaxed);
+      }
+      domain_.lock_.unlock();
+      await_stores();
+      append(done, domain_.collect());
+    }
+    destroy_all(done, destroy);
+    return again;
   }
-}
+
+ private:
+  static constexpr Nanos kShortPause = kMillisecond;
+  static constexpr Nanos kLongPause = 64 * kMillisecond;
+
+  // Everybody sees now what was stored before, and we what others have.
+  static void await_stores() noexcept {
+    if (!heavy_barrier()) {
+      for (int i = 0; i < 20; ++i) {  // no processor keeps a store to itself for a millisecond
+        nap_thread();
+      }
+    }
+  }
+
+  ReadDomain& domain_;
+  Nanos pause_ = kShortPause;
+  bool looked_ = false;  // and in vain
+};
 
 void ReadDomain::retire(Retired* retired) noexcept {
+  auto* const destroy = destroy_;
   full_fence();  // [reads.2] seq_cst, pairs with [reads.1]
   if (!read_before(UINT64_MAX)) {
-    destroy_(retired);
+    destroy(retired);
     return;
   }
   bool first = false;
   {
     std::lock_guard const guard(lock_);
-    first = fresh_ == nullptr && old_ == nullptr;
     retired->next_retired = fresh_;
     fresh_ = retired;
-    waiting_.store(true, kRelaxed);  // relaxed: a hint, see above
-  }
-  // If there was something before, somebody reads for long and will see to it.
-  for (int look = 0; look < (first ? kLooks : 1); ++look) {
-    collect();
-    if (!waiting_.load(kRelaxed)) {  // relaxed: a hint
-      return;
+    // relaxed throughout: under the lock
+    first = litter_.load(kRelaxed) == kNone;
+    if (first) {
+      litter_.store(kTold, kRelaxed);
     }
-    spin_pause();
   }
+  Retired* done = collect();
+  // relaxed: what comes later is for others to see to
+  for (int look = 1; first && look < kLooks && litter_.load(kRelaxed) != kNone; ++look) {
+    spin_pause();
+    append(done, collect());
+  }
+  if (first && litter_.load(kRelaxed) != kNone) {  // relaxed: as above
+    call_janitor();
+  }
+  destroy_all(done, destroy);  // last: it may take as long as it likes
 }
 
-void ReadDomain::collect() noexcept {
-  if (!lock_.try_lock()) {
-    return;  // somebody else is at it
-  }
+// Takes off what nobody reads any more.
+Retired* ReadDomain::collect() noexcept {
   Retired* done = nullptr;
-  Retired** end = &done;
+  std::lock_guard const guard(lock_);
   for (;;) {
     if (old_ != nullptr) {
       if (read_before(old_epoch_)) {
         break;
       }
-      *end = std::exchange(old_, nullptr);
-      while (*end != nullptr) {
-        end = &(*end)->next_retired;
-      }
+      append(done, std::exchange(old_, nullptr));
     }
     if (fresh_ == nullptr) {
       break;
@@ -186,14 +242,44 @@ void ReadDomain::collect() noexcept {
     old_epoch_ = epoch_.fetch_add(1, kAcqRel) + 1;
     full_fence();  // [reads.10] seq_cst, pairs with [reads.1]
   }
-  waiting_.store(old_ != nullptr, kRelaxed);  // relaxed: a hint
+  if (old_ == nullptr) {
+    litter_.store(kNone, kRelaxed);  // relaxed: under the lock
+  }
+  return done;
+}
+
+void ReadDomain::tell() noexcept {
+  std::uint32_t left = kLeft;
+  // relaxed: the janitor's lock orders what follows
+  if (litter_.compare_exchange_strong(left, kTold, kRelaxed, kRelaxed)) {
+    call_janitor();
+  }
+}
+
+// By whoever has made litter_ kTold, so never by two at once.
+void ReadDomain::call_janitor() noexcept {
+  lock_.lock();
+  if (sweep_ == nullptr) {
+    sweep_ = new (std::nothrow) Sweep(*this);
+  }
+  Sweep* const sweep = sweep_;
   lock_.unlock();
-  destroy_all(done);
+  if (sweep == nullptr || !attend(*sweep, now())) {
+    // No memory or no thread: whoever leaves next tries again, or writes.
+    std::lock_guard const guard(lock_);
+    if (litter_.load(kRelaxed) == kTold) {  // relaxed: under the lock
+      litter_.store(kLeft, kRelaxed);       // relaxed: as above
+    }
+  }
 }
 
 ReadDomain::~ReadDomain() {
-  destroy_all(std::exchange(old_, nullptr));
-  destroy_all(std::exchange(fresh_, nullptr));
+  if (sweep_ != nullptr) {
+    strike_off(*sweep_);
+    delete sweep_;
+  }
+  destroy_all(std::exchange(old_, nullptr), destroy_);
+  destroy_all(std::exchange(fresh_, nullptr), destroy_);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -4,11 +4,11 @@
 
 #include <mutex>
 #include <new>
-#include <utility>
 
 #include "os/membarrier.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
+#include "sched/threads.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -45,20 +45,12 @@ namespace {
 constexpr int kPauseFactor = 9;  // as BRAVO: revocations take a tenth of the time at most
 
 constinit SpinLock g_lock;
-constinit ReaderRow* g_free = nullptr;          // under g_lock
 constinit atomic<ReaderRow*> g_rows{nullptr};   // pushed to under g_lock
 constinit atomic<std::int64_t> g_row_count{0};  // under g_lock
 constinit atomic<bool> g_enabled{true};
 constinit atomic<int> g_pause_factor{kPauseFactor};
 
-ReaderRow* take_row() noexcept {
-  {
-    std::lock_guard const guard(g_lock);
-    if (ReaderRow* row = g_free) {
-      g_free = row->next_free;
-      return row;
-    }
-  }
+ReaderRow* make_row() noexcept {
   auto* row = new (std::nothrow) ReaderRow;
   if (row != nullptr) {
     std::lock_guard const guard(g_lock);
@@ -69,37 +61,21 @@ ReaderRow* take_row() noexcept {
   return row;
 }
 
-// A thread's hold on its row; gives it back when the thread ends. What still stands in the slots
-// then are readers that are unlocked from elsewhere; the next owner uses the other slots.
-class RowOwner {
- public:
-  RowOwner() noexcept : row_(take_row()) {
-    if (row_ != nullptr) {
-      set_reader_row(row_);
-    }
-  }
-  ~RowOwner() {
-    if (row_ != nullptr) {
-      set_reader_row(&g_no_row);
-      std::lock_guard const guard(g_lock);
-      row_->next_free = std::exchange(g_free, row_);
-      row_ = nullptr;
-    }
-  }
-  RowOwner(const RowOwner&) = delete;
-  RowOwner& operator=(const RowOwner&) = delete;
-
-  [[nodiscard]] ReaderRow* row() const noexcept { return row_; }
-
- private:
-  ReaderRow* row_;
-};
-
 }  // namespace
 
+// The row stays with the thread's record, which a later thread gets. What still stands in the slots
+// then are readers that are unlocked from elsewhere; the next owner uses the other slots.
 HAMGAM_NOINLINE ReaderRow* own_reader_row() noexcept {
-  static thread_local RowOwner t_owner;
-  return t_owner.row();
+  ThreadRecord* thread = this_thread_record();
+  if (thread == nullptr) {
+    return nullptr;
+  }
+  if (thread->row == nullptr && (thread->row = make_row()) == nullptr) {
+    return nullptr;
+  }
+  thread->forget_row = []() noexcept { set_reader_row(&g_no_row); };
+  set_reader_row(thread->row);
+  return thread->row;
 }
 
 ReaderRow* reader_rows() noexcept {

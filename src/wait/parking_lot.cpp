@@ -109,7 +109,7 @@ Wake Bucket::sleep(Waiter& waiter, const char* reason) noexcept {
     park([](void* bucket) noexcept { static_cast<Bucket*>(bucket)->unlock(); }, this, reason);
     return waiter.outcome;
   }
-  waiter.word.store(0, kRelaxed);  // relaxed: nobody wakes it before the unlock
+  waiter.thread->begin_sleep();  // nobody wakes it before the unlock
   unlock();
   return sleep_thread(waiter);
 }

@@ -4,8 +4,6 @@
 
 #include <utility>
 
-#include "os/futex.h"
-
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
@@ -15,12 +13,7 @@ void end_sleep(Sleeper& sleeper) noexcept {
     ready(g);
     return;
   }
-  if (sleeper.waits_for_ever) {
-    thread_wakes();  // from now on it counts as running, whenever its CPU gets to it
-  }
-  const atomic<std::uint32_t>& word = sleeper.word;
-  sleeper.word.store(1, kRelease);  // [sleeper.1] release, pairs with [sleeper.2]; the last touch
-  futex_wake(word, 1);              // by address only
+  sleeper.thread->wake();  // the record outlives the sleeper, who may be gone before this returns
 }
 
 void interrupt(Sleeper& sleeper, Wake how) noexcept {
@@ -37,18 +30,8 @@ void wake(Sleeper& sleeper) noexcept {
 }
 
 Wake sleep_thread(Sleeper& sleeper) noexcept {
-  if (sleeper.waits_for_ever) {
-    thread_sleeps();
-  }
-  Nanos limit = sleeper.deadline;
-  // [sleeper.2] acquire, pairs with [sleeper.1]: what the waker wrote for the sleeper.
-  while (sleeper.word.load(kAcquire) == 0) {
-    if (!futex_wait(sleeper.word, 0, limit)) {
-      if (sleeper.take_out(sleeper, Wake::kTimedOut)) {
-        break;
-      }
-      limit = kForever;  // a waker got in first and is about to set the word
-    }
+  if (!sleeper.thread->sleep(sleeper.deadline) && !sleeper.take_out(sleeper, Wake::kTimedOut)) {
+    (void)sleeper.thread->sleep(kForever);  // a waker got in first and is about to set the word
   }
   return sleeper.outcome;
 }
@@ -59,6 +42,7 @@ void sleep_for_ever(const char* reason) noexcept {
     if (me.goroutine != nullptr) {
       park(nullptr, nullptr, reason);
     } else {
+      me.thread->begin_sleep();
       (void)sleep_thread(me);
     }
   }
@@ -68,7 +52,6 @@ Interrupt::Interrupt(Sleeper& sleeper, Nanos deadline) : stop_(std::stop_token{}
   if (deadline == kForever) {
     return;
   }
-  sleeper.waits_for_ever = false;
   if (sleeper.goroutine == nullptr) {
     sleeper.deadline = deadline;
     return;
@@ -81,9 +64,7 @@ Interrupt::Interrupt(Sleeper& sleeper, Nanos deadline) : stop_(std::stop_token{}
 }
 
 Interrupt::Interrupt(Sleeper& sleeper, std::stop_token token)
-    : stop_((sleeper.waits_for_ever = sleeper.waits_for_ever && !token.stop_possible(),
-             std::move(token)),
-            Stop{&sleeper}) {}
+    : stop_(std::move(token), Stop{&sleeper}) {}
 
 Interrupt::~Interrupt() {
   if (alarm_.heap != nullptr) {

@@ -12,6 +12,7 @@
 #include "hamgam/detail/atomic.h"
 #include "os/clock.h"
 #include "sched/park.h"
+#include "sched/threads.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -24,28 +25,37 @@ enum class Wake : std::uint8_t {
   kStopped,   // its stop_token was first
 };
 
-// Who may touch what: `goroutine`, `take_out`, `waits_for_ever` and `deadline` are set by the
-// sleeper before it can be found. `outcome` belongs to whoever took the sleeper off its queue;
-// `word` is between that one and the sleeper.
+// Who may touch what: `goroutine`, `thread`, `take_out` and `deadline` are set by the sleeper
+// before it can be found. `outcome` belongs to whoever took the sleeper off its queue.
 struct Sleeper {
   // Keeps wakers from finding the sleeper, for the reason `how`. True if it sleeps and nobody else
   // will wake it: the caller does. False if a waker came first, or if it does not sleep yet and
   // will see `how`.
   using TakeOut = bool (*)(Sleeper& sleeper, Wake how) noexcept;
 
-  explicit Sleeper(TakeOut hook) noexcept : goroutine(current_goroutine()), take_out(hook) {}
+  explicit Sleeper(TakeOut hook) noexcept : goroutine(current_goroutine()), take_out(hook) {
+    if (goroutine == nullptr) {
+      thread = hold_thread_record();
+      thread->begin_sleep();
+    }
+  }
+  ~Sleeper() {
+    if (thread != nullptr) {
+      release_thread_record(thread);
+    }
+  }
   Sleeper(const Sleeper&) = delete;
   Sleeper& operator=(const Sleeper&) = delete;
 
-  Goroutine* const goroutine;  // null: a plain thread
-  TakeOut const take_out;      // null: it can't be interrupted
-  bool waits_for_ever = true;
+  Goroutine* const goroutine;      // null: a plain thread
+  TakeOut const take_out;          // null: it can't be interrupted
+  ThreadRecord* thread = nullptr;  // a plain thread's, which it sleeps on
   Wake outcome = Wake::kNone;
-  Nanos deadline = kForever;      // a plain thread watches it itself
-  atomic<std::uint32_t> word{0};  // a plain thread's futex: 1 once woken
+  Nanos deadline = kForever;  // a plain thread watches it itself
 };
 
-// A plain thread sleeps until it is woken or interrupted; wakers can find it, no lock is held.
+// A plain thread sleeps until it is woken or interrupted; wakers can find it, no lock is held. It
+// has not slept otherwise since thread->begin_sleep().
 Wake sleep_thread(Sleeper& sleeper) noexcept;
 
 // Sleeps for ever. `reason` as for park().

@@ -8,14 +8,15 @@
 //
 // A pin is one store and one full fence on a line that only this worker (or thread) writes, and
 // unpinning one store. What is retired is destroyed at once if nobody reads the domain at that
-// moment, else by the last of those who do. A reader may park while it has pinned and go on
-// elsewhere; it delays destruction, nothing else. Why this is so stands in
-// src/sync/read_domain.cpp.
+// moment, else by a later writer or by the janitor, once the last of those who do has told him:
+// a reader never runs a destructor. A reader may park while it has pinned and go on elsewhere; it
+// delays destruction, nothing else. Why this is so stands in src/sync/read_domain.cpp.
 
 #include <cstdint>
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/light_barrier.h"
 #include "hamgam/detail/worker_slot.h"
 #include "hamgam/mutex.h"
 
@@ -78,9 +79,9 @@ class ReadDomain {
         record->epoch.store(ReadRecord::kFree,
                             kRelease);  // [reads.5] release, pairs with [reads.6]
       }
-      // relaxed: a hint; who waits looks again himself for a while
-      if (HAMGAM_UNLIKELY(domain_.waiting_.load(kRelaxed))) {
-        domain_.collect();
+      light_barrier();  // pairs with heavy_barrier() in Sweep::age
+      if (HAMGAM_UNLIKELY(domain_.litter_.load(kRelaxed) == kLeft)) {  // relaxed: fenced
+        domain_.tell();
       }
     }
 
@@ -97,22 +98,32 @@ class ReadDomain {
   HAMGAM_API void retire(Retired* retired) noexcept;
 
  private:
+  class Sweep;
+
+  // litter_: what is retired and not destroyed yet      changed by
+  //   kNone    nothing                                  whoever collects the last, under lock_
+  //   kTold    something; somebody is going to look     retire, under lock_; who leaves: by CAS
+  //   kLeft    something; whoever leaves tells          the janitor, under lock_
+  enum LitterState : std::uint32_t { kNone, kTold, kLeft };
+
   HAMGAM_API static ReadRecord* claim_record() noexcept;
   HAMGAM_API static void release_record(ReadRecord* record) noexcept;
-  HAMGAM_API void collect() noexcept;
+  HAMGAM_API void tell() noexcept;
 
   bool read_before(std::uint64_t epoch) const noexcept;
-  void destroy_all(Retired* first) noexcept;
+  Retired* collect() noexcept;
+  void call_janitor() noexcept;
 
   void (*const destroy_)(Retired*) noexcept;
   atomic<std::uint64_t> epoch_{ReadRecord::kFree + 1};
-  atomic<bool> waiting_{false};  // something is retired and not destroyed
+  atomic<std::uint32_t> litter_{kNone};
   // Under lock_: waits until nobody reads who pinned before old_epoch_; waits for old_ to be
   // destroyed.
   Mutex lock_;
   Retired* old_ = nullptr;
   Retired* fresh_ = nullptr;
   std::uint64_t old_epoch_ = 0;
+  Sweep* sweep_ = nullptr;  // what the janitor looks at; made when it is first called
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -27,7 +27,6 @@ struct alignas(128) ReaderRow {
   std::int64_t fenced_state = 0;      // ... and its state
   atomic<std::uint32_t> watched{0};   // writers that want to be told of a slot that becomes empty
   ReaderRow* next = nullptr;          // in the list of all; set before it is published
-  ReaderRow* next_free = nullptr;     // under the list's lock
 };
 
 // The calling thread's row; one whose slots are all taken if it has none yet. Never keep it over a

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sched/threads.h"
+
+#include <mutex>
+#include <new>
+#include <utility>
+
+#include "base/fatal.h"
+#include "os/futex.h"
+#include "os/spin_lock.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constinit SpinLock g_lock;
+constinit ThreadRecord* g_free = nullptr;        // under g_lock
+constinit atomic<ThreadRecord*> g_all{nullptr};  // pushed to under g_lock
+
+thread_local constinit ThreadRecord* t_record = nullptr;
+thread_local constinit bool t_over = false;
+
+ThreadRecord* take_record() noexcept {
+  {
+    std::lock_guard const guard(g_lock);
+    if (g_free != nullptr) {
+      return std::exchange(g_free, g_free->next_free);
+    }
+  }
+  auto* record = new (std::nothrow) ThreadRecord;
+  if (record != nullptr) {
+    std::lock_guard const guard(g_lock);
+    record->next = g_all.load(kRelaxed);  // relaxed: under the lock
+    g_all.store(record, kRelease);        // [threads.1] release, pairs with [threads.2]
+  }
+  return record;
+}
+
+// relaxed: ours; [asleep.2] publishes it
+void count_sleep(ThreadRecord& record) noexcept {
+  record.sleeps.store(record.sleeps.load(kRelaxed) + 1, kRelaxed);  // relaxed: as above
+}
+
+void give_record(ThreadRecord* record) noexcept {
+  count_sleep(*record);  // it may have woken somebody, and will be seen no more
+  std::lock_guard const guard(g_lock);
+  record->next_free = std::exchange(g_free, record);
+}
+
+struct End {
+  ~End() {
+    t_over = true;
+    if (ThreadRecord* record = std::exchange(t_record, nullptr)) {
+      if (record->forget_row != nullptr) {
+        record->forget_row();
+      }
+      give_record(record);
+    }
+  }
+};
+
+template <class F>
+void for_each_thread(F f) noexcept {
+  // [threads.2] acquire, pairs with [threads.1]: the records are constructed
+  for (ThreadRecord* record = g_all.load(kAcquire); record != nullptr; record = record->next) {
+    f(*record);
+  }
+}
+
+}  // namespace
+
+HAMGAM_NOINLINE ThreadRecord* this_thread_record() noexcept {
+  asm volatile("");  // the address of a thread_local must not be known to callers
+  if (HAMGAM_UNLIKELY(t_record == nullptr && !t_over)) {
+    static thread_local End const end;
+    static_cast<void>(&end);
+    t_record = take_record();
+  }
+  return t_record;
+}
+
+ThreadRecord* hold_thread_record() noexcept {
+  ThreadRecord* record = this_thread_record();
+  if (HAMGAM_UNLIKELY(record == nullptr)) {
+    record = take_record();
+    if (record == nullptr) {
+      fatal("out of memory: no record for a thread that sleeps");
+    }
+  }
+  return record;
+}
+
+void release_thread_record(ThreadRecord* record) noexcept {
+  if (HAMGAM_UNLIKELY(record != this_thread_record())) {
+    give_record(record);
+  }
+}
+
+bool ThreadRecord::sleep(Nanos limit) noexcept {
+  if (limit == kForever) {
+    count_sleep(*this);
+    std::uint32_t awake = kAwake;
+    // [asleep.2] acq_rel, pairs with [asleep.3]: the count. Fails if woken already.
+    word.compare_exchange_strong(awake, kAsleep, kAcqRel, kRelaxed);
+  }
+  for (;;) {
+    // [sleeper.2] acquire, pairs with [sleeper.1]: what the waker wrote for the sleeper.
+    std::uint32_t const now = word.load(kAcquire);
+    if (now == kWoken) {
+      return true;
+    }
+    if (!futex_wait(word, now, limit)) {
+      return false;
+    }
+  }
+}
+
+void ThreadRecord::wake() noexcept {
+  word.store(kWoken, kRelease);  // [sleeper.1] release, pairs with [sleeper.2]
+  futex_wake(word, 1);
+}
+
+int sleeping_threads() noexcept {
+  int count = 0;
+  for_each_thread([&count](const ThreadRecord& record) {
+    // [asleep.3] acquire, pairs with [asleep.2]: activity() is read after this
+    count += record.word.load(kAcquire) == ThreadRecord::kAsleep ? 1 : 0;
+  });
+  return count;
+}
+
+std::uint64_t thread_sleeps() noexcept {
+  std::uint64_t sum = 0;
+  for_each_thread([&sum](const ThreadRecord& record) {
+    sum += record.sleeps.load(kRelaxed);  // relaxed: fenced by activity()
+  });
+  return sum;
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

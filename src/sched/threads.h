@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// What Hamgam knows of a thread: one record, made when the thread first sleeps or reads here, given
+// to a later thread when it ends, and never freed. So others may read it at any time, and a waker
+// may touch `word` after the thread it woke has gone.
+//
+// word        a plain thread's futex; also whether it counts as asleep for the report of deadlocks
+//   kAwake    -> kAsleep   by the thread (CAS), if nothing but a waker will end its sleep
+//   any       -> kWoken    by the one waker of each sleep: from now on the thread counts as awake,
+//                          whenever its CPU gets to it
+//   any       -> kAwake    by the thread, before a waker can find it
+// A thread that sleeps until some time stays kAwake: it ends its sleep by itself.
+//
+// The thread-local variables below have trivial destructors, so they may be read while and after
+// those of others run. A thread that sleeps when its own end is under way borrows a record.
+
+#include <cstdint>
+
+#include "hamgam/detail/atomic.h"
+#include "os/clock.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+struct ReaderRow;
+struct ReadRecord;
+
+struct alignas(64) ThreadRecord {
+  enum Word : std::uint32_t { kAwake, kAsleep, kWoken };
+
+  atomic<std::uint32_t> word{kAwake};
+  atomic<std::uint64_t> sleeps{0};  // how often the owner became kAsleep, or gave the record back
+  ReaderRow* row = nullptr;         // the owner's; sync/reader_slots.cpp fills it
+  void (*forget_row)() noexcept = nullptr;  // before the thread gives the record back
+  ReadRecord* pin = nullptr;                // the owner's; sync/read_domain.cpp fills it
+  ThreadRecord* next = nullptr;             // in the list of all; set before it is published
+  ThreadRecord* next_free = nullptr;        // under the list's lock
+
+  // By the owner, before a waker can find it.
+  void begin_sleep() noexcept {
+    word.store(kAwake, kRelaxed);  // relaxed: published with what the waker finds it by
+  }
+
+  // Until woken, or until `limit` has passed: false.
+  bool sleep(Nanos limit) noexcept;
+
+  // Ends the sleep that was begun. Once for each.
+  void wake() noexcept;
+};
+
+// The calling thread's record, made if need be; null if there is no memory or the thread is about
+// to end. Never keep it over a park.
+ThreadRecord* this_thread_record() noexcept;
+
+// The same to sleep with: a borrowed one if it must be. Fatal without memory.
+ThreadRecord* hold_thread_record() noexcept;
+void release_thread_record(ThreadRecord* record) noexcept;
+
+// How many threads are asleep, and how often any has fallen asleep or ended: see monitor.cpp.
+int sleeping_threads() noexcept;
+std::uint64_t thread_sleeps() noexcept;
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail
