@@ -4,9 +4,14 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "hamgam/hamgam.h"
 #include "support/asleep.h"
@@ -208,6 +213,178 @@ TEST(MisuseDeadlock, not_while_threads_and_goroutines_wake_each_other) {
     });
     thread.join();
   });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+}
+
+// A value that was removed from a map that somebody reads goes on the janitor's thread.
+template <class Gone>
+struct Removed {
+  explicit Removed(Gone g) : gone(std::move(g)) {}
+  Removed(Removed&&) = delete;
+  Removed& operator=(Removed&&) = delete;
+  ~Removed() { gone(); }
+  Gone gone;
+};
+
+TEST(MisuseDeadlock, false_deadlock_janitor) {
+  auto child = in_child([] {
+    static Mutex gate;
+    auto values = make_chan<int>();
+    std::atomic<bool> locked{false};
+    std::thread unknown([&] {
+      gate.lock();
+      locked = true;
+      std::this_thread::sleep_for(300ms);
+      gate.unlock();
+      values.send(1);
+    });
+    (void)run([&] {
+      while (!locked) {
+        sleep(1ms);
+      }
+      static Map<int, std::shared_ptr<Removed<void (*)()>>> map;
+      map.store(0, nullptr);
+      map.store(1,
+                std::make_shared<Removed<void (*)()>>([] { std::scoped_lock const lock(gate); }));
+      map.for_each([](int, const auto&) { (void)map.erase(1); });
+      (void)values.recv();
+    });
+    unknown.join();
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+}
+
+// What the janitor is going to destroy may wake somebody.
+TEST(MisuseDeadlock, not_while_the_janitor_has_work) {
+  auto child = in_child([] {
+    (void)run([] {
+      static WaitGroup gone;
+      gone.add(1);
+      static Map<int, std::shared_ptr<Removed<void (*)()>>> map;
+      map.store(0, nullptr);
+      map.store(1, std::make_shared<Removed<void (*)()>>([] { gone.done(); }));
+      map.for_each([](int, const auto&) { (void)map.erase(1); });
+      gone.wait();
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+}
+
+// ... and not if that waits, too.
+TEST(MisuseDeadlock, with_a_destructor_asleep) {
+  auto child = in_child([] {
+    (void)run([] {
+      static Mutex gate;
+      gate.lock();
+      static Map<int, std::shared_ptr<Removed<void (*)()>>> map;
+      map.store(0, nullptr);
+      map.store(1, std::make_shared<Removed<void (*)()>>([] { gate.lock(); }));
+      map.for_each([](int, const auto&) { (void)map.erase(1); });
+      gate.lock();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+}
+
+// The janitor sleeps for good once all pools are empty.
+TEST(MisuseDeadlock, with_things_in_a_pool) {
+  auto child = in_child([] {
+    (void)run([] {
+      Pool<int> pool;
+      pool.put(std::make_unique<int>(1));
+      Mutex mutex;
+      mutex.lock();
+      mutex.lock();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+}
+
+// Threads that have slept here, read maps and locks, and ended.
+TEST(MisuseDeadlock, with_threads_that_ended) {
+  auto child = in_child([] {
+    Map<int, int> map;
+    RWMutex shared;
+    Mutex mutex;
+    for (int round = 0; round < 20; ++round) {
+      mutex.lock();
+      std::vector<std::thread> threads;
+      for (int i = 0; i < 4; ++i) {
+        threads.emplace_back([&, i] {
+          map.store(i, i);
+          (void)map.load(i);
+          std::shared_lock const reader(shared);
+          std::scoped_lock const lock(mutex);
+        });
+      }
+      test::await_asleep(&mutex, 1);
+      mutex.unlock();
+      for (std::thread& thread : threads) {
+        thread.join();
+      }
+    }
+    mutex.lock();
+    std::thread([&] { mutex.lock(); }).detach();
+    test::await_asleep(&mutex, 1);
+    (void)run([&] { mutex.lock(); });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+}
+
+// A thread whose end is under way sleeps, too; and nobody is left to stop the one with the token.
+TEST(MisuseDeadlock, with_a_thread_that_ends_and_one_with_a_token) {
+  auto child = in_child([] {
+    static Mutex mutex;
+    mutex.lock();
+    struct Late {
+      ~Late() { mutex.lock(); }
+    };
+    std::stop_source never;
+    std::thread([] {
+      thread_local Late const late;
+      static_cast<void>(&late);
+      Mutex known;
+      known.lock();
+      (void)known.try_lock_for(1ms);
+    }).detach();
+    std::thread([&] { (void)mutex.try_lock(never.get_token()); }).detach();
+    test::await_asleep(&mutex, 2);
+    (void)run([&] { mutex.lock(); });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+}
+
+// A timer that is being fired by a worker that only keeps time.
+TEST(MisuseDeadlock, false_deadlock_keeper) {
+  auto child = in_child(
+      [] {
+        (void)run([] {
+          auto ended = std::chrono::steady_clock::now() + 1s;
+          WaitGroup two;  // a second worker
+          two.go([] { blocking([] { std::this_thread::sleep_for(20ms); }); });
+          two.go([] {
+            for (int i = 0; i < 100; ++i) {
+              std::this_thread::sleep_for(200us);
+              yield();
+            }
+          });
+          two.wait();
+          while (std::chrono::steady_clock::now() < ended) {
+            WaitGroup group;
+            group.go([] { sleep(2ms); });
+            yield();
+            auto const until = std::chrono::steady_clock::now() + 2600us;
+            while (std::chrono::steady_clock::now() < until) {
+            }
+            group.wait();
+          }
+        });
+      },
+      {"HAMGAM_PROCS=1"});
   EXPECT_TRUE(child.succeeded()) << child.error;
 }
 
