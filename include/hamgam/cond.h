@@ -96,11 +96,12 @@ class Cond {
     return status(wait_deadline(detail::cond_lock(lock), detail::deadline_after(d)));
   }
 
+  // no_timeout without a notify if t is of a clock that was set back meanwhile, or goes slower than
+  // ours: what the caller waits for may have come while the lock was had again.
   template <class L, class C, class D>
   std::cv_status wait_until(L& lock, const std::chrono::time_point<C, D>& t) {
-    return status(detail::attempt_until(t, [&](std::int64_t deadline) {
-      return wait_deadline(detail::cond_lock(lock), deadline);
-    }));
+    return status(wait_deadline(detail::cond_lock(lock), detail::deadline_at(t)) ||
+                  !detail::is_over(t));
   }
 
   // With a condition: its last value. The deadline is one for all the waiting.

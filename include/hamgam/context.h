@@ -177,12 +177,7 @@ CancelContext with_timeout(Context parent, const std::chrono::duration<Rep, Peri
 
 template <class C, class D>
 CancelContext with_deadline(Context parent, const std::chrono::time_point<C, D>& t) {
-  if constexpr (detail::kMeasuresOurTime<C>) {
-    return detail::derive_with_deadline(std::move(parent),
-                                        detail::saturated_nanos(t.time_since_epoch()));
-  } else {
-    return detail::derive_with_deadline(std::move(parent), detail::deadline_after(t - C::now()));
-  }
+  return detail::derive_with_deadline(std::move(parent), detail::deadline_at(t));
 }
 
 // Derives one in which the key has this value.

@@ -42,8 +42,8 @@ struct ResourcePoolOptions {
   std::size_t max_open = 0;  // in use, idle and being opened; 0: no limit
   std::size_t max_idle = 2;  // 0: none is kept; never more than max_open, nor less than min_idle
   std::size_t min_idle = 0;  // kept open in the background, as far as max_open allows
-  std::chrono::nanoseconds max_lifetime{};   // since it was opened, up to a tenth less; 0: no limit
-  std::chrono::nanoseconds max_idle_time{};  // 0: no limit
+  detail::AnyDuration max_lifetime{};   // since it was opened, up to a tenth less; 0: no limit
+  detail::AnyDuration max_idle_time{};  // 0: no limit
 };
 
 struct ResourcePoolStats {
@@ -188,9 +188,8 @@ class ResourcePool {
   };
 
   static detail::ResourceLimits limits_of(const ResourcePoolOptions& options) noexcept {
-    return {options.max_open, options.max_idle, options.min_idle,
-            detail::saturated_nanos(options.max_lifetime),
-            detail::saturated_nanos(options.max_idle_time)};
+    return {options.max_open, options.max_idle, options.min_idle, options.max_lifetime.nanos(),
+            options.max_idle_time.nanos()};
   }
 
   std::optional<Lease> lease(detail::ResourceEntry* entry) noexcept {

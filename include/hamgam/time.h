@@ -5,12 +5,15 @@
 // Time: the clock that deadlines are measured on, sleeping, and timers.
 //
 //   Ticker ticker(100ms);
-//   for (;;) {
-//     select(on_recv(ticker.chan(), [](auto) { report(); }), on_recv(done, [] { return; }));
+//   while (select(on_recv(done), on_recv(ticker.chan())) != 0) {
+//     report();
 //   }
 //
-// Everything fires at the time or later, never before. Durations saturate: what is too long is for
-// ever, what is not positive is over. A tick says when it was due, however late it is received. The
+// Everything fires at the time or later, never before. Any duration will do, as everywhere in this
+// library: integers, signed or not, and floating point; what is too long lasts 292 years, what is
+// not positive, or not a number, is over. So do time points of any clock: until that clock says so.
+// If it is set back meanwhile, the wait lasts longer; if it is set forward, that is seen when the
+// wait as it was at first is over. A tick says when it was due, however late it is received. The
 // channel of a timer looks unbuffered (len and cap are 0) and is never closed; after stop or reset
 // nothing is received from it that was due before. From goroutines and plain threads alike.
 //
@@ -51,7 +54,7 @@ template <class C, class D>
 void sleep_until(const std::chrono::time_point<C, D>& t) {
   (void)detail::attempt_until(t, [](std::int64_t deadline) {
     detail::sleep_until_nanos(deadline);
-    return detail::kMeasuresOurTime<C>;
+    return false;
   });
 }
 
