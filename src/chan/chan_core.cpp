@@ -153,7 +153,7 @@ HAMGAM_INLINE ChanResult ChanCore::recv_locked(void* value, const Selection* own
   Claim claim = Claim::kLost;
   if (count_ > 0) {
     pop_value(value);
-    ChanWaiter* const sender = senders_.take(own, claim);
+    ChanWaiter* const sender = HAMGAM_LIKELY(!closed_) ? senders_.take(own, claim) : nullptr;
     if (sender == nullptr) {
       publish_readiness();
       unlock();
@@ -169,6 +169,11 @@ HAMGAM_INLINE ChanResult ChanCore::recv_locked(void* value, const Selection* own
       wake(*sender->sleeper);
     }
     return ChanResult::kDone;
+  }
+  if (closed_) {
+    unlock();
+    tsan_acquire(this);
+    return ChanResult::kClosed;
   }
   if (ChanWaiter* sender = senders_.take(own, claim)) {
     publish_readiness();
@@ -186,11 +191,6 @@ HAMGAM_INLINE ChanResult ChanCore::recv_locked(void* value, const Selection* own
       wake(*sender->sleeper);
     }
     return ChanResult::kDone;
-  }
-  if (closed_) {
-    unlock();
-    tsan_acquire(this);
-    return ChanResult::kClosed;
   }
   return ChanResult::kGaveUp;
 }
@@ -277,7 +277,21 @@ ChanResult ChanCore::attempt(SelectOp::Kind kind, void* value) noexcept {
   return result;
 }
 
-// Those who wait are collected under the lock and woken after it.
+namespace {
+
+void wake_chain(ChanWaiter* parked) noexcept {
+  while (parked != nullptr) {
+    ChanWaiter* const next = parked->next;
+    wake(*parked->sleeper);
+    parked = next;
+  }
+}
+
+}  // namespace
+
+// Those who wait are claimed under the lock and woken after it, some at a time: thousands may wait,
+// and others spin for the lock. Whoever comes in between finds the channel closed; who waits still
+// is nobody's partner any more (recv_locked).
 void ChanCore::close() {
   lock();
   if (closed_) {
@@ -286,25 +300,48 @@ void ChanCore::close() {
   }
   closed_ = true;
   tsan_release(this);
+  publish_readiness();
+  ChanWaiter* parked = claim_some();
+  bool const more = !receivers_.empty() || !senders_.empty();
+  if (more) {
+    retain();  // those who are woken may let go of the channel
+  }
+  unlock();
+  wake_chain(parked);
+  if (!more) {
+    return;
+  }
+  do {
+    lock();
+    parked = claim_some();
+    unlock();
+    wake_chain(parked);
+  } while (parked != nullptr);
+  release();
+}
+
+// Under the lock: some of those who wait, who are to be woken; linked by next.
+ChanWaiter* ChanCore::claim_some() noexcept {
+  constexpr int kSome = 64;
   ChanWaiter* parked = nullptr;
   ChanWaiter** end = &parked;
-  for (ChanQueue* queue : {&receivers_, &senders_}) {
-    Claim claim = Claim::kLost;
-    while (ChanWaiter* waiter = queue->take(nullptr, claim)) {
-      if (claim == Claim::kParked) {
-        waiter->next = nullptr;
-        *end = waiter;
-        end = &waiter->next;
-      }
+  Claim claim = Claim::kLost;
+  for (int count = 0; count < kSome;) {
+    ChanWaiter* waiter = receivers_.take(nullptr, claim);
+    if (waiter == nullptr) {
+      waiter = senders_.take(nullptr, claim);
+    }
+    if (waiter == nullptr) {
+      break;
+    }
+    if (claim == Claim::kParked) {
+      *end = waiter;
+      end = &waiter->next;
+      ++count;
     }
   }
-  publish_readiness();
-  unlock();
-  while (parked != nullptr) {
-    ChanWaiter* const next = parked->next;
-    wake(*parked->sleeper);
-    parked = next;
-  }
+  *end = nullptr;
+  return parked;
 }
 
 std::size_t ChanCore::len() noexcept {

@@ -24,7 +24,7 @@
 //  (2) Of the two queues at most one holds anybody who can be claimed, but for the cases of one
 //      select.
 //  (3) Receivers wait only while the ring is empty, senders only while it is full; nobody once
-//      closed.
+//      closed, but for those whom close() is about to take off.
 // Thread safety: any thread may do anything. What waits belongs to the lock until it is taken off.
 
 #include <cstddef>
@@ -195,6 +195,7 @@ class ChanCore {
   void pop_value(void* to) noexcept;
   void pass_through_ring() noexcept;
   void publish_readiness() noexcept;
+  ChanWaiter* claim_some() noexcept;
   void link(ChanWaiter& waiter, SelectOp::Kind kind) noexcept;  // enqueue, inline
   // As do_locked; but after kGaveUp the caller still has to publish the readiness.
   ChanResult send_locked(void* value, const Selection* own) noexcept;

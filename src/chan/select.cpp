@@ -66,16 +66,19 @@ class Cases {
   enum class Step : std::uint8_t { kSleep, kDone, kAgain };
 
   class AllLocked;
+  class Stops;
 
   [[nodiscard]] bool may_be_ready(SelectOp& op) const noexcept;
   [[nodiscard]] bool unchanged() const noexcept;
   [[nodiscard]] std::size_t choose() noexcept;
   bool attempt(SelectOp& op) noexcept;
+  bool attempt_locked(SelectOp& op, const AllLocked& all) noexcept;
   std::size_t poll_locked(const AllLocked& all) noexcept;
   Step enter_queues() noexcept;
   void enqueue(std::uint32_t place) noexcept;
   void leave_queues() noexcept;
-  void sleep(std::size_t from, const char* reason);
+  void sleep(const char* reason);
+  HAMGAM_NOINLINE void sleep_stoppable(std::size_t stops, const char* reason);
   std::size_t outcome() noexcept;
 
   SelectOp* const ops_;
@@ -125,6 +128,27 @@ class Cases::AllLocked {
   ChanCore** first_;
   ChanCore** end_;
   mutable ChanCore* released_ = nullptr;
+};
+
+// An Interrupt for each token among the cases.
+class Cases::Stops {
+ public:
+  Stops(Cases& cases, std::size_t count) {
+    std::optional<Interrupt>* next = few_.data();
+    if (count > few_.size()) {
+      many_ = std::vector<std::optional<Interrupt>>(count);
+      next = many_.data();
+    }
+    for (const SelectOp* op = cases.ops_; op != cases.ops_ + cases.count_; ++op) {
+      if (op->kind == SelectOp::kStop) {
+        (next++)->emplace(cases.me_, *op->token);
+      }
+    }
+  }
+
+ private:
+  std::array<std::optional<Interrupt>, 2> few_;
+  std::vector<std::optional<Interrupt>> many_;
 };
 
 bool Cases::may_be_ready(SelectOp& op) const noexcept {
@@ -186,25 +210,37 @@ std::size_t Cases::poll(bool surely) {
   return poll_locked(all);
 }
 
+bool Cases::attempt_locked(SelectOp& op, const AllLocked& all) noexcept {
+  if (op.kind == SelectOp::kStop) {
+    return true;
+  }
+  ChanResult const result = op.chan->do_locked(op, &me_);
+  if (result == ChanResult::kGaveUp) {
+    return false;
+  }
+  all.released(op.chan);
+  op.waiter.done = result == ChanResult::kDone;
+  return true;
+}
+
+// One that fails was held for ready because of waiters that were claimed elsewhere; they are gone
+// from its queue then, and it is not chosen again. There may be thousands, as when another large
+// select is about to leave: after some choices, in a row.
 std::size_t Cases::poll_locked(const AllLocked& all) noexcept {
-  for (;;) {
+  for (int glance = 0; glance < kGlances; ++glance) {
     std::size_t const choice = choose();
-    if (choice == kSelectGaveUp) {
-      return choice;
-    }
-    SelectOp& op = ops_[choice];
-    if (op.kind == SelectOp::kStop) {
-      return choice;
-    }
-    // If it fails, those who were claimed elsewhere are gone from its queue, and it is not chosen
-    // again.
-    ChanResult const result = op.chan->do_locked(op, &me_);
-    if (result != ChanResult::kGaveUp) {
-      all.released(op.chan);
-      op.waiter.done = result == ChanResult::kDone;
+    if (choice == kSelectGaveUp || attempt_locked(ops_[choice], all)) {
       return choice;
     }
   }
+  std::size_t const start = random_below(static_cast<std::uint32_t>(count_));
+  for (std::size_t i = 0; i < count_; ++i) {
+    std::size_t const place = (start + i) % count_;
+    if (may_be_ready(ops_[place]) && attempt_locked(ops_[place], all)) {
+      return place;
+    }
+  }
+  return kSelectGaveUp;
 }
 
 // Under the channel's lock.
@@ -262,17 +298,19 @@ void Cases::leave_queues() noexcept {
   in_queues_ = false;
 }
 
-// With an Interrupt for each token among the cases from that one on.
-void Cases::sleep(std::size_t from, const char* reason) {
-  while (from < count_ && ops_[from].kind != SelectOp::kStop) {
-    ++from;
-  }
-  if (from == count_) {
+void Cases::sleep(const char* reason) {
+  auto const stops = static_cast<std::size_t>(std::count_if(
+      ops_, ops_ + count_, [](const SelectOp& op) { return op.kind == SelectOp::kStop; }));
+  if (HAMGAM_LIKELY(stops == 0)) {
     me_.sleep(reason);
-    return;
+  } else {
+    sleep_stoppable(stops, reason);
   }
-  Interrupt const stop(me_, *ops_[from].token);
-  sleep(from + 1, reason);
+}
+
+void Cases::sleep_stoppable(std::size_t stops, const char* reason) {
+  Stops const interrupts(*this, stops);
+  me_.sleep(reason);
 }
 
 std::size_t Cases::wait(Nanos deadline, const char* reason) {
@@ -303,7 +341,7 @@ std::size_t Cases::wait(Nanos deadline, const char* reason) {
   }
   try {
     Interrupt const alarm(me_, deadline);
-    sleep(0, reason);
+    sleep(reason);
   } catch (...) {  // no memory for the alarm; but if a partner has claimed us, that counts
     if (me_.claim_own(0)) {
       throw;
