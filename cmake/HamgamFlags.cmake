@@ -7,7 +7,8 @@
 #   address            -fsanitize=address,undefined         the same
 #   thread             -fsanitize=thread                    the same: for testing our internals
 #   thread-user        annotated, not instrumented          -fsanitize=thread: for finding users' races
-# Code sees HAMGAM_ASAN=1 or HAMGAM_TSAN=1, in the library and in its users alike.
+# Code sees HAMGAM_ASAN=1, HAMGAM_TSAN=2 (thread) or HAMGAM_TSAN=1 (thread-user), in the library and
+# in its users alike.
 
 set(hamgam_sanitizer_options "")
 set(hamgam_sanitizer_link_options "")
@@ -19,7 +20,10 @@ if(HAMGAM_SANITIZE STREQUAL "address")
 elseif(HAMGAM_SANITIZE MATCHES "^thread(-user)?$")
   set(hamgam_sanitizer_link_options -fsanitize=thread)
   set(hamgam_sanitizer_options -fsanitize=thread)
-  set(hamgam_sanitizer_definitions HAMGAM_TSAN=1)
+  set(hamgam_sanitizer_definitions HAMGAM_TSAN=2)
+  if(HAMGAM_SANITIZE STREQUAL "thread-user")
+    set(hamgam_sanitizer_definitions HAMGAM_TSAN=1)
+  endif()
 elseif(HAMGAM_SANITIZE)
   message(FATAL_ERROR "HAMGAM_SANITIZE is '${HAMGAM_SANITIZE}': "
     "it can be empty, address, thread or thread-user")

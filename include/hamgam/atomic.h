@@ -124,17 +124,23 @@ class Atomic {
 };
 
 // The value is immutable once stored; a reader keeps the one it loaded alive. load() of an empty
-// one is null. Happens-before: a store is before each load that returns its value.
+// one is null. Happens-before: a store is before each load that returns its value and the store
+// that replaces it.
 template <class T>
 class AtomicValue {
  public:
   AtomicValue() = default;
-  explicit AtomicValue(T value) : value_(std::make_shared<const T>(std::move(value))) {}
+  explicit AtomicValue(T value) : value_(std::make_shared<const T>(std::move(value))) {
+    detail::tsan_release(this);
+  }
   AtomicValue(const AtomicValue&) = delete;
   AtomicValue& operator=(const AtomicValue&) = delete;
 
   [[nodiscard]] std::shared_ptr<const T> load() const {
     Section const section(*this);
+    detail::tsan_acquire(this);
+    detail::TsanIgnore const ignore;
+    detail::TsanNoEdges const no_edges;
     return value_;
   }
 
@@ -144,6 +150,10 @@ class AtomicValue {
   std::shared_ptr<const T> swap(T value) {
     auto next = std::make_shared<const T>(std::move(value));
     Section const section(*this);
+    detail::tsan_acquire(this);
+    detail::tsan_forget(this);
+    detail::tsan_release(this);
+    detail::TsanIgnore const ignore;
     value_.swap(next);
     return next;
   }
@@ -152,14 +162,8 @@ class AtomicValue {
   // Held for the copy of one pointer.
   class Section {
    public:
-    explicit Section(const AtomicValue& owner) : owner_(owner) {
-      owner_.lock_.lock();
-      detail::tsan_acquire(&owner_);
-    }
-    ~Section() {
-      detail::tsan_release(&owner_);
-      owner_.lock_.unlock();
-    }
+    explicit Section(const AtomicValue& owner) : owner_(owner) { owner_.lock_.lock(); }
+    ~Section() { owner_.lock_.unlock(); }
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
 

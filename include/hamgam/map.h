@@ -69,12 +69,12 @@ class Map {
     std::uint64_t const order = order_of(key);
     detail::ReadDomain::Pin const pin(domain_);
     const Node* node = find(order, key);
-    return node != nullptr ? std::optional<V>(copy_of(node->value)) : std::nullopt;
+    return node != nullptr ? std::optional<V>(copy_of(value_of(*node))) : std::nullopt;
   }
 
   void store(K key, V value) {
     std::uint64_t const order = order_of(key);
-    put(std::make_unique<Node>(order, std::move(key), std::move(value)), [](const V&) {});
+    put(std::make_unique<Node>(order, std::move(key), std::move(value)), [](const Node&) {});
   }
 
   // The key's value, if it has one (true: loaded); else the given one, which it has from now on.
@@ -83,7 +83,7 @@ class Map {
     {
       detail::ReadDomain::Pin const pin(domain_);
       if (const Node* node = find(order, key)) {
-        return {copy_of(node->value), true};
+        return {copy_of(value_of(*node)), true};
       }
     }
     auto node = std::make_unique<Node>(order, std::move(key), value);
@@ -93,7 +93,7 @@ class Map {
       std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
       Place const place = locate(section, order, node->key);
       if (place.node != nullptr) {
-        return {copy_of(place.node->value), true};
+        return {copy_of(value_of(*place.node)), true};
       }
       full = section.table().insert(*place.before, *node.release(), section.stripe());
     }
@@ -104,8 +104,8 @@ class Map {
   // Removes the key; the value it had.
   [[nodiscard]] std::optional<V> load_and_erase(const K& key) {
     std::optional<V> value;
-    (void)remove(key, [&value](const V& had) {
-      value.emplace(copy_of(had));
+    (void)remove(key, [&value](const Node& had) {
+      value.emplace(copy_of(value_of(had)));
       return true;
     });
     return value;
@@ -113,7 +113,7 @@ class Map {
 
   // Removes the key; whether it was there.
   bool erase(const K& key) {
-    return remove(key, [](const V&) { return true; });
+    return remove(key, [](const Node&) { return true; });
   }
 
   // The former value.
@@ -121,7 +121,7 @@ class Map {
     std::uint64_t const order = order_of(key);
     std::optional<V> former;
     put(std::make_unique<Node>(order, std::move(key), std::move(value)),
-        [&former](const V& had) { former.emplace(copy_of(had)); });
+        [&former](const Node& had) { former.emplace(copy_of(value_of(had))); });
     return former;
   }
 
@@ -139,7 +139,7 @@ class Map {
       Section section(*this, order);
       std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
       Place const place = locate(section, order, key);
-      if (place.node == nullptr || !(std::as_const(place.node->value) == old)) {
+      if (place.node == nullptr || !(value_of(*place.node) == old)) {
         return false;
       }
       former = place.node;
@@ -152,7 +152,7 @@ class Map {
   [[nodiscard]] bool compare_and_erase(const K& key, const V& old)
     requires std::equality_comparable<V>
   {
-    return remove(key, [&old](const V& value) { return value == old; });
+    return remove(key, [&old](const Node& had) { return value_of(had) == old; });
   }
 
   // Calls f(key, value) for each key, none twice, until f returns false (if it returns bool). Keys
@@ -174,9 +174,10 @@ class Map {
           continue;
         }
         const auto* node = static_cast<const Node*>(link);
+        const V& value = value_of(*node);
         if constexpr (std::is_void_v<std::invoke_result_t<F&, const K&, const V&>>) {
-          std::invoke(f, node->key, node->value);
-        } else if (!std::invoke(f, node->key, node->value)) {
+          std::invoke(f, node->key, value);
+        } else if (!std::invoke(f, node->key, value)) {
           return;
         }
       }
@@ -231,7 +232,9 @@ class Map {
   struct Node : detail::MapEntry {
     template <class Value>
     Node(std::uint64_t o, K k, Value&& v)
-        : MapEntry(o), key(std::move(k)), value(std::forward<Value>(v)) {}
+        : MapEntry(o), key(std::move(k)), value(std::forward<Value>(v)) {
+      detail::tsan_release(this);
+    }
 
     const K key;
     const V value;
@@ -295,6 +298,16 @@ class Map {
     return link.next.load(detail::kAcquire);  // [map.3] acquire, pairs with [map.4]
   }
 
+  // Whoever compares keys is not by that after whoever stored them, who reads a value is.
+  [[nodiscard]] bool has_key(const Node& node, const K& key) const {
+    detail::TsanIgnore const ignore;
+    return eq_(node.key, key);
+  }
+  static const V& value_of(const Node& node) noexcept {
+    detail::tsan_acquire(&node);
+    return node.value;
+  }
+
   // With a pin.
   const Node* find(std::uint64_t order, const K& key) const {
     Table* const table = table_.load(detail::kAcquire);  // [map.5] acquire, pairs with [map.6]
@@ -307,7 +320,7 @@ class Map {
     }
     for (; link->order == order; link = next(*link)) {
       const auto* node = static_cast<const Node*>(link);
-      if (HAMGAM_LIKELY(eq_(node->key, key))) {
+      if (HAMGAM_LIKELY(has_key(*node, key))) {
         return node;
       }
     }
@@ -317,7 +330,7 @@ class Map {
   [[nodiscard]] bool is(std::uint64_t order, const K& key, const V& value) const {
     detail::ReadDomain::Pin const pin(domain_);
     const Node* node = find(order, key);
-    return node != nullptr && node->value == value;
+    return node != nullptr && value_of(*node) == value;
   }
 
   // Under the stripe's mutex.
@@ -333,7 +346,7 @@ class Map {
     detail::MapLink* const first = before;
     for (; link->order == order; link = after(link)) {
       auto* node = static_cast<Node*>(link);
-      if (eq_(node->key, key)) {
+      if (has_key(*node, key)) {
         return {before, node};
       }
       before = link;
@@ -341,7 +354,7 @@ class Map {
     return {first, nullptr};
   }
 
-  // The node takes the key's place; look(value) before that, if it had one.
+  // The node takes the key's place; look(former node) before that, if it had one.
   template <class Look>
   void put(std::unique_ptr<Node> node, Look look) {
     Node* former = nullptr;
@@ -354,7 +367,7 @@ class Map {
         Place const place = locate(section, order, node->key);
         former = place.node;
         if (former != nullptr) {
-          look(former->value);
+          look(std::as_const(*former));
           Table::replace(*place.before, *former, *node.release());
         } else {
           full = section.table().insert(*place.before, *node.release(), section.stripe());
@@ -367,7 +380,7 @@ class Map {
     }
   }
 
-  // Removes the key if it is there and may(value); whether it did.
+  // Removes the key if it is there and may(its node); whether it did.
   template <class May>
   bool remove(const K& key, May may) {
     std::uint64_t const order = order_of(key);
@@ -379,7 +392,7 @@ class Map {
       }
       std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
       Place const place = locate(section, order, key);
-      if (place.node == nullptr || !may(std::as_const(place.node->value))) {
+      if (place.node == nullptr || !may(std::as_const(*place.node))) {
         return false;
       }
       former = place.node;

@@ -14,7 +14,8 @@
 // From goroutines and plain threads alike. 8 bytes; the object may not be destroyed while a call is
 // under way.
 //
-// Happens-before: the return of the one f is before the return of each call().
+// Happens-before: the return of the one f is before the return of each call(), and of a done() that
+// is true.
 
 #include <cstdint>
 #include <functional>
@@ -52,8 +53,14 @@ class Once {
   }
 
   [[nodiscard]] bool done() const noexcept {
-    return state_.load(detail::kAcquire) ==
-           kDone;  // [once.1] acquire, pairs with [once.2], [once.3]
+    // [once.1] acquire, pairs with [once.2], [once.3]
+    bool const done = state_.load(detail::kAcquire) == kDone;
+#if HAMGAM_TSAN_USER
+    if (done) {
+      detail::tsan_acquire(this);
+    }
+#endif
+    return done;
   }
 
  private:

@@ -282,7 +282,8 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     }
     slot.store(this, detail::kRelaxed);  // relaxed: the fence orders it
     detail::full_fence();                // [rw.14] seq_cst, pairs with [rw.15]
-    if (HAMGAM_UNLIKELY(++row.fenced % kManyFenced == 0)) {
+    row.fenced = row.fenced + 1;
+    if (HAMGAM_UNLIKELY(row.fenced % kManyFenced == 0)) {
       consider_no_fence(row);
     }
     // [rw.18] acquire, pairs with [rw.2], [rw.7]: as [rw.9]

@@ -36,7 +36,9 @@ class WaitGroup {
   // Adds n, which may be negative, to the counter; at 0 all waiters go on. Panic "sync: negative
   // WaitGroup counter", and the counter is as before. O(1) but for waking.
   void add(int n = 1) {
-    detail::tsan_release(this);
+    if (n < 0) {
+      detail::tsan_release(this);
+    }
     // [wg.1] acq_rel, pairs with [wg.2], [wg.7] and with itself: the work that was done
     std::int64_t const former = state_.fetch_add(n * kOne, detail::kAcqRel);
     std::int64_t const state = plus(former, n);

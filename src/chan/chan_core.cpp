@@ -34,12 +34,12 @@ ChanCore* ChanCore::make(const ElementType& type, std::size_t capacity) {
 }
 
 void ChanCore::release() noexcept {
-  tsan_release(this);
+  tsan_release(&refs_);  // not at that of close()
   // [chan.3] acq_rel, pairs with itself: the others' use of the channel is before its end
   if (refs_.fetch_sub(1, kAcqRel) != 1) {
     return;
   }
-  tsan_acquire(this);
+  tsan_acquire(&refs_);
   if (source_ != nullptr) {
     source_->dispose();
     return;
@@ -53,6 +53,30 @@ void ChanCore::release() noexcept {
   this->~ChanCore();
   ::operator delete(this, alignment);
 }
+
+#if HAMGAM_TSAN_USER
+namespace {
+
+void* chan_tag() noexcept {
+  static constinit atomic<void*> tag{nullptr};
+  if (tag.load(kRelaxed) == nullptr) {  // relaxed: two that register it do no harm
+    tag.store(__tsan_external_register_tag("hamgam::Chan"), kRelaxed);  // relaxed: as above
+  }
+  return tag.load(kRelaxed);  // relaxed: as above
+}
+
+}  // namespace
+
+void ChanCore::note_send() const noexcept {
+  __tsan_external_read(const_cast<bool*>(&closed_), nullptr, chan_tag());
+}
+void ChanCore::note_close() const noexcept {
+  __tsan_external_write(const_cast<bool*>(&closed_), nullptr, chan_tag());
+}
+#else
+HAMGAM_INLINE void ChanCore::note_send() const noexcept {}
+HAMGAM_INLINE void ChanCore::note_close() const noexcept {}
+#endif
 
 HAMGAM_INLINE void ChanCore::move(void* to, void* from) const noexcept {
   if (type_.move != nullptr) {
@@ -210,6 +234,7 @@ bool ChanCore::may_do_locked(SelectOp::Kind kind, const Selection* own) const no
 }
 
 HAMGAM_INLINE void ChanCore::link(ChanWaiter& waiter, SelectOp::Kind kind) noexcept {
+  tsan_forget(&waiter);
   tsan_release(&waiter);
   (kind == SelectOp::kSend ? senders_ : receivers_).push(waiter);
   publish_readiness();
@@ -249,6 +274,7 @@ bool ChanCore::wait_alone(void* value, SelectOp::Kind kind) noexcept {
 }
 
 HAMGAM_INLINE ChanResult ChanCore::send(void* value) noexcept {
+  note_send();
   lock();
   ChanResult const result = send_locked(value, nullptr);
   if (HAMGAM_LIKELY(result != ChanResult::kGaveUp)) {
@@ -293,6 +319,7 @@ void wake_chain(ChanWaiter* parked) noexcept {
 // and others spin for the lock. Whoever comes in between finds the channel closed; who waits still
 // is nobody's partner any more (recv_locked).
 void ChanCore::close() {
+  note_close();
   lock();
   if (closed_) {
     unlock();
@@ -426,6 +453,9 @@ ChanResult attempt(ChanCore* chan, SelectOp::Kind kind, void* value) noexcept {
 }  // namespace
 
 ChanResult chan_try_send(ChanCore* chan, void* value) noexcept {
+  if (HAMGAM_TSAN_USER != 0 && chan != nullptr) {
+    chan->note_send();
+  }
   return attempt(chan, SelectOp::kSend, value);
 }
 

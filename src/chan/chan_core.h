@@ -154,6 +154,11 @@ class ChanCore {
   void enqueue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept;
   void dequeue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept;
 
+  // Tell ThreadSanitizer of a send, or of the close: of two that nothing orders it says, as Go
+  // does, that they race, even if the send came first this time.
+  void note_send() const noexcept;
+  void note_close() const noexcept;
+
   // Wait for nothing else.
   ChanResult send(void* value) noexcept;
   ChanResult recv(void* value) noexcept;

@@ -44,7 +44,7 @@ constexpr int kRestarts = 3;
 
 // Where nothing parks between the call and the use of the reference.
 HAMGAM_NOINLINE std::uint32_t random_below(std::uint32_t bound) noexcept {
-  static std::atomic<std::uint64_t> seeds{1};
+  static constinit atomic<std::uint64_t> seeds{1};
   thread_local Random random(seeds.fetch_add(1, kRelaxed));  // relaxed: only differs
   return random.below(bound);
 }
@@ -385,6 +385,13 @@ const char* reason_of(const SelectOp& op) noexcept {
 }
 
 std::size_t select_for(SelectOp* ops, std::size_t count, Nanos deadline, const char* reason) {
+#if HAMGAM_TSAN_USER
+  for (std::size_t i = 0; i < count; ++i) {
+    if (ops[i].kind == SelectOp::kSend && ops[i].chan != nullptr) {
+      ops[i].chan->note_send();
+    }
+  }
+#endif
   Cases cases(ops, count);
   bool const waits = deadline == kForever || (deadline > 0 && deadline > now());
   std::size_t const choice = cases.poll(!waits);

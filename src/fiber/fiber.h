@@ -13,9 +13,12 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
+#include <cstdio>
 
 #include "fiber/context.h"
 #include "fiber/stack.h"
+#include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 #include "os/memory.h"
 #include "os/thread.h"
@@ -25,6 +28,14 @@
 #endif
 #if defined(HAMGAM_TSAN)
 #include <sanitizer/tsan_interface.h>
+extern "C" {
+// The stack of the `new` that made a block, innermost first; how many frames.
+int __tsan_get_alloc_stack(void* block, void** frames, std::size_t most, int* thread,
+                           unsigned long long* os_thread);
+// What instrumented code calls at the beginning and the end of a function.
+void __tsan_func_entry(void* frame);
+void __tsan_func_exit();
+}
 #endif
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -33,14 +44,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 // Users link a library that is not instrumented; there a switch orders nothing, so that goroutines
 // which no primitive orders race even if one worker runs them in turn. In the build that tests the
 // library itself, what one thread does is in order, also across a switch.
-#if defined(__SANITIZE_THREAD__)
-#define HAMGAM_INSTRUMENTED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HAMGAM_INSTRUMENTED 1
-#endif
-#endif
-#if defined(HAMGAM_INSTRUMENTED)
+#if HAMGAM_TSAN_ALL
 inline constexpr unsigned kTsanSwitchFlags = 0;
 #else
 inline constexpr unsigned kTsanSwitchFlags = __tsan_switch_to_fiber_no_sync;
@@ -78,8 +82,40 @@ struct Fiber {
 #endif
 };
 
-// Puts it on a stack, so that the first switch to the fiber runs hamgam_fiber_entry on it.
-inline void bind_stack(Fiber& fiber, Stack* stack) noexcept {
+#if defined(HAMGAM_TSAN)
+// A fiber for ThreadSanitizer, which will say of it that it was created where the block was made,
+// and which starts ordered after nobody: that is told apart (tsan_acquire in hamgam_fiber_entry).
+HAMGAM_NOINLINE inline void* new_tsan_fiber(void* block) noexcept {
+  constexpr int kFrames = 32;
+  void* frames[kFrames];
+  int thread = 0;
+  unsigned long long os_thread = 0;
+  int const count =
+      block == nullptr ? 0 : __tsan_get_alloc_stack(block, frames, kFrames, &thread, &os_thread);
+  for (int i = count - 1; i > 0; --i) {  // but the innermost, which is in operator new
+    __tsan_func_entry(frames[i]);
+  }
+  TsanNoEdges const no_edges;
+  void* const fiber = __tsan_create_fiber(0);
+  for (int i = count - 1; i > 0; --i) {
+    __tsan_func_exit();
+  }
+  return fiber;
+}
+
+// What ThreadSanitizer's reports call it.
+inline void name_fiber(Fiber& fiber, std::uint64_t goroutine, const char* name) noexcept {
+  TsanIgnore const ignore;
+  char text[64];  // as much as ThreadSanitizer keeps
+  std::snprintf(text, sizeof text, *name != '\0' ? "goroutine %llu \"%s\"" : "goroutine %llu",
+                static_cast<unsigned long long>(goroutine), name);
+  __tsan_set_fiber_name(fiber.tsan, text);
+}
+#endif
+
+// Puts it on a stack, so that the first switch to the fiber runs hamgam_fiber_entry on it. `made`:
+// a block that was allocated where the fiber was asked for.
+inline void bind_stack(Fiber& fiber, Stack* stack, [[maybe_unused]] void* made = nullptr) noexcept {
   fiber.exceptions = {};
   fiber.error = 0;
 #if defined(HAMGAM_ASAN)
@@ -91,9 +127,7 @@ inline void bind_stack(Fiber& fiber, Stack* stack) noexcept {
   forget_memory(stack->bottom, stack->size);
 #endif
 #if defined(HAMGAM_TSAN)
-  // A fiber starts ordered after the one that creates it. Only the scheduler's own context, which
-  // is ordered after nobody, may therefore create one: switch to a new goroutine from there.
-  fiber.tsan = __tsan_create_fiber(0);
+  fiber.tsan = new_tsan_fiber(made);
 #endif
   prepare_context(fiber.context, stack->bottom, stack->top());
 }

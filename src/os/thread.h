@@ -18,6 +18,11 @@ enum class Signals {
 [[nodiscard]] bool start_thread(const char* name, void (*entry)(void*), void* argument,
                                 Signals signals = Signals::kPrograms) noexcept;
 
+// To be called by a thread that several goroutines run on. They use its thread_locals by turns,
+// which to ThreadSanitizer is the same memory with nothing in between: it is told not to look
+// there.
+void share_thread_locals() noexcept;
+
 void yield_thread() noexcept;  // sched_yield
 void nap_thread() noexcept;    // sleeps for some 50 microseconds
 

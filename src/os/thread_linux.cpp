@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -16,9 +17,15 @@
 #include <memory>
 #include <new>
 
+#include "hamgam/detail/atomic.h"
 #include "os/clock.h"
 #include "os/signals.h"
 #include "os/thread.h"
+
+#if HAMGAM_TSAN_USER
+extern "C" void AnnotateBenignRaceSized(const char* file, int line, void* start, std::size_t size,
+                                        const char* description);
+#endif
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -104,6 +111,9 @@ int cgroup_cpus() noexcept {
 
 bool start_thread(const char* name, void (*entry)(void*), void* argument,
                   Signals signals) noexcept {
+  // Whoever happens to start it is not by that before what runs there.
+  TsanIgnore const ignore;
+  TsanNoEdges const no_edges;
   std::unique_ptr<Start> start(new (std::nothrow) Start{name, entry, argument});
   if (start == nullptr) {
     return false;
@@ -124,6 +134,25 @@ bool start_thread(const char* name, void (*entry)(void*), void* argument,
   }
   return started;
 }
+
+#if HAMGAM_TSAN_USER
+// Those of the modules that are loaded by now.
+void share_thread_locals() noexcept {
+  dl_iterate_phdr(
+      [](dl_phdr_info* module, std::size_t /*size*/, void* /*argument*/) {
+        for (int i = 0; module->dlpi_tls_data != nullptr && i < module->dlpi_phnum; ++i) {
+          if (module->dlpi_phdr[i].p_type == PT_TLS) {
+            AnnotateBenignRaceSized(__FILE__, __LINE__, module->dlpi_tls_data,
+                                    module->dlpi_phdr[i].p_memsz, "thread_local");
+          }
+        }
+        return 0;
+      },
+      nullptr);
+}
+#else
+void share_thread_locals() noexcept {}
+#endif
 
 void yield_thread() noexcept { sched_yield(); }
 

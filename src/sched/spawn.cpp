@@ -130,6 +130,7 @@ HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*),
   g->on_end = on_end;
   g->end_subject = end_subject;
   g->created_at = __builtin_return_address(0);
+  tsan_forget(g);  // the record has been another's
   tsan_release(g);
   if (Worker* w = this_worker()) {
     g->created_by = w->current.load(kRelaxed)->id.load(kRelaxed);  // relaxed: ours

@@ -238,6 +238,7 @@ Goroutine* look_around(Worker& w) noexcept {
 void worker_main(void* raw) {
   auto* w = static_cast<Worker*>(raw);
   set_this_worker(w);
+  share_thread_locals();
   w->thread = ThreadState::of_this_thread();
   adopt_thread(w->base.fiber);
   give_signal_stack();
@@ -326,7 +327,11 @@ HAMGAM_NOINLINE bool bind_slow(Worker& w, Goroutine& g) noexcept {
   Stack* stack = wanted == 0 ? w.stacks.take() : take_sized_stack(wanted);
   if (HAMGAM_LIKELY(stack != nullptr)) {
     g.stack = stack;
-    bind_stack(g.fiber, stack);
+    bind_stack(g.fiber, stack, g.argument);
+#if defined(HAMGAM_TSAN)
+    name_fiber(g.fiber, g.id.load(kRelaxed),  // relaxed: ours
+               g.extras != nullptr ? g.extras->name.c_str() : "");
+#endif
     return true;
   }
   std::lock_guard const guard(g_scheduler.starved_lock);

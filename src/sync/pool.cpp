@@ -204,7 +204,7 @@ struct Doomed {
         tsan_acquire(object);
         function(object);
       }
-      tsan_acquire(magazine);
+      TsanIgnore const ignore;
       delete magazine;
     }
     return destroyed;
@@ -406,7 +406,7 @@ PoolCore::~PoolCore() {
   state_->take_victims(doomed);
   doomed.destroy(state_->destroy);
   state_->for_each_shard([](PoolShard& shard, unsigned /*slot*/) {
-    tsan_acquire(&shard);
+    TsanIgnore const ignore;
     delete &shard;
   });
   delete state_;
@@ -428,8 +428,8 @@ PoolShard* PoolCore::own_shard() noexcept {
   unsigned const slot = worker_slot();
   PoolShard* shard = shards_[slot].load(kAcquire);  // [pool.1] acquire, pairs with [pool.2]
   if (shard == nullptr && slot != 0 && state_->sharded) {
+    TsanIgnore const ignore;  // whoever makes it: it is this worker's
     shard = new (std::nothrow) PoolShard;
-    tsan_release(shard);
     shards_[slot].store(shard, kRelease);  // [pool.2] release, pairs with [pool.1] and [pool.6]
   }
   return shard;
@@ -535,13 +535,16 @@ bool PoolCore::put_slow(void* object, std::size_t weight) noexcept {
     if (!wants_magazine) {
       break;
     }
+    TsanIgnore const ignore;
     spare = new (std::nothrow) PoolMagazine;
-    tsan_release(spare);
     if (spare == nullptr) {
       break;
     }
   }
-  delete spare;
+  {
+    TsanIgnore const ignore;
+    delete spare;
+  }
   if (news) {
     (void)attend(*state_, now() + kTrimPeriod);
   }

@@ -67,10 +67,10 @@ ReadRecord* take_free() noexcept {
   {
     std::lock_guard const guard(g_free_lock);
     if (g_free != &g_end_of_free) {
-      tsan_acquire(&g_free->next);
       return std::exchange(g_free, g_free->next_free);
     }
   }
+  TsanIgnore const ignore;
   auto* record = new (std::nothrow) ReadRecord;
   if (record == nullptr) {
     std::abort();  // out of memory where nothing may throw
@@ -81,7 +81,6 @@ ReadRecord* take_free() noexcept {
 }
 
 void give_free(ReadRecord* record) noexcept {
-  tsan_release(&record->next);
   std::lock_guard const guard(g_free_lock);
   record->next_free = g_free;
   g_free = record;
@@ -95,7 +94,9 @@ void append(Retired*& list, Retired* more) noexcept {
   *end = more;
 }
 
+// Those who have read it are not by that before who removed it; so ThreadSanitizer does not look.
 void destroy_all(Retired* first, void (*destroy)(Retired*) noexcept) noexcept {
+  TsanIgnore const ignore;
   while (first != nullptr) {
     destroy(std::exchange(first, first->next_retired));
   }
@@ -139,7 +140,6 @@ bool ReadDomain::read_before(std::uint64_t epoch) const noexcept {
         record->domain.load(kRelaxed) == this) {  // relaxed: see above
       return true;
     }
-    tsan_acquire(&record->next);
   }
   return false;
 }
@@ -197,6 +197,7 @@ void ReadDomain::retire(Retired* retired) noexcept {
   auto* const destroy = destroy_;
   full_fence();  // [reads.2] seq_cst, pairs with [reads.1]
   if (!read_before(UINT64_MAX)) {
+    TsanIgnore const ignore;  // as in destroy_all
     destroy(retired);
     return;
   }
@@ -260,6 +261,7 @@ void ReadDomain::tell() noexcept {
 void ReadDomain::call_janitor() noexcept {
   lock_.lock();
   if (sweep_ == nullptr) {
+    TsanIgnore const ignore;
     sweep_ = new (std::nothrow) Sweep(*this);
   }
   Sweep* const sweep = sweep_;
@@ -276,6 +278,7 @@ void ReadDomain::call_janitor() noexcept {
 ReadDomain::~ReadDomain() {
   if (sweep_ != nullptr) {
     strike_off(*sweep_);
+    TsanIgnore const ignore;
     delete sweep_;
   }
   destroy_all(std::exchange(old_, nullptr), destroy_);

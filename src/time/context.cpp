@@ -181,6 +181,7 @@ void CancelFunc::operator()(const std::exception_ptr& cause) const noexcept {
 
 AfterFunc detail::register_after_func(Context&& context, std::unique_ptr<Job> job) {
   ContextRef above = ContextAccess::node_of(std::move(context));
+  tsan_release(job.get());
   auto* node = new AfterFuncNode(std::move(job));
   ContextRef ref(node);
   if (above.get() != nullptr && above->canceller != nullptr) {

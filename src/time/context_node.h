@@ -34,7 +34,7 @@
 
 #include "hamgam/chan.h"
 #include "hamgam/context.h"
-#include "hamgam/mutex.h"
+#include "hamgam/detail/inner_mutex.h"
 #include "os/clock.h"
 #include "sched/park.h"
 
@@ -51,7 +51,7 @@ struct CancelNode : ContextNode {
   // After the node was cancelled, by the canceller, without locks.
   virtual void cancelled() noexcept {}
 
-  Mutex lock;
+  InnerMutex lock;
   atomic<std::uint32_t> error{0};
   atomic<std::uint32_t> made{0};
   bool linked = false;

@@ -341,7 +341,10 @@ void DeadlineNode::cancelled() noexcept {
 
 void AfterFuncNode::cancelled() noexcept {
   refs.fetch_add(1, kRelaxed);  // relaxed: the caller holds it
-  launch([held = ContextRef(this), f = job.get()] { f->run(); });
+  launch([held = ContextRef(this), f = job.get()] {
+    tsan_acquire(f);
+    f->run();
+  });
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -28,9 +28,11 @@ bool reset_timer_chan(ChanCore* chan, std::int64_t due, std::int64_t period) {
 struct FuncTimer : detail::Timer {
   explicit FuncTimer(std::unique_ptr<Job> j) noexcept : job(std::move(j)) {
     fire = [](detail::Timer& timer) noexcept {
-      tsan_acquire(&timer);
       auto& self = static_cast<FuncTimer&>(timer);
-      launch([held = FuncTimerRef(&self)] { held->job->run(); });
+      launch([held = FuncTimerRef(&self)] {
+        tsan_acquire(static_cast<detail::Timer*>(held.get()));
+        held->job->run();
+      });
     };
   }
 

@@ -6,6 +6,8 @@
 // its first line of code, so that what is missing is said by the first error. HAMGAM_TSAN and
 // HAMGAM_ASAN come from the build (HAMGAM_SANITIZE); the inline namespace differs with them, so
 // that a program and a library that were built differently fail to link instead of failing to work.
+// HAMGAM_TSAN is 1 where users' races are looked for (thread-user) and 2 where our own are
+// (thread).
 
 #if !defined(__cplusplus) || __cplusplus < 202002L
 #error "Hamgam needs C++20: compile with -std=c++20 or newer, by gcc 12, clang 16 or newer"
@@ -13,7 +15,20 @@
 #error "Hamgam throws exceptions: compile without -fno-exceptions"
 #endif
 
-#if defined(HAMGAM_TSAN)
+#if defined(HAMGAM_TSAN) && HAMGAM_TSAN == 2
+#define HAMGAM_TSAN_USER 0
+#define HAMGAM_TSAN_ALL 1
+#elif defined(HAMGAM_TSAN)
+#define HAMGAM_TSAN_USER 1
+#define HAMGAM_TSAN_ALL 0
+#else
+#define HAMGAM_TSAN_USER 0
+#define HAMGAM_TSAN_ALL 0
+#endif
+
+#if HAMGAM_TSAN_ALL
+#define HAMGAM_ABI v0_tsan_all
+#elif HAMGAM_TSAN_USER
 #define HAMGAM_ABI v0_tsan
 #elif defined(HAMGAM_ASAN)
 #define HAMGAM_ABI v0_asan

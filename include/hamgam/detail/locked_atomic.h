@@ -125,6 +125,6 @@ class LockedAtomic {
 
 template <class T>
 using AnyAtomic =
-    std::conditional_t<std::atomic<T>::is_always_lock_free, atomic<T>, LockedAtomic<T>>;
+    std::conditional_t<std::atomic<T>::is_always_lock_free, seen_atomic<T>, LockedAtomic<T>>;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

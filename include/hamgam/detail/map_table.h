@@ -28,8 +28,8 @@
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/inner_mutex.h"
 #include "hamgam/detail/read_domain.h"
-#include "hamgam/mutex.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -37,8 +37,8 @@ struct MapLink {
   constexpr MapLink() noexcept = default;
   constexpr MapLink(MapLink* n, std::uint64_t o) noexcept : next(n), order(o) {}
 
-  atomic<MapLink*> next{nullptr};  // null: a bucket that is not in its list yet
-  std::uint64_t order = 0;         // odd: an entry
+  atomic<MapLink*> next{nullptr};   // null: a bucket that is not in its list yet
+  unseen<std::uint64_t> order = 0;  // odd: an entry
 };
 
 // What readers may still see when it is removed: entries, and (with order 0) tables.
@@ -53,7 +53,7 @@ struct MapTable : MapEntry {
 
   struct alignas(64) Stripe {
     MapLink head;
-    Mutex mutex;
+    InnerMutex mutex;
     atomic<std::size_t> size{0};  // changes under the mutex
   };
 
@@ -125,7 +125,7 @@ struct MapTable : MapEntry {
   atomic<unsigned> bits{kStripeBits};
   // The buckets whose prefix has that many significant bits.
   atomic<MapLink*> segments[kMaxBits + 1] = {};
-  Mutex growing;
+  InnerMutex growing;
 };
 
 inline MapLink* MapTable::bucket_for_writing(std::uint64_t sought) noexcept {

@@ -44,7 +44,6 @@ class PoolCore {
   HAMGAM_INLINE void* get() noexcept {
     // [pool.1] acquire, pairs with [pool.2]: the shard is constructed
     if (PoolShard* shard = shards_[worker_slot()].load(kAcquire); HAMGAM_LIKELY(shard != nullptr)) {
-      tsan_acquire(shard);  // that it was made
       // relaxed throughout: only the owner is here, and what is fenced
       shard->busy.store(true, kRelaxed);
       light_barrier();  // pairs with heavy_barrier() in drain()
@@ -64,7 +63,6 @@ class PoolCore {
   HAMGAM_INLINE bool put(void* object, std::size_t weight = 0) noexcept {
     // [pool.1] acquire, pairs with [pool.2]
     if (PoolShard* shard = shards_[worker_slot()].load(kAcquire); HAMGAM_LIKELY(shard != nullptr)) {
-      tsan_acquire(shard);
       // relaxed throughout: as above
       shard->busy.store(true, kRelaxed);
       light_barrier();  // pairs with heavy_barrier() in drain()

@@ -16,9 +16,9 @@
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/inner_mutex.h"
 #include "hamgam/detail/light_barrier.h"
 #include "hamgam/detail/worker_slot.h"
-#include "hamgam/mutex.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -33,10 +33,8 @@ struct alignas(64) ReadRecord {
 
   atomic<std::uint64_t> epoch{kNew};
   atomic<const ReadDomain*> domain{nullptr};
-  // In the list of all. Its address also stands for what readers tell ThreadSanitizer: at that of
-  // epoch, the release by one goroutine of a worker would hide the one before.
-  ReadRecord* next = nullptr;
-  ReadRecord* next_free = nullptr;  // among those that belong to nobody
+  ReadRecord* next = nullptr;               // in the list of all
+  unseen<ReadRecord*> next_free = nullptr;  // among those that belong to nobody
 };
 
 HAMGAM_API extern ReadRecord read_records[kWorkerSlots];  // each worker's own
@@ -72,7 +70,6 @@ class ReadDomain {
 
     HAMGAM_INLINE ~Pin() {
       ReadRecord* const record = record_;
-      tsan_release(&record->next);
       if (HAMGAM_UNLIKELY(record->next_free != nullptr)) {
         release_record(record);
       } else {
@@ -119,7 +116,7 @@ class ReadDomain {
   atomic<std::uint32_t> litter_{kNone};
   // Under lock_: waits until nobody reads who pinned before old_epoch_; waits for old_ to be
   // destroyed.
-  Mutex lock_;
+  InnerMutex lock_;
   Retired* old_ = nullptr;
   Retired* fresh_ = nullptr;
   std::uint64_t old_epoch_ = 0;

@@ -22,7 +22,7 @@ inline constexpr std::size_t kReaderSlots = 8;
 // changed by writers that wait for readers, from any thread.
 struct alignas(128) ReaderRow {
   atomic<const void*> held[kReaderSlots] = {};
-  std::uint32_t fenced = 0;           // entries with a fence, of any lock
+  unseen<std::uint32_t> fenced = 0;   // entries with a fence, of any lock
   const void* fenced_lock = nullptr;  // the lock at the last look at `fenced` ...
   std::int64_t fenced_state = 0;      // ... and its state
   atomic<std::uint32_t> watched{0};   // writers that want to be told of a slot that becomes empty
