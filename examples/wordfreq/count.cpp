@@ -9,6 +9,7 @@
 #include <hamgam/select.h>
 #include <hamgam/waitgroup.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <system_error>
@@ -27,6 +28,11 @@ bool cancelled(const hamgam::Context& ctx) noexcept { return static_cast<bool>(c
 
 // So many paths the walk may be ahead: enough for the progress bar to know what is to come.
 constexpr std::size_t kPathsAhead = 65536;
+
+struct Found {
+  std::string path;
+  std::int64_t size = 0;
+};
 
 // A part of a file that somebody has opened.
 struct Chunk {
@@ -71,12 +77,14 @@ class ParallelCount {
     walk(paths_, {.stopped = [this] { return cancelled(ctx_); },
                   .file =
                       [this](std::string path, std::uint64_t size) {
+                        const Found found{std::move(path), static_cast<std::int64_t>(size)};
                         totals_.found_files.add();
-                        totals_.found_bytes.add(static_cast<std::int64_t>(size));
-                        hamgam::select(hamgam::on_send(files_, std::move(path)),
+                        totals_.found_bytes.add(found.size);
+                        hamgam::select(hamgam::on_send(files_, found),
                                        hamgam::on_recv(ctx_.done()));
                       },
                   .link = [this](const std::string&) { totals_.links.add(); },
+                  .special = [this](const std::string&) { totals_.special.add(); },
                   .failed = [this](const auto& path, auto why) { failed(path, why); }});
     totals_.found_all.store(true);
     files_.close();
@@ -86,11 +94,11 @@ class ParallelCount {
   // the last of them to see the end of the files closes the chunks as well.
   void count_files(WordCounts& counts) {
     const auto done = ctx_.done();
-    hamgam::RecvChan<std::string> files = files_;
+    hamgam::RecvChan<Found> files = files_;
     bool more = true;
-    const auto on_file = [&](std::optional<std::string> path) {
-      if (path) {
-        count_file(*path, counts);
+    const auto on_file = [&](std::optional<Found> found) {
+      if (found) {
+        count_file(*found, counts);
         return;
       }
       files = {};  // the nil channel, which is never ready
@@ -110,17 +118,19 @@ class ParallelCount {
     }
   }
 
-  void count_file(const std::string& path, WordCounts& counts) {
+  void count_file(const Found& found, WordCounts& counts) {
     try {
-      auto file = std::make_shared<const File>(path);
+      auto file = std::make_shared<const File>(found.path);
       if (file->binary()) {
         totals_.binary.add();
+        totals_.done_bytes.add(found.size);
       } else {
         totals_.files.add();
         share_out(std::move(file), counts);
       }
     } catch (const std::system_error& error) {
-      failed(path, error.what());
+      failed(found.path, error.what());
+      totals_.done_bytes.add(found.size);
     }
     totals_.done_files.add();
   }
@@ -150,6 +160,8 @@ class ParallelCount {
         failed(file.path(), error.what());
       }
     }
+    totals_.done_bytes.add(
+        static_cast<std::int64_t>(std::min<std::uint64_t>(kChunk, file.size() - chunk.offset)));
     hamgam::yield();  // the walk and the progress bar want to run too
   }
 
@@ -175,7 +187,7 @@ class ParallelCount {
   const hamgam::Context ctx_;
   const std::vector<std::string>& paths_;
   Totals& totals_;
-  const hamgam::Chan<std::string> files_ = hamgam::make_chan<std::string>(kPathsAhead);
+  const hamgam::Chan<Found> files_ = hamgam::make_chan<Found>(kPathsAhead);
   const hamgam::Chan<Chunk> chunks_;
   hamgam::Atomic<int> openers_;  // jobs that have not seen the end of files_
   hamgam::Pool<Buffer> buffers_;
@@ -217,6 +229,7 @@ Result count_plain(const hamgam::Context& ctx, const std::vector<std::string>& p
   walk(paths, {.stopped = [&] { return cancelled(ctx); },
                .file = count_file,
                .link = [&](const std::string&) { totals.links.add(); },
+               .special = [&](const std::string&) { totals.special.add(); },
                .failed = [&](const std::string&, std::string_view) { totals.failed.add(); }});
   result.elapsed = SteadyClock::now() - start;
   return result;

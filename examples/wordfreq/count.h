@@ -22,11 +22,19 @@ struct Totals {
   hamgam::Counter found_bytes;
   hamgam::Atomic<bool> found_all;
   hamgam::Counter done_files;  // ... and what of it is done with, counted or not
-  hamgam::Counter bytes;       // counted
-  hamgam::Counter files;       // text files counted
+  hamgam::Counter done_bytes;
+  hamgam::Counter bytes;  // counted
+  hamgam::Counter files;  // text files counted
   hamgam::Counter binary;
   hamgam::Counter links;
-  hamgam::Counter failed;  // files and directories that were not read, or only in part
+  hamgam::Counter special;  // pipes, sockets, devices
+  hamgam::Counter failed;   // files and directories that were not read, or only in part
+
+  // There was something to read, but nothing of it could be.
+  [[nodiscard]] bool nothing_read() const {
+    return files.value() + binary.value() == 0 &&
+           links.value() + special.value() + failed.value() > 0;
+  }
 };
 
 struct Result {

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,7 +58,47 @@ std::vector<std::string> list(const std::string& directory) {
   return names;
 }
 
+// What was read from standard input.
+int g_standard_input = -1;
+constexpr std::string_view kStandardInput = "-";
+
+int open_to_read(const std::string& path) {
+  if (path == kStandardInput) {
+    return fcntl(g_standard_input, F_DUPFD_CLOEXEC, 0);
+  }
+  // Non-blocking, so that a pipe that took the file's place meanwhile cannot hold us up.
+  return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+}
+
 }  // namespace
+
+void keep_standard_input() {
+  g_standard_input = memfd_create("standard input", MFD_CLOEXEC);
+  if (g_standard_input < 0) {
+    fail(errno);
+  }
+  std::vector<char> buffer(kChunk);
+  for (;;) {
+    const ssize_t n = read(STDIN_FILENO, buffer.data(), buffer.size());
+    if (n == 0) {
+      return;
+    }
+    if (n < 0 && errno == EINTR) {
+      continue;
+    }
+    for (ssize_t done = 0; done < n;) {
+      const ssize_t written = write(g_standard_input, &buffer[static_cast<std::size_t>(done)],
+                                    static_cast<std::size_t>(n - done));
+      if (written < 0) {
+        fail(errno);
+      }
+      done += written;
+    }
+    if (n < 0) {
+      fail(errno);
+    }
+  }
+}
 
 void walk(const std::vector<std::string>& paths, const Visitor& visit) {
   std::vector<std::string> todo(paths.rbegin(), paths.rend());  // a stack: no recursion
@@ -66,7 +107,9 @@ void walk(const std::vector<std::string>& paths, const Visitor& visit) {
     todo.pop_back();
     try {
       struct stat info {};
-      if (lstat(path.c_str(), &info) != 0) {
+      const int status =
+          path == kStandardInput ? fstat(g_standard_input, &info) : lstat(path.c_str(), &info);
+      if (status != 0) {
         fail(errno);
       }
       if (S_ISLNK(info.st_mode)) {
@@ -78,6 +121,8 @@ void walk(const std::vector<std::string>& paths, const Visitor& visit) {
         for (const auto& name : list(path)) {
           todo.push_back(prefix + name);
         }
+      } else {
+        visit.special(path);
       }
     } catch (const std::system_error& error) {
       visit.failed(path, error.what());
@@ -85,10 +130,7 @@ void walk(const std::vector<std::string>& paths, const Visitor& visit) {
   }
 }
 
-// Non-blocking, so that a pipe that took the file's place meanwhile cannot hold us up.
-File::File(std::string path)
-    : path_(std::move(path)),
-      fd_(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)) {
+File::File(std::string path) : path_(std::move(path)), fd_(open_to_read(path_)) {
   if (fd_ < 0) {
     fail(errno);
   }

@@ -23,11 +23,16 @@ struct Visitor {
   std::function<bool()> stopped;  // true ends the walk
   std::function<void(std::string path, std::uint64_t size)> file;
   std::function<void(const std::string& path)> link;
+  std::function<void(const std::string& path)> special;  // a pipe, socket or device
   std::function<void(const std::string& path, std::string_view why)> failed;
 };
 
+// Reads standard input to its end, into memory: from then on the path "-" is a file with what was
+// read. Throws std::system_error.
+void keep_standard_input();
+
 // Visits every regular file at or below `paths`. Symbolic links are not followed; pipes, sockets
-// and devices are passed over.
+// and devices are not read.
 void walk(const std::vector<std::string>& paths, const Visitor& visit);
 
 // A regular file open for reading; several goroutines may read it at once. What fails throws

@@ -4,6 +4,7 @@
 #include "files.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -159,7 +160,9 @@ TEST_F(Files, walk) {
   const std::string gone = folder_ / "gone";
 
   std::vector<std::string> found;
+  ASSERT_EQ(mkfifo((folder_ / "pipe").c_str(), 0600), 0);
   std::vector<std::string> links;
+  std::vector<std::string> special;
   std::vector<std::string> failed;
   std::uint64_t bytes = 0;
   Visitor visitor{.stopped = [] { return false; },
@@ -169,11 +172,13 @@ TEST_F(Files, walk) {
                         bytes += size;
                       },
                   .link = [&](const std::string& path) { links.push_back(path); },
+                  .special = [&](const std::string& path) { special.push_back(path); },
                   .failed = [&](const std::string& path, auto) { failed.push_back(path); }};
   walk({folder_.string(), gone, one}, visitor);
   std::ranges::sort(found);
   EXPECT_EQ(found, (std::vector{two, one, one}));
   EXPECT_EQ(links, (std::vector{(folder_ / "link").string()}));
+  EXPECT_EQ(special, (std::vector{(folder_ / "pipe").string()}));
   EXPECT_EQ(failed, (std::vector{gone}));
   EXPECT_EQ(bytes, 4U);
 

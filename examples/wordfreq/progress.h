@@ -26,9 +26,11 @@ class Progress {
   const bool on_;
 };
 
+// One that a line can be drawn on again and again.
 [[nodiscard]] bool stderr_is_terminal() noexcept;
 
-// One line on standard error, over the progress bar if there is one.
+// One line on standard error, over the progress bar if there is one. What would move a terminal's
+// cursor, or else is no text, is shown as \x1b.
 void complain(std::string_view path, std::string_view why);
 
 }  // namespace wordfreq

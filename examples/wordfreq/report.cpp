@@ -53,9 +53,9 @@ std::string as_text(const Report& report) {
   fmt::format_to(out, "{} words, {} different, in {} text file{} of {:.1f} MB\n",
                  report.counts.words(), report.counts.distinct(), totals.files.value(),
                  plural(totals.files.value()), static_cast<double>(totals.bytes.value()) / 1e6);
-  fmt::format_to(out, "Left out: {} binary, {} symbolic link{}, {} unreadable\n",
+  fmt::format_to(out, "Left out: {} binary, {} symbolic link{}, {} special, {} unreadable\n",
                  totals.binary.value(), totals.links.value(), plural(totals.links.value()),
-                 totals.failed.value());
+                 totals.special.value(), totals.failed.value());
   fmt::format_to(out, "{:.3f} s, {:.1f} MB/s with {} job{}\n", report.elapsed.count(),
                  megabytes_per_second(report), report.jobs, plural(report.jobs));
   if (report.check) {
@@ -83,8 +83,9 @@ std::string as_json(const Report& report) {
   fmt::format_to(out, R"(], "words": {}, "distinct": {}, "files": {}, "bytes": {}, )",
                  report.counts.words(), report.counts.distinct(), totals.files.value(),
                  totals.bytes.value());
-  fmt::format_to(out, R"("binary": {}, "links": {}, "unreadable": {}, )", totals.binary.value(),
-                 totals.links.value(), totals.failed.value());
+  fmt::format_to(out, R"("binary": {}, "links": {}, "special": {}, "unreadable": {}, )",
+                 totals.binary.value(), totals.links.value(), totals.special.value(),
+                 totals.failed.value());
   fmt::format_to(out, R"("jobs": {}, "seconds": {:.6f}, "mb_per_second": {:.3f}, )", report.jobs,
                  report.elapsed.count(), megabytes_per_second(report));
   if (report.check) {

@@ -184,9 +184,48 @@ case_special() {
   mkdir tree
   mkfifo tree/pipe
   echo word >tree/text
-  run 0 --check tree /dev/null
+  run 0 --check tree
   silent
   says out "1 words, 1 different, in 1 text file"
+  says out "1 special"
+  # What was asked for by its name is told.
+  run 0 tree /dev/null
+  says err "wordfreq: /dev/null: Neither a file nor a directory, left out"
+  says out "2 special"
+  run 3 tree/pipe
+  says err "wordfreq: tree/pipe: Neither a file nor a directory, left out"
+}
+
+# Names of files cannot move the cursor or change colours.
+case_names() {
+  run 2 $'no\e[31m\xc2\x9bsuch\xff\n' $'gr\xc3\xbc\xc3\x9fe'
+  says err 'wordfreq: no\x1b[31m\xc2\x9bsuch\xff\x0a: No such file'
+  says err $'wordfreq: gr\xc3\xbc\xc3\x9fe: No such file'
+}
+
+case_stdin() {
+  echo word >text
+  run 0 --check - text < <(repeat 900000 abcdef)
+  silent
+  says out "the plain loop agrees"
+  says out "3 different, in 2 text files of 0.9 MB"
+  run 0 - </dev/null
+  says out "0 words, 0 different, in 1 text file"
+  run 2 - <.
+  says err "wordfreq: standard input: Is a directory"
+}
+
+# The one who reads the output has seen enough.
+case_reader_gone() {
+  env --default-signal=PIPE true 2>/dev/null || skip "no env --default-signal"
+  local status
+  random_text 3000000 6 >text
+  set +o pipefail
+  env --default-signal=PIPE "$program" --top 1000000 text 2>err | head -n 1 >out
+  status=${PIPESTATUS[0]}
+  set -o pipefail
+  [ "$status" = 141 ] || fail "exit status $status, not 141 (SIGPIPE)"
+  silent
 }
 
 case_missing() {
@@ -206,6 +245,8 @@ case_unreadable() {
   says out "1 words, 1 different, in 1 text file"
   says out "1 unreadable"
   says out "the plain loop agrees"
+  run 3 /proc/self/mem
+  says out "0 words"
   if [ "$(id -u)" != 0 ]; then
     echo secret >closed
     mkdir locked
@@ -233,11 +274,14 @@ case_shrinking() {
 case_usage() {
   run 2 --no-such-option
   run 2 --top many
+  says err "'many' is not a number from 0 on"
   run 2 --top -1
   run 2 --jobs 0
   run 2 --jobs
   run 0 --help
   says out "--no-progress"
+  run 0 --version
+  says out "wordfreq, an example of Hamgam "
 }
 
 case_json() {
@@ -279,6 +323,9 @@ case_full() {
   "$program" text >/dev/full 2>err || status=$?
   [ "$status" = 2 ] || fail "exit status $status, not 2"
   says err "standard output: No space left on device"
+  status=0
+  "$program" --help >/dev/full 2>err || status=$?
+  [ "$status" = 2 ] || fail "exit status $status of --help, not 2"
 }
 
 # Interrupts a count that would take minutes: many times the same file, or one big file.
@@ -312,15 +359,31 @@ case_interrupt() {
 case_progress() {
   command -v script >/dev/null || skip "no script command"
   local i paths=""
+  export TERM=xterm
   repeat 20000000 'some words to count for a while' >text
   for ((i = 0; i < 15; ++i)); do paths+=" text"; done
   script -qec "$program $paths >out" terminal >/dev/null </dev/null
   grep -q '\[#*  *\] .* of 15 files' terminal || fail "no progress bar on a terminal"
   script -qec "$program --no-progress $paths >out" terminal >/dev/null </dev/null
   if grep -q 'files' terminal; then fail "a progress bar in spite of --no-progress"; fi
+  TERM=dumb script -qec "$program text >out" terminal >/dev/null </dev/null
+  if grep -q 'files' terminal; then fail "a progress bar on a dumb terminal"; fi
+  script -qec "stty cols 20; $program text text text text text >out" terminal >/dev/null </dev/null
+  grep -qE '[0-9]% [0-9] of 5' terminal || fail "no percentage on a narrow terminal"
   # shellcheck disable=SC2086
   run 0 $paths
   silent
+
+  # Many small files beside a big one: they are done long before it, or long after.
+  mkdir small
+  for ((i = 0; i < 1500; ++i)); do echo word >"small/$i"; done
+  cat text text >big
+  for paths in "big small" "small big"; do
+    script -qec "$program $paths >out" terminal >/dev/null </dev/null
+    tr '\r' '\n' <terminal | sed -nE 's/.* ([0-9]+)% ([0-9]+) of 1501 files, ([0-9.]+) MB.*/\1 \2 \3/p' |
+      awk '{ ++n } $1 > $3 / 0.4 + 10 || $1 * 15.01 > $2 + 150 { exit 1 }' ||
+      fail "the bar is ahead of the work: $paths"
+  done
 }
 
 "case_$2"
