@@ -7,10 +7,14 @@
 // Happens-before: the call of go(f) is before the start of f. The end of a goroutine is before
 // nothing: wait for it with a WaitGroup, a channel or a Task.
 //
-// A goroutine may resume on another thread after anything that can block. Therefore
-//  * do not keep the address of a thread_local across a call that may block;
-//  * do not hold a std::mutex across one: its unlock must come from the thread that locked it;
-//  * the floating-point environment (fesetround) is the thread's, not the goroutine's.
+// A goroutine may go on on another thread after anything that can block, and after the unlock of a
+// Mutex or RWMutex, which may let a waiter run first. errno comes along, nothing else that is a
+// thread's does. Therefore, across such a call,
+//  * do not keep the address of a thread_local, nor count on its value or on the thread's id
+//    (compilers keep what they know of them, also where the name is written again);
+//  * do not hold a std::mutex: its unlock must come from the thread that locked it;
+//  * do not count on the floating-point environment (fesetround).
+// blocking() keeps its goroutine on one thread while f runs, if f does not call what can park it.
 //
 // Environment, read when the runtime starts: HAMGAM_PROCS (as max_procs), HAMGAM_STACK (bytes of a
 // goroutine's stack, 256 KiB unless set; only what is touched costs memory).
@@ -176,9 +180,11 @@ void go(detail::OverloadedMember /*f*/, Args&&... /*args*/) {
 
 // Runs f as the main goroutine and returns its int (0 for void) when it ends; an exception that
 // escapes f comes out of run. Blocks the calling thread meanwhile. Goroutines still running do not
-// hold it back; they go on until the process ends. While it runs, "all asleep" is detected: fatal
-// error "all goroutines are asleep - deadlock!". Called by a goroutine or while another run is on:
-// Panic. May be called again afterwards.
+// hold it back; they go on until the process ends, so what they use of f's locals (captured by [&])
+// must not be gone: wait for them, or let them own it. While it runs, "all asleep" is detected:
+// fatal error "all goroutines are asleep - deadlock!". Called by a goroutine or while another run
+// is on: Panic. May be called again afterwards. It is for main(): a library need not call it, as
+// everything works without it.
 template <class F>
   requires std::invocable<std::decay_t<F>>
 int run(F&& f) {

@@ -10,8 +10,9 @@
 // Not recursive; not owned: any goroutine or thread may unlock it. A goroutine that waits is
 // parked, a thread sleeps. Whoever comes first gets it (barging), but one that has waited for 1 ms
 // is handed the lock by the next unlock. It may be destroyed right after the unlock that the
-// destroyer's own lock waited for. 4 bytes. Unlocking an unlocked Mutex is the fatal error "sync:
-// unlock of unlocked mutex".
+// destroyer's own lock waited for. An unlock that hands over lets the other one run first, so a
+// goroutine may go on on another thread after it (go.h). 4 bytes. Unlocking an unlocked Mutex is
+// the fatal error "sync: unlock of unlocked mutex".
 //
 // Happens-before: the n-th unlock() is before the return of the m-th lock() for n < m. A try that
 // fails orders nothing.

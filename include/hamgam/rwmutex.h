@@ -13,7 +13,9 @@
 //    unlock together with all readers that wait then;
 //  * a writer waits as for a Mutex (whoever comes first, but one that has waited for 1 ms is next
 //    when the lock changes hands), and then for the readers that are inside: no more come in.
-// It may be destroyed right after the unlock that the destroyer's own lock waited for. 16 bytes.
+// It may be destroyed right after the unlock that the destroyer's own lock waited for. An unlock
+// that hands over lets the other one run first, so a goroutine may go on on another thread after it
+// (go.h). 16 bytes.
 //
 // Reading writes no shared cache line once readers prevail: they announce themselves in slots of
 // their own thread. While writers still come now and then, each reader pays for a fence and a

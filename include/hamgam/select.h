@@ -14,6 +14,12 @@
 // never ready; a closed one is, and a send to it is a Panic. No memory is allocated for up to 8
 // cases.
 //
+// To leave a loop around it, use the place that it returns, or a flag: `return` in a case's
+// function leaves that function only.
+//
+//   while (select(on_recv(done), on_recv(jobs, work)) != 0) {
+//   }
+//
 // Made for use on the spot: a case refers to the handle of its channel, unless that is an rvalue,
 // and to a value that may be moved from, so it must not outlive them. SelectSet, for cases that are
 // known only at run time, keeps both.
