@@ -31,6 +31,7 @@
 #include <utility>
 
 #include "hamgam/detail/config.h"
+#include "hamgam/detail/fatal.h"
 #include "hamgam/detail/pool_core.h"
 
 namespace hamgam::inline HAMGAM_ABI {
@@ -44,9 +45,11 @@ template <class T>
 class Pool {
  public:
   // An object on loan; back into its pool at the end of its scope. If `reset` throws then, the
-  // object is destroyed instead.
+  // object is destroyed instead. Empty if made by default, moved from or released: then * and ->
+  // are the Panic "Pool: the lease is empty".
   class [[nodiscard]] Lease {
    public:
+    Lease() noexcept = default;
     Lease(Lease&& other) noexcept : pool_(other.pool_), object_(std::move(other.object_)) {}
     Lease& operator=(Lease&& other) noexcept {
       if (this != &other) {
@@ -58,9 +61,11 @@ class Pool {
     }
     ~Lease() { give_back(); }
 
-    T* operator->() const noexcept HAMGAM_LIFETIMEBOUND { return object_.get(); }
-    T& operator*() const noexcept HAMGAM_LIFETIMEBOUND { return *object_; }
+    T* operator->() const HAMGAM_LIFETIMEBOUND { return std::addressof(object()); }
+    T& operator*() const HAMGAM_LIFETIMEBOUND { return object(); }
+    // Null if it is empty.
     T* get() const noexcept HAMGAM_LIFETIMEBOUND { return object_.get(); }
+    [[nodiscard]] explicit operator bool() const noexcept { return object_ != nullptr; }
 
     // The object is the caller's from here on and does not go back.
     [[nodiscard]] std::unique_ptr<T> release() noexcept { return std::move(object_); }
@@ -69,6 +74,13 @@ class Pool {
     friend class Pool;
     Lease(Pool& pool, std::unique_ptr<T> object) noexcept
         : pool_(&pool), object_(std::move(object)) {}
+
+    T& object() const {
+      if (HAMGAM_UNLIKELY(object_ == nullptr)) {
+        detail::throw_panic("Pool: the lease is empty");
+      }
+      return *object_;
+    }
 
     void give_back() noexcept {
       if (object_ == nullptr) {
@@ -84,7 +96,7 @@ class Pool {
       }
     }
 
-    Pool* pool_;
+    Pool* pool_ = nullptr;
     std::unique_ptr<T> object_;
   };
 

@@ -17,8 +17,11 @@
 // acquire, and no capacity is lost.
 //
 // After close(), or from the start of the destructor, acquire throws std::system_error
-// (std::errc::operation_canceled), also those that wait. Leases may outlive both: what they hold is
-// closed when they give it back. (Other calls may not be under way when the pool is destroyed.)
+// (std::errc::operation_canceled), also those that wait; the destructor waits until none of these
+// calls `open` or `healthy` any more. Leases may outlive both: what they hold is closed when they
+// give it back. (Other calls may not be under way when the pool is destroyed.)
+//
+// What grows too old, and what min_idle asks for, a goroutine of the pool's own sees to.
 //
 // Happens-before: the return of a resource to the pool is before the return of the acquire that
 // gets it next.
@@ -34,6 +37,7 @@
 
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/deadline.h"
+#include "hamgam/detail/fatal.h"
 #include "hamgam/detail/resource_core.h"
 
 namespace hamgam::inline HAMGAM_ABI {
@@ -60,10 +64,17 @@ struct ResourcePoolStats {
 
 template <class T>
 class ResourcePool {
+  struct Entry : detail::ResourceEntry {
+    explicit Entry(const std::function<T()>& open) : value(open()) {}
+    T value;
+  };
+
  public:
-  // A resource on loan; back into its pool at the end of its scope.
+  // A resource on loan; back into its pool at the end of its scope. Empty if made by default, moved
+  // from or discarded: then * and -> are the Panic "ResourcePool: the lease is empty".
   class [[nodiscard]] Lease {
    public:
+    Lease() noexcept = default;
     Lease(Lease&& other) noexcept
         : core_(other.core_), entry_(std::exchange(other.entry_, nullptr)) {}
     Lease& operator=(Lease&& other) noexcept {
@@ -76,14 +87,13 @@ class ResourcePool {
     }
     ~Lease() { give_back(); }
 
-    T* operator->() const noexcept HAMGAM_LIFETIMEBOUND { return std::addressof(**this); }
-    T& operator*() const noexcept HAMGAM_LIFETIMEBOUND {
-      return static_cast<Entry*>(entry_)->value;
-    }
-    // Null once it was discarded or moved from.
+    T* operator->() const HAMGAM_LIFETIMEBOUND { return std::addressof(entry().value); }
+    T& operator*() const HAMGAM_LIFETIMEBOUND { return entry().value; }
+    // Null if it is empty.
     T* get() const noexcept HAMGAM_LIFETIMEBOUND {
-      return entry_ != nullptr ? std::addressof(**this) : nullptr;
+      return entry_ != nullptr ? std::addressof(static_cast<Entry*>(entry_)->value) : nullptr;
     }
+    [[nodiscard]] explicit operator bool() const noexcept { return entry_ != nullptr; }
 
     // Closes the resource, which is of no more use; another may be opened in its place.
     void discard() noexcept {
@@ -97,14 +107,21 @@ class ResourcePool {
     Lease(detail::ResourceCore& core, detail::ResourceEntry* entry) noexcept
         : core_(&core), entry_(entry) {}
 
+    Entry& entry() const {
+      if (HAMGAM_UNLIKELY(entry_ == nullptr)) {
+        detail::throw_panic("ResourcePool: the lease is empty");
+      }
+      return *static_cast<Entry*>(entry_);
+    }
+
     void give_back() noexcept {
       if (auto* entry = std::exchange(entry_, nullptr)) {
         core_->release(entry);
       }
     }
 
-    detail::ResourceCore* core_;
-    detail::ResourceEntry* entry_;
+    detail::ResourceCore* core_ = nullptr;
+    detail::ResourceEntry* entry_ = nullptr;
   };
 
   // `healthy`, if given, is asked before a resource is used again.
@@ -118,25 +135,32 @@ class ResourcePool {
   ResourcePool& operator=(const ResourcePool&) = delete;
 
   // Waits until a resource is free or may be opened.
-  Lease acquire() { return Lease(core_, core_.acquire()); }
+  Lease acquire() {
+    Core& core = core_;  // after a wait the pool may be gone, here and below
+    return Lease(core, core.acquire());
+  }
 
   // Nothing if it would have to wait: at all, too long, or when stop is requested.
-  [[nodiscard]] std::optional<Lease> try_acquire() { return lease(core_.try_acquire()); }
+  [[nodiscard]] std::optional<Lease> try_acquire() { return lease(core_, core_.try_acquire()); }
   template <class Rep, class Period>
   [[nodiscard]] std::optional<Lease> acquire_for(const std::chrono::duration<Rep, Period>& d) {
-    return lease(core_.acquire_deadline(detail::deadline_after(d)));
+    Core& core = core_;
+    return lease(core, core.acquire_deadline(detail::deadline_after(d)));
   }
   template <class C, class D>
   [[nodiscard]] std::optional<Lease> acquire_until(const std::chrono::time_point<C, D>& t) {
+    Core& core = core_;
+    typename Core::Visit const visit(core);  // between two attempts, too
     detail::ResourceEntry* entry = nullptr;
-    (void)detail::attempt_until(t, [this, &entry](std::int64_t deadline) {
-      entry = core_.acquire_deadline(deadline);
+    (void)detail::attempt_until(t, [&core, &entry](std::int64_t deadline) {
+      entry = core.acquire_deadline(deadline);
       return entry != nullptr;
     });
-    return lease(entry);
+    return lease(core, entry);
   }
   [[nodiscard]] std::optional<Lease> acquire(std::stop_token token) {
-    return lease(core_.acquire_stoppable(std::move(token)));
+    Core& core = core_;
+    return lease(core, core.acquire_stoppable(std::move(token)));
   }
 
   [[nodiscard]] ResourcePoolStats stats() const noexcept { return core_.stats(); }
@@ -144,8 +168,10 @@ class ResourcePool {
   // Closes what is idle, refuses and wakes who waits. May be called again.
   void close() noexcept { core_.close(); }
 
-  // As in the options. What is idle and too much is closed at once, what is in use when it comes
-  // back.
+  // As in the options, also for what is open already: its life counts from when it was opened, its
+  // idle time from when it came back, or from the first call that sets a limit of time. What is
+  // idle and too much is closed at once, what is idle and too old soon, what is in use when it
+  // comes back.
   void set_max_open(std::size_t n) noexcept { core_.set_limit(&Limits::max_open, n); }
   void set_max_idle(std::size_t n) noexcept { core_.set_limit(&Limits::max_idle, n); }
   void set_min_idle(std::size_t n) noexcept { core_.set_limit(&Limits::min_idle, n); }
@@ -160,11 +186,6 @@ class ResourcePool {
 
  private:
   using Limits = detail::ResourceLimits;
-
-  struct Entry : detail::ResourceEntry {
-    explicit Entry(const std::function<T()>& open) : value(open()) {}
-    T value;
-  };
 
   class Core final : public detail::ResourceCore {
    public:
@@ -192,8 +213,8 @@ class ResourcePool {
             options.max_idle_time.nanos()};
   }
 
-  std::optional<Lease> lease(detail::ResourceEntry* entry) noexcept {
-    return entry != nullptr ? std::optional<Lease>(Lease(core_, entry)) : std::nullopt;
+  static std::optional<Lease> lease(Core& core, detail::ResourceEntry* entry) noexcept {
+    return entry != nullptr ? std::optional<Lease>(Lease(core, entry)) : std::nullopt;
   }
 
   Core& core_;

@@ -2,19 +2,11 @@
 // Copyright The Hamgam Authors
 #include "hamgam/resource_pool.h"
 
-#include <algorithm>
 #include <mutex>
 #include <system_error>
 #include <utility>
 
-#include "base/random.h"
-#include "hamgam/go.h"
-#include "hamgam/mutex.h"
-#include "hamgam/waitgroup.h"
-#include "os/clock.h"
-#include "os/spin_lock.h"
-#include "sched/park.h"
-#include "wait/parking_lot.h"
+#include "group/resource_state.h"
 
 // Capacity is a count, `open`: of resources in use, idle, being opened and being closed. Whoever
 // holds a unit of it either has a resource for it or gives it back, which closes the circle when
@@ -29,9 +21,23 @@
 // served. If serving comes first, it finds that it was woken, keeps what it was given, and acquire
 // succeeds.
 //
+// What grows too old is closed, and what min_idle asks for opened, by the caretaker, a goroutine
+// (resource_caretaker.cpp).
+//
+// Who may touch the core. It is kept alive by its pool, by each unit of capacity, by each waiter
+// that leaves with empty hands (cancelled, or refused as the pool was closed) until it has left, by
+// those who try several times, by the caretaker, and by nobody else: State::references() counts
+// them. Who ceases to be one of them does so under the lock, by leave(), and the last one deletes
+// the core. Others must not touch it once they have unlocked.
+//
+// The pool's functions, on the other hand, may refer to what lives only as long as the pool. Its
+// destructor therefore waits for `calls`: waiters that were served, and the caretaker, join it
+// under the lock and before `closed`, and call those functions only then. (Other acquires may not
+// be under way when it is destroyed.)
+//
 // Invariants, under lock: (1) idle <= open; (2) someone queued implies idle == 0, and open >=
-// max_open or closed; (3) closed implies idle == 0 and nobody queued. Lock order: lock, then the
-// bucket's. Nothing of the user's is called under either.
+// max_open or closed; (3) closed implies idle == 0 and nobody queued; (4) gone implies closed and
+// no calls. Lock order: lock, then the bucket's. Nothing of the user's is called under either.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -40,7 +46,6 @@ namespace {
 constexpr std::uintptr_t kCapacity = 1;  // what a waiter may be given instead of an entry
 constexpr std::uintptr_t kClosed = 2;
 constexpr const char* kReason = "ResourcePool.acquire";
-constexpr Nanos kRetryOpening = 1000 * kMillisecond;  // for min_idle, when opening failed
 
 [[noreturn]] void throw_closed() {
   throw std::system_error(std::make_error_code(std::errc::operation_canceled),
@@ -49,161 +54,9 @@ constexpr Nanos kRetryOpening = 1000 * kMillisecond;  // for min_idle, when open
 
 }  // namespace
 
-// Either a resource that was used before, or the right to open one.
-struct ResourceCore::Grant {
-  ResourceEntry* entry = nullptr;
-};
-
-struct ResourceCore::State {
-  struct Alarm : Timer {
-    ResourceCore* core = nullptr;
-  };
-
-  [[nodiscard]] bool may_open() const noexcept {
-    return limits.max_open == 0 || open < limits.max_open;
-  }
-
-  [[nodiscard]] std::size_t max_idle() const noexcept {
-    std::size_t const wanted = std::max(limits.max_idle, limits.min_idle);
-    return limits.max_open == 0 ? wanted : std::min(wanted, limits.max_open);
-  }
-
-  [[nodiscard]] bool wants_more_idle() const noexcept {
-    return idle < limits.min_idle && !closed && may_open();
-  }
-
-  [[nodiscard]] bool keeps_time() const noexcept {
-    return limits.max_lifetime != 0 || limits.max_idle_time != 0;
-  }
-
-  [[nodiscard]] Nanos idle_until(const ResourceEntry& entry) const noexcept {
-    return limits.max_idle_time == 0 || entry.returned > kForever - limits.max_idle_time
-               ? kForever
-               : entry.returned + limits.max_idle_time;
-  }
-
-  [[nodiscard]] Nanos due(const ResourceEntry& entry) const noexcept {
-    return std::min(entry.expires, idle_until(entry));
-  }
-
-  void push_idle(ResourceEntry& entry) noexcept {
-    entry.newer = nullptr;
-    entry.older = newest;
-    (newest != nullptr ? newest->newer : oldest) = &entry;
-    newest = &entry;
-    ++idle;
-  }
-
-  void take_idle(ResourceEntry& entry) noexcept {
-    (entry.newer != nullptr ? entry.newer->older : newest) = entry.older;
-    (entry.older != nullptr ? entry.older->newer : oldest) = entry.newer;
-    --idle;
-  }
-
-  // A resource or capacity for who need not wait.
-  bool take(Grant& grant) noexcept {
-    if (newest != nullptr) {
-      grant.entry = newest;
-      take_idle(*newest);
-      return true;
-    }
-    if (may_open()) {
-      ++open;
-      return true;
-    }
-    return false;
-  }
-
-  // The first waiter, off the queue: the caller gives it a token and wakes it.
-  Waiter* next_waiter() noexcept {
-    if (waiters == 0) {
-      return nullptr;
-    }
-    Bucket& bucket = bucket_of(this);
-    bucket.lock();
-    Waiter* const waiter = bucket.pop(this);
-    bucket.unlock();
-    waiters -= waiter != nullptr ? 1 : 0;
-    return waiter;
-  }
-
-  // True if the timer has to be set anew, because this is due before it fires; then `background`
-  // counts the caller until it has done so.
-  bool earlier_alarm(Nanos when) noexcept {
-    if (when >= alarm_at) {
-      return false;
-    }
-    alarm_at = when;
-    background.add(1);
-    return true;
-  }
-
-  // True if the caller must launch_maintenance(); `background` counts it already.
-  bool needs_maintenance(bool wanted) noexcept {
-    if (HAMGAM_LIKELY(!wanted) || closed) {
-      return false;
-    }
-    if (maintaining) {
-      return false;
-    }
-    maintaining = true;
-    background.add(1);
-    return true;
-  }
-
-  SpinLock lock;
-  bool closed = false;
-  bool dropped = false;
-  bool maintaining = false;  // a goroutine is at it
-  bool const checks_health;
-  ResourceLimits limits;
-  std::size_t open = 0;
-  std::size_t idle = 0;
-  std::size_t waiters = 0;  // queued, or just cancelled
-  ResourceEntry* newest = nullptr;
-  ResourceEntry* oldest = nullptr;
-  ResourcePoolStats counters;
-  Random random{static_cast<std::uint64_t>(now())};
-
-  Nanos alarm_at = kForever;  // when the timer should fire
-  Mutex alarm_mutex;          // for setting it
-  Alarm alarm;
-  WaitGroup background;  // those who may touch the core and neither hold a unit nor are its user
-
-  explicit State(bool checks) : checks_health(checks) {}
-};
-
-// Entries to be closed once the lock is free.
-class ResourceCore::Batch {
- public:
-  void add(ResourceEntry& entry) noexcept {
-    entry.older = first_;
-    first_ = &entry;
-  }
-  void close(ResourceCore& core) noexcept {
-    while (first_ != nullptr) {
-      core.close_and_give_back(std::exchange(first_, first_->older));
-    }
-  }
-  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
-
- private:
-  ResourceEntry* first_ = nullptr;
-};
-
 ResourceCore::ResourceCore(const ResourceLimits& limits, bool checks_health)
     : state_(new State(checks_health)) {
   state_->limits = limits;
-  state_->alarm.core = this;
-  state_->alarm.fire = [](Timer& timer) noexcept {
-    ResourceCore& core = *static_cast<State::Alarm&>(timer).core;
-    core.state_->lock.lock();
-    bool const launch = core.state_->needs_maintenance(true);
-    core.state_->lock.unlock();
-    if (launch) {
-      core.launch_maintenance();
-    }
-  };
 }
 
 ResourceCore::~ResourceCore() { delete state_; }
@@ -211,10 +64,17 @@ ResourceCore::~ResourceCore() { delete state_; }
 void ResourceCore::warm_up() noexcept {
   tsan_release(this);
   state_->lock.lock();
-  bool const launch = state_->needs_maintenance(state_->wants_more_idle());
-  state_->lock.unlock();
-  if (launch) {
-    launch_maintenance();
+  unlock(state_->wants_more_idle());
+}
+
+// The same for one who no longer keeps the core alive.
+void ResourceCore::leave(bool calls_caretaker) noexcept {
+  tsan_release(this);
+  bool const last = state_->references() == 0;
+  unlock(calls_caretaker && !last);
+  if (last) {
+    tsan_acquire(this);
+    delete this;
   }
 }
 
@@ -223,16 +83,12 @@ ResourceEntry* ResourceCore::acquire() {
   Grant grant;
   s.lock.lock();
   if (HAMGAM_LIKELY(!s.closed && s.take(grant))) {
-    bool const launch = s.needs_maintenance(s.wants_more_idle());
-    s.lock.unlock();
-    if (HAMGAM_UNLIKELY(launch)) {
-      launch_maintenance();
-    }
+    unlock(s.wants_more_idle());
     return finish(grant);
   }
   s.lock.unlock();
   Waiter me(&s);
-  return take_or_wait(&me);
+  return take_or_wait(me);
 }
 
 ResourceEntry* ResourceCore::try_acquire() {
@@ -241,13 +97,9 @@ ResourceEntry* ResourceCore::try_acquire() {
   s.lock.lock();
   bool const closed = s.closed;
   bool const taken = !closed && s.take(grant);
-  bool const launch = s.needs_maintenance(s.wants_more_idle());
-  s.lock.unlock();
+  unlock(s.wants_more_idle());
   if (closed) {
     throw_closed();
-  }
-  if (launch) {
-    launch_maintenance();
   }
   return taken ? finish(grant) : nullptr;
 }
@@ -261,7 +113,7 @@ ResourceEntry* ResourceCore::acquire_deadline(std::int64_t deadline) {
   }
   Waiter me(state_);
   Interrupt const interrupt(me, deadline);
-  return take_or_wait(&me);
+  return take_or_wait(me);
 }
 
 ResourceEntry* ResourceCore::acquire_stoppable(std::stop_token token) {
@@ -270,13 +122,26 @@ ResourceEntry* ResourceCore::acquire_stoppable(std::stop_token token) {
   }
   Waiter me(state_);
   Interrupt const interrupt(me, std::move(token));
-  return take_or_wait(&me);
+  return take_or_wait(me);
+}
+
+void ResourceCore::begin_visit() noexcept {
+  State& s = *state_;
+  s.lock.lock();
+  ++s.waiters;
+  s.lock.unlock();
+}
+
+void ResourceCore::end_visit() noexcept {
+  State& s = *state_;
+  s.lock.lock();
+  --s.waiters;
+  leave();
 }
 
 // Null if the waiter was interrupted.
-ResourceEntry* ResourceCore::take_or_wait(void* waiter) {
+ResourceEntry* ResourceCore::take_or_wait(Waiter& me) {
   State& s = *state_;
-  Waiter& me = *static_cast<Waiter*>(waiter);
   Grant grant;
   s.lock.lock();
   if (s.closed) {
@@ -296,21 +161,31 @@ ResourceEntry* ResourceCore::take_or_wait(void* waiter) {
   Nanos const since = now();
   Wake const wake = bucket.sleep(me, kReason);
   Nanos const waited = now() - since;
-  if (wake == Wake::kWoken && me.token == kClosed) {
-    throw_closed();  // and the pool may be gone
-  }
   s.lock.lock();
   s.counters.wait_duration += std::chrono::nanoseconds(waited);
-  if (wake != Wake::kWoken) {
+  if (wake != Wake::kWoken || me.token == kClosed) {
     --s.waiters;
-  }
-  s.lock.unlock();
-  if (wake != Wake::kWoken) {
+    leave();
+    if (wake == Wake::kWoken) {
+      throw_closed();
+    }
     return nullptr;
   }
   if (me.token != kCapacity) {
     grant.entry = reinterpret_cast<ResourceEntry*>(me.token);
+    grant.expires = s.expires(*grant.entry);
   }
+  if (s.closed) {  // since it was served
+    s.lock.unlock();
+    grant.entry != nullptr ? close_and_give_back(grant.entry) : give_capacity_back();
+    throw_closed();
+  }
+  s.calls.add(1);
+  s.lock.unlock();
+  struct Call {
+    WaitGroup& calls;
+    ~Call() { calls.done(); }  // keeps the pool, and so the core
+  } const call{s.calls};
   return finish(grant);
 }
 
@@ -319,9 +194,8 @@ ResourceEntry* ResourceCore::finish(Grant grant) {
   State& s = *state_;
   while (ResourceEntry* entry = grant.entry) {
     tsan_acquire(entry);
-    // Limits may change at any time; what was set when it became idle counts.
-    bool good = entry->expires == kForever || now() < entry->expires;
-    bool const expired = !good;
+    bool const expired = grant.expires != kForever && now() >= grant.expires;
+    bool good = !expired;
     if (good && s.checks_health) {
       try {
         good = entry_healthy(*entry);
@@ -335,15 +209,12 @@ ResourceEntry* ResourceCore::finish(Grant grant) {
     }
     close_entry(entry);
     // Its capacity is ours: for another idle one, whose own goes back, or to open one.
-    grant.entry = nullptr;
     s.lock.lock();
     s.counters.max_lifetime_closed += expired ? 1 : 0;
-    if (s.newest != nullptr) {
-      grant.entry = s.newest;
-      s.take_idle(*s.newest);
-    }
+    grant.entry = nullptr;
+    bool const another = s.take_newest(grant);
     s.lock.unlock();
-    if (grant.entry != nullptr) {
+    if (another) {
       give_capacity_back();
     }
   }
@@ -354,14 +225,9 @@ ResourceEntry* ResourceCore::finish(Grant grant) {
     give_capacity_back();
     throw;
   }
+  entry->opened = now();
   s.lock.lock();
-  if (s.limits.max_lifetime != 0) {
-    Nanos const life = s.limits.max_lifetime;
-    auto const jitter =
-        static_cast<Nanos>(s.random.next() % (static_cast<std::uint64_t>(life) / 10 + 1));
-    Nanos const time = now();
-    entry->expires = life - jitter > kForever - time ? kForever : time + life - jitter;
-  }
+  entry->haste = static_cast<float>(s.random.next() >> 40) / float{1 << 24};
   bool const closed = s.closed;
   s.lock.unlock();
   if (closed) {
@@ -381,11 +247,11 @@ void ResourceCore::add_idle(ResourceEntry* entry) noexcept {
   tsan_release(entry);
   Waiter* waiter = nullptr;
   bool kept = false;
-  bool alarm = false;
+  bool due_first = false;
   s.lock.lock();
   Nanos const time = HAMGAM_UNLIKELY(s.keeps_time()) ? now() : 0;
   if (HAMGAM_LIKELY(!s.closed && (s.limits.max_open == 0 || s.open <= s.limits.max_open))) {
-    if (HAMGAM_UNLIKELY(entry->expires <= time)) {
+    if (HAMGAM_UNLIKELY(s.expires(*entry) <= time)) {
       ++s.counters.max_lifetime_closed;
     } else if ((waiter = s.next_waiter()) != nullptr) {
       waiter->token = reinterpret_cast<std::uintptr_t>(entry);
@@ -394,18 +260,15 @@ void ResourceCore::add_idle(ResourceEntry* entry) noexcept {
       entry->returned = time;
       s.push_idle(*entry);
       kept = true;
-      alarm = time != 0 && s.earlier_alarm(s.due(*entry));
+      due_first = time != 0 && s.due(*entry) < s.looks_again;
     } else {
       ++s.counters.max_idle_closed;
     }
   }
-  s.lock.unlock();
+  unlock(due_first);
+  // If it was kept, the unit is another's, and the core may be gone.
   if (waiter != nullptr) {
     wake(*waiter);
-  }
-  if (HAMGAM_UNLIKELY(alarm)) {
-    arm_timer();
-    s.background.done();
   }
   if (HAMGAM_UNLIKELY(!kept)) {
     close_and_give_back(entry);
@@ -418,7 +281,6 @@ void ResourceCore::close_and_give_back(ResourceEntry* entry) noexcept {
   give_capacity_back();
 }
 
-// The last touch, if the pool is gone and this was the last unit.
 void ResourceCore::give_capacity_back() noexcept {
   State& s = *state_;
   Waiter* waiter = nullptr;
@@ -428,17 +290,9 @@ void ResourceCore::give_capacity_back() noexcept {
     ++s.open;
     waiter->token = kCapacity;
   }
-  bool const launch = s.needs_maintenance(s.wants_more_idle());
-  bool const last = s.dropped && s.open == 0;
-  s.lock.unlock();
+  leave(s.wants_more_idle());
   if (waiter != nullptr) {
     wake(*waiter);
-  }
-  if (last) {
-    tsan_acquire(this);
-    delete this;
-  } else if (HAMGAM_UNLIKELY(launch)) {
-    launch_maintenance();
   }
 }
 
@@ -456,7 +310,6 @@ ResourcePoolStats ResourceCore::stats() const noexcept {
 void ResourceCore::close() noexcept {
   State& s = *state_;
   Batch batch;
-  Waiter* first = nullptr;
   s.lock.lock();
   s.closed = true;
   while (s.oldest != nullptr) {
@@ -464,33 +317,25 @@ void ResourceCore::close() noexcept {
     s.take_idle(entry);
     batch.add(entry);
   }
-  while (Waiter* waiter = s.next_waiter()) {
+  Bucket& bucket = bucket_of(&s);
+  bucket.lock();
+  Waiter* const refused = bucket.pop_all(&s);
+  bucket.unlock();
+  for (Waiter* waiter = refused; waiter != nullptr; waiter = waiter->next) {
     waiter->token = kClosed;
-    waiter->next = first;
-    first = waiter;
   }
-  s.lock.unlock();
-  wake_all(first);
+  unlock(s.has_caretaker);
+  wake_all(refused);
   batch.close(*this);
 }
 
 void ResourceCore::drop() noexcept {
   State& s = *state_;
   close();
-  s.alarm_mutex.lock();  // nobody sets the timer any more
-  if (s.alarm.heap != nullptr) {
-    remove_timer(s.alarm);
-  }
-  s.alarm_mutex.unlock();
-  s.background.wait();
+  s.calls.wait();
   s.lock.lock();
-  s.dropped = true;
-  tsan_release(this);
-  bool const last = s.open == 0;
-  s.lock.unlock();
-  if (last) {
-    delete this;
-  }
+  s.gone = true;
+  leave();
 }
 
 void ResourceCore::set_limit(std::size_t ResourceLimits::*limit, std::size_t value) noexcept {
@@ -535,104 +380,9 @@ void ResourceCore::change_limits(Change change) noexcept {
     *end = waiter;
     end = &waiter->next;
   }
-  bool const launch = s.needs_maintenance(s.wants_more_idle() || (s.idle > 0 && s.keeps_time()));
-  s.lock.unlock();
+  unlock(s.wants_more_idle() || (s.idle > 0 && s.keeps_time()));
   wake_all(first);
   batch.close(*this);
-  if (launch) {
-    launch_maintenance();
-  }
-}
-
-// ---- In the background: closing what grew too old, opening what min_idle asks for
-// -----------------------
-
-// Sets the timer for alarm_at.
-void ResourceCore::arm_timer() noexcept {
-  State& s = *state_;
-  std::lock_guard const guard(s.alarm_mutex);
-  s.lock.lock();
-  Nanos const when = s.closed ? kForever : s.alarm_at;
-  s.lock.unlock();
-  if (s.alarm.heap != nullptr) {
-    remove_timer(s.alarm);
-  }
-  if (when != kForever) {
-    try {
-      add_timer(s.alarm, when);
-    } catch (...) {  // no memory: the next resource that becomes idle tries again
-      std::lock_guard const again(s.lock);
-      s.alarm_at = kForever;
-    }
-  }
-}
-
-void ResourceCore::launch_maintenance() noexcept {
-  State& s = *state_;
-  try {
-    go([this] { maintain(); });
-  } catch (...) {  // no memory for a goroutine: the next occasion tries again
-    s.lock.lock();
-    s.maintaining = false;
-    s.lock.unlock();
-    s.background.done();
-  }
-}
-
-void ResourceCore::maintain() noexcept {
-  State& s = *state_;
-  tsan_acquire(this);  // whoever launched this need not know of the constructor
-  bool failed = false;
-  for (;;) {
-    Batch batch;
-    bool open = false;
-    bool over = false;
-    s.lock.lock();
-    Nanos const time = now();
-    Nanos next = kForever;
-    for (ResourceEntry* entry = s.oldest; entry != nullptr;) {
-      ResourceEntry& one = *std::exchange(entry, entry->newer);
-      bool const too_old = one.expires <= time;
-      // Below min_idle others would have to be opened instead.
-      bool const too_idle = s.idle_until(one) <= time && s.idle > s.limits.min_idle;
-      if (too_old || too_idle) {
-        s.take_idle(one);
-        batch.add(one);
-        ++(too_old ? s.counters.max_lifetime_closed : s.counters.max_idle_time_closed);
-      } else if (s.idle > s.limits.min_idle) {
-        next = std::min(next, s.due(one));
-      } else {
-        next = std::min(next, one.expires);
-      }
-    }
-    if (batch.empty()) {
-      open = s.wants_more_idle() && !failed;
-      if (open) {
-        ++s.open;
-      } else {
-        if (failed && s.wants_more_idle()) {
-          next = std::min(next, time + kRetryOpening);
-        }
-        s.alarm_at = next;
-        s.maintaining = false;  // from here on another one may begin
-        over = true;
-      }
-    }
-    s.lock.unlock();
-    batch.close(*this);
-    if (open) {
-      try {
-        add_idle(finish(Grant{}));
-      } catch (...) {
-        failed = true;  // whoever acquires next will hear of it
-      }
-    }
-    if (over) {
-      arm_timer();
-      s.background.done();
-      return;
-    }
-  }
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

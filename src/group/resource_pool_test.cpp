@@ -420,6 +420,125 @@ TEST_P(ResourcePoolTest, IdleOnesAreClosed) {
   join();
 }
 
+// Limits that are set while resources are open hold for these, too: for what is idle and for what
+// is in use, from when it was opened, and as often as they are changed.
+TEST_P(ResourcePoolTest, LifetimesReachWhatIsOpen) {
+  start([] {
+    Connections pool(connect, {.max_idle = 4});
+    {
+      auto a = pool.acquire();
+      auto b = pool.acquire();
+    }
+    EXPECT_EQ(pool.stats().idle, 2U);
+    pool.set_max_lifetime(milliseconds(5));
+    EXPECT_TRUE(eventually([] { return Connection::alive == 0; }));
+    EXPECT_EQ(pool.stats().max_lifetime_closed, 2U);
+    // While one is in use.
+    pool.set_max_lifetime(milliseconds(0));
+    {
+      auto c = pool.acquire();
+      pool.set_max_lifetime(milliseconds(5));
+      hamgam::sleep(milliseconds(6));
+      EXPECT_EQ(Connection::alive, 1);
+    }
+    EXPECT_EQ(Connection::alive, 0);
+    EXPECT_EQ(pool.stats().max_lifetime_closed, 3U);
+    // Shorter than before, while the former end is waited for.
+    pool.set_max_lifetime(std::chrono::hours(1));
+    { auto d = pool.acquire(); }
+    pool.set_max_lifetime(milliseconds(5));
+    EXPECT_TRUE(eventually([] { return Connection::alive == 0; }));
+    // Longer than before, or none at all: not closed when the former time is over.
+    pool.set_max_lifetime(milliseconds(500));
+    auto e = pool.acquire();
+    pool.set_max_lifetime(std::chrono::hours(1));
+    auto f = pool.acquire();
+    int const ids[] = {e->id, f->id};
+    pool.set_max_lifetime(milliseconds(0));
+    e = {};
+    f = {};
+    hamgam::sleep(milliseconds(501));
+    EXPECT_EQ(Connection::alive, 2);
+    auto const again = pool.acquire();
+    EXPECT_TRUE(again->id == ids[0] || again->id == ids[1]);
+  });
+  join();
+}
+
+TEST_P(ResourcePoolTest, OtherLimitsReachWhatIsOpen) {
+  start([] {
+    Connections pool(connect, {.max_idle = 4});
+    auto const fill = [&pool] {
+      std::vector<Connections::Lease> all;
+      for (int i = 0; i < 4; ++i) {
+        all.push_back(pool.acquire());
+      }
+    };
+    fill();
+    EXPECT_EQ(pool.stats().idle, 4U);
+    pool.set_max_idle(3);
+    EXPECT_EQ(Connection::alive, 3);
+    pool.set_max_open(2);
+    EXPECT_EQ(Connection::alive, 2);
+    {
+      auto a = pool.acquire();
+      auto b = pool.acquire();
+      pool.set_max_idle(0);
+    }
+    EXPECT_EQ(Connection::alive, 0);
+    pool.set_max_idle(4);
+    pool.set_max_open(0);
+    fill();
+    pool.set_max_idle_time(std::chrono::hours(1));
+    pool.set_max_idle_time(milliseconds(5));
+    EXPECT_TRUE(eventually([] { return Connection::alive == 0; }));
+    EXPECT_EQ(pool.stats().max_idle_time_closed, 4U);
+    pool.set_max_idle_time(milliseconds(0));
+    fill();
+    pool.set_max_lifetime(std::chrono::hours(1));  // time is kept from here on
+    pool.set_max_idle_time(milliseconds(5));
+    EXPECT_TRUE(eventually([] { return Connection::alive == 0; }));
+    pool.set_min_idle(2);
+    EXPECT_TRUE(eventually([&pool] { return pool.stats().idle == 2; }));
+  });
+  join();
+}
+
+TEST_P(ResourcePoolTest, EmptyLeases) {
+  start([] {
+    Connections pool(connect);
+    Connections::Lease lease;
+    auto const refuses = [&lease] {
+      EXPECT_FALSE(lease);
+      EXPECT_EQ(lease.get(), nullptr);
+      for (bool const arrow : {false, true}) {
+        try {
+          (void)(arrow ? lease->id : (*lease).id);
+          ADD_FAILURE() << "it did not throw";
+        } catch (const hamgam::Panic& e) {
+          EXPECT_STREQ(e.what(), "ResourcePool: the lease is empty");
+        }
+      }
+      lease.discard();
+    };
+    refuses();
+    lease = pool.acquire();
+    EXPECT_TRUE(lease);
+    EXPECT_EQ(lease->id, 1);
+    auto other = std::move(lease);
+    refuses();
+    lease = std::move(other);
+    lease.discard();
+    refuses();
+    EXPECT_EQ(Connection::alive, 0);
+    lease = pool.acquire();
+    lease = {};
+    refuses();
+    EXPECT_EQ(pool.stats().idle, 1U);
+  });
+  join();
+}
+
 // A tenth of jitter, downwards.
 TEST_P(ResourcePoolTest, LifetimesDiffer) {
   start([] {

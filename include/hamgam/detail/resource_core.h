@@ -17,12 +17,15 @@ struct ResourcePoolStats;
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
+struct Waiter;
+
 // A resource and what the pool knows of it.
 struct ResourceEntry {
   ResourceEntry* newer = nullptr;  // among the idle
   ResourceEntry* older = nullptr;
-  std::int64_t expires = INT64_MAX;  // the end of its life
-  std::int64_t returned = 0;         // when it became idle
+  std::int64_t opened = 0;    // when
+  std::int64_t returned = 0;  // when it became idle
+  float haste = 0;            // how much of the last tenth of a life it does without
 };
 
 struct ResourceLimits {
@@ -40,7 +43,8 @@ class ResourceCore {
 
   // Opens what min_idle asks for, in the background. Once the object is whole.
   HAMGAM_API void warm_up() noexcept;
-  // The pool is destroyed: closes it; the last lease to come back deletes this.
+  // The pool is destroyed: closes it and waits until its functions are not called any more. The
+  // last one that has to do with this deletes it.
   HAMGAM_API void drop() noexcept;
 
   HAMGAM_API ResourceEntry* acquire();
@@ -48,6 +52,18 @@ class ResourceCore {
   HAMGAM_API ResourceEntry* try_acquire();
   HAMGAM_API ResourceEntry* acquire_deadline(std::int64_t deadline);
   HAMGAM_API ResourceEntry* acquire_stoppable(std::stop_token token);
+
+  // Keeps the core alive, without a unit of it.
+  class Visit {
+   public:
+    explicit Visit(ResourceCore& core) noexcept : core_(core) { core_.begin_visit(); }
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    ~Visit() { core_.end_visit(); }
+
+   private:
+    ResourceCore& core_;
+  };
 
   HAMGAM_API void release(ResourceEntry* entry) noexcept;
   HAMGAM_API void discard(ResourceEntry* entry) noexcept;
@@ -70,16 +86,22 @@ class ResourceCore {
   struct State;
   class Batch;
 
-  ResourceEntry* take_or_wait(void* waiter);
+  HAMGAM_API void begin_visit() noexcept;
+  HAMGAM_API void end_visit() noexcept;
+  ResourceEntry* take_or_wait(Waiter& me);
   ResourceEntry* finish(Grant grant);
   void give_capacity_back() noexcept;
   void close_and_give_back(ResourceEntry* entry) noexcept;
-  void arm_timer() noexcept;
-  void launch_maintenance() noexcept;
+  void add_idle(ResourceEntry* entry) noexcept;
   template <class Change>
   void change_limits(Change change) noexcept;
-  void maintain() noexcept;
-  void add_idle(ResourceEntry* entry) noexcept;
+
+  void unlock(bool calls_caretaker) noexcept;
+  void leave(bool calls_caretaker = false) noexcept;
+  void unlock_and_call_caretaker() noexcept;
+  void take_care() noexcept;
+  void end_care() noexcept;
+  std::int64_t keep_house(Batch& batch, std::int64_t time) noexcept;
 
   State* const state_;
 };
