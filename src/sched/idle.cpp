@@ -8,28 +8,52 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-Worker* Idle::claim_sleeper(bool& nobody_sleeps) noexcept {
-  nobody_sleeps = false;
+// As active too; false if somebody searches or no slot is free.
+bool Idle::count_searcher() noexcept {
   std::uint64_t counts = counts_.load(kRelaxed);  // relaxed: the CAS checks it
   do {
     if (counts >> 32 != 0 || static_cast<std::uint32_t>(counts) >= width()) {
-      return nullptr;
+      return false;
     }
     // [idle.4] seq_cst, pairs with [idle.2]
   } while (
       !counts_.compare_exchange_weak(counts, counts + kActive + kSearching, kSeqCst, kRelaxed));
-  std::lock_guard const guard(lock_);
+  return true;
+}
+
+// Under lock_. Null if nobody sleeps.
+Worker* Idle::take_sleeper() noexcept {
   Worker* worker = first_;
   // The timekeeper last: another one would have to take over its timers.
   if (worker != nullptr && worker == timekeeper() && worker->next_sleeper != nullptr) {
     worker = worker->next_sleeper;
   }
-  if (worker == nullptr) {
-    nobody_sleeps = true;
+  if (worker != nullptr) {
+    unlink(*worker);
+  }
+  return worker;
+}
+
+Worker* Idle::claim_sleeper(bool& nobody_sleeps) noexcept {
+  nobody_sleeps = false;
+  if (!count_searcher()) {
     return nullptr;
   }
-  unlink(*worker);
+  std::lock_guard const guard(lock_);
+  Worker* const worker = take_sleeper();
+  nobody_sleeps = worker == nullptr;
   return worker;
+}
+
+// Whoever falls asleep after this looks for work itself: nobody was counted.
+Worker* Idle::claim_if_one_sleeps() noexcept {
+  std::lock_guard const guard(lock_);
+  return first_ != nullptr && count_searcher() ? take_sleeper() : nullptr;
+}
+
+void Idle::uncount() noexcept {
+  counts_.fetch_sub(kActive + kSearching, kSeqCst);  // [idle.2] seq_cst, pairs with [idle.1]
+  fence_after_rmw();
 }
 
 bool Idle::take_slot(bool force) noexcept {
@@ -45,6 +69,7 @@ bool Idle::take_slot(bool force) noexcept {
 
 void Idle::give_slot() noexcept {
   counts_.fetch_sub(kActive, kSeqCst);  // [idle.2] seq_cst, pairs with [idle.1]
+  fence_after_rmw();
 }
 
 bool Idle::start_searching() noexcept {
@@ -57,14 +82,17 @@ bool Idle::start_searching() noexcept {
 }
 
 bool Idle::stop_searching() noexcept {
-  // [idle.7] seq_cst, pairs with [idle.1]
-  return counts_.fetch_sub(kSearching, kSeqCst) >> 32 == 1;
+  // [idle.2] seq_cst, pairs with [idle.1]
+  std::uint64_t const before = counts_.fetch_sub(kSearching, kSeqCst);
+  fence_after_rmw();
+  return before >> 32 == 1;
 }
 
 bool Idle::go_to_sleep(Worker& worker, bool held_slot) noexcept {
   std::lock_guard const guard(lock_);
   worker.wake.store(Worker::kAsleep, kRelaxed);  // relaxed: wakers write it under lock_ or after it
   worker.asleep = true;
+  worker.kept_time = false;
   worker.prev_sleeper = nullptr;
   worker.next_sleeper = first_;
   if (first_ != nullptr) {
@@ -76,8 +104,9 @@ bool Idle::go_to_sleep(Worker& worker, bool held_slot) noexcept {
     timekeeper_.store(&worker, kRelaxed);  // relaxed: fenced by the RMW below, [timers.2]
   }
   std::uint64_t const change = (held_slot ? kActive : 0) + (worker.searching ? kSearching : 0);
-  // [idle.8] seq_cst, pairs with [idle.1]
+  // [idle.2] seq_cst, pairs with [idle.1]
   std::uint64_t const before = counts_.fetch_sub(change, kSeqCst);
+  fence_after_rmw();
   bool const last = worker.searching && before >> 32 == 1;
   worker.searching = false;
   return last;
@@ -105,8 +134,8 @@ void Idle::unlink(Worker& worker) noexcept {
     worker.next_sleeper->prev_sleeper = worker.prev_sleeper;
   }
   if (timekeeper() == &worker) {
-    timekeeper_.store(first_,
-                      kRelaxed);  // relaxed: whoever unlinks tells the heir, if there are timers
+    worker.kept_time = true;
+    timekeeper_.store(first_, kRelaxed);  // relaxed: whoever unlinks fences, [timers.4]
   }
 }
 

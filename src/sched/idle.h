@@ -13,6 +13,8 @@
 // queues once more. One of the two sees the other:
 //   [idle.1] submitter: store work;     fence; load counts_
 //   [idle.2] sleeper:   RMW on counts_; fence; load queues
+// Whoever gives up a slot, or counted somebody as searching who cannot be had, is a sleeper in that
+// sense: meanwhile submitters and other sleepers may have relied on the count.
 // A searcher that finds work and was the last one wakes another: where there was one piece there
 // may be more. Invariants: (1) a worker in the list of sleepers has no slot and is not searching;
 // (2) whoever takes it off the list has already counted it as active and searching.
@@ -52,6 +54,10 @@ class Idle {
   // if somebody searches or no slot is free; `nobody_sleeps`: counted, but a new worker must be
   // started.
   Worker* claim_sleeper(bool& nobody_sleeps) noexcept;
+  // The same where no worker can be started: nothing is counted if nobody sleeps.
+  Worker* claim_if_one_sleeps() noexcept;
+  // One that was counted as active and searching cannot be started.
+  void uncount() noexcept;
 
   // Counts a slot; false if none is free. `force`: even beyond the width.
   bool take_slot(bool force = false) noexcept;
@@ -80,6 +86,8 @@ class Idle {
   }
 
  private:
+  bool count_searcher() noexcept;
+  Worker* take_sleeper() noexcept;
   void unlink(Worker& worker) noexcept;
 
   static constexpr std::uint64_t kActive = 1;

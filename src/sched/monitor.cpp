@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <algorithm>
+#include <cstdio>
 #include <mutex>
 
 #include "base/fatal.h"
@@ -16,7 +17,10 @@
 //     and wakes another one in its place;
 //   * wakes a worker for a runnext that is not being run;
 //   * keeps time while no worker sleeps;
+//   * tries again to start a worker that the system refused, and tells if work waits for it;
 //   * declares deadlock; gives unused stacks back; feeds goroutines that starved for a stack.
+// It is started with the first worker. If the system refuses that too, whoever takes a slot or
+// needs it tries again; until then timers fire at scheduling points only, and nobody is preempted.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -30,6 +34,9 @@ constexpr Nanos kLastIdle = 500 * kMillisecond;
 constexpr Nanos kLinger = 1000 * kMillisecond;  // awake after the last activity; between two trims
 constexpr Nanos kHungry = 100 * kMillisecond;   // memory may have come from elsewhere
 constexpr std::size_t kStacksKept = 256;
+constexpr Nanos kRecruiting = 10 * kMillisecond;  // between two tries to start a thread
+constexpr Nanos kWorried = 100 * kMillisecond;    // work has waited for one that long: say so,
+constexpr Nanos kQuiet = 10'000 * kMillisecond;   // but no more often than that
 
 #if defined(HAMGAM_TSAN)
 constexpr int kForeignThreads = 1;  // ThreadSanitizer's own
@@ -151,6 +158,7 @@ class Monitor {
       }
       feed(time);
       trim(time);
+      recruit(time);
       if (g_scheduler.idle.active() == 0) {
         idle(time);
       } else {
@@ -207,11 +215,13 @@ class Monitor {
       return;
     }
     suspected_ = false;
-    period_ = std::clamp(2 * period_, kFirstIdle, kLastIdle);
+    period_ =
+        std::clamp(2 * period_, kFirstIdle, refused_since_ == kForever ? kLastIdle : kFirstIdle);
     dozes_ = period_ > kFirstIdle;
     // relaxed: both are hints. A deadlock is not seen while there are threads that we do not know:
     // these may end.
-    for_good_ = time - last_active_ >= kLinger && !g_scheduler.has_starved.load(kRelaxed) &&
+    for_good_ = time - last_active_ >= kLinger && refused_since_ == kForever &&
+                !g_scheduler.has_starved.load(kRelaxed) &&
                 !(g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever);
     if (for_good_) {
       trim_stacks(kStacksKept);
@@ -239,6 +249,36 @@ class Monitor {
     }
   }
 
+  // A worker was refused while work waited. If all there are block for long, that may be a hang
+  // which only a thread could end.
+  void recruit(Nanos time) noexcept {
+    // relaxed: set again by each refusal
+    if (g_scheduler.wants_thread.load(kRelaxed) && refused_since_ == kForever) {
+      refused_since_ = time;
+      last_try_ = 0;
+    }
+    if (refused_since_ == kForever || time - last_try_ < kRecruiting) {
+      return;
+    }
+    last_try_ = time;
+    // relaxed throughout: as above; the others are numbers for people
+    g_scheduler.wants_thread.store(false, kRelaxed);
+    full_fence();                                     // [idle.7] seq_cst, pairs with [idle.2]
+    if (g_scheduler.idle.should_wake() && any_work()) {
+      wake_worker();
+    }
+    if (!g_scheduler.wants_thread.load(kRelaxed)) {
+      refused_since_ = kForever;
+    } else if (time >= quiet_until_ && time - refused_since_ >= kWorried &&
+               g_scheduler.idle.active() == 0 && g_scheduler.in_blocking.load(kRelaxed) != 0) {
+      quiet_until_ = time + kQuiet;
+      std::fprintf(stderr,
+                   "hamgam: goroutines wait for a thread: the system refuses more than the %u "
+                   "there are, which all block\n",
+                   g_scheduler.threads.load(kRelaxed));
+    }
+  }
+
   Nanos period_ = kShortest;
   Nanos last_active_ = now();
   Nanos last_trim_ = now();
@@ -248,6 +288,9 @@ class Monitor {
   std::uint64_t suspected_at_ = 0;  // and this was activity()
   std::uint64_t fed_at_ = 0;        // the same, when starved goroutines were fed
   Nanos last_fed_ = 0;
+  Nanos refused_since_ = kForever;  // a worker, and it is still wanted
+  Nanos last_try_ = 0;
+  Nanos quiet_until_ = 0;  // it was told of
 };
 
 void monitor_main(void* /*unused*/) {
@@ -255,22 +298,34 @@ void monitor_main(void* /*unused*/) {
   monitor.run();
 }
 
-}  // namespace
-
-void start_monitor() noexcept {
+// True if it runs.
+bool start_monitor() noexcept {
   static atomic<bool> started{false};
-  // relaxed: only one may start it
-  if (!started.load(kRelaxed) && !started.exchange(true, kRelaxed) &&
-      !start_thread("hamgam-monitor", &monitor_main, nullptr, Signals::kFaults)) {
-    started.store(false, kRelaxed);  // relaxed: the next worker tries again
+  static atomic<Nanos> refused_at{0};
+  // relaxed throughout: only one may start it
+  if (started.load(kRelaxed)) {
+    return true;
   }
+  Nanos const time = now();
+  if (time - refused_at.load(kRelaxed) < kRecruiting || started.exchange(true, kRelaxed)) {
+    return false;
+  }
+  if (start_thread("hamgam-monitor", &monitor_main, nullptr, Signals::kFaults)) {
+    return true;
+  }
+  refused_at.store(time, kRelaxed);
+  started.store(false, kRelaxed);
+  return false;
 }
+
+}  // namespace
 
 void rouse_monitor() noexcept {
   // [deep.2] seq_cst, pairs with [deep.1]: after the read-modify-write that counted the worker
-  if (HAMGAM_UNLIKELY(g_scheduler.monitor_deep.load(kSeqCst))) {
-    g_scheduler.monitor_deep.store(false, kRelaxed);  // relaxed: the futex carries the news
-    g_scheduler.monitor_wake.store(1, kRelaxed);      // relaxed: as above
+  if (HAMGAM_UNLIKELY(g_scheduler.monitor_deep.load(kSeqCst)) && start_monitor()) {
+    // relaxed throughout: the futex carries the news
+    g_scheduler.monitor_deep.store(false, kRelaxed);
+    g_scheduler.monitor_wake.store(1, kRelaxed);
     futex_wake(g_scheduler.monitor_wake, 1);
   }
 }

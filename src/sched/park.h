@@ -15,6 +15,7 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 struct Goroutine;
+struct GoroutineHead;
 
 // Runs on another stack once the goroutine that parked is off its own. Must be short and must not
 // park.
@@ -43,6 +44,12 @@ bool yield_to_only_other() noexcept;
 void add_timer(Timer& timer, Nanos when);
 bool remove_timer(Timer& timer) noexcept;
 bool withdraw_timer(Timer& timer) noexcept;
+
+// A record for a goroutine that starts where nothing may throw, as in a timer's `fire`; even while
+// others wait for stacks. It goes to start_goroutine or discard_goroutine. Null if there is no
+// memory for it: a timer tries again after kRetry.
+GoroutineHead* try_new_goroutine() noexcept;
+inline constexpr Nanos kRetry = kMillisecond;
 
 // True if spinning for a moment may help: another worker runs meanwhile and nobody waits for this
 // one.

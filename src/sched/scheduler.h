@@ -40,7 +40,8 @@ inline constexpr bool kSwitchDirectly = true;
 inline constexpr bool kReuseHotStack = true;
 #endif
 
-inline constexpr std::uint32_t kMaxWorkers = 4096;
+// More than Linux has threads for unless it is told to: each takes two of 65,530 mappings.
+inline constexpr std::uint32_t kMaxWorkers = 32768;
 inline constexpr std::uint32_t kFairTicks = 61;  // as Go: how often shared work goes first
 
 struct Scheduler {
@@ -49,8 +50,9 @@ struct Scheduler {
 
   // Workers, in the order of their start; never removed.
   alignas(kCacheLine) atomic<std::uint32_t> worker_count{0};
-  atomic<Worker*> workers[kMaxWorkers] = {};
   SpinLock start_lock;
+  atomic<std::uint32_t> threads{0};  // of workers, also such as are being started
+  atomic<bool> wants_thread{false};  // one was refused while work waited and nobody slept
   atomic<bool> started{false};
 
   // Goroutines that plain threads started.
@@ -68,7 +70,7 @@ struct Scheduler {
 
   // The monitor.
   atomic<std::uint32_t> monitor_wake{0};
-  atomic<bool> monitor_deep{false};  // sleeps until told
+  atomic<bool> monitor_deep{true};  // sleeps until told, or was not started yet
   atomic<Nanos> monitor_looks_at{kForever};
   atomic<std::uint32_t> in_blocking{0};  // goroutines in a blocking region
 
@@ -78,6 +80,7 @@ struct Scheduler {
 };
 
 extern constinit Scheduler g_scheduler;
+extern constinit atomic<Worker*> g_workers[kMaxWorkers];  // apart, as it is all zero
 
 template <class F>
 void for_each_worker(F f) noexcept {
@@ -85,7 +88,7 @@ void for_each_worker(F f) noexcept {
   std::uint32_t const count = g_scheduler.worker_count.load(kAcquire);
   for (std::uint32_t i = 0; i < count; ++i) {
     // relaxed: published by the count; null while its thread is still being started
-    if (Worker* worker = g_scheduler.workers[i].load(kRelaxed)) {
+    if (Worker* worker = g_workers[i].load(kRelaxed)) {
       f(*worker);
     }
   }
@@ -109,8 +112,7 @@ std::size_t run_due_timers(TimerHeap& heap, Nanos time) noexcept;
 void hand_timers_over() noexcept;  // somebody else must keep time now
 
 // monitor.cpp
-void start_monitor() noexcept;
-void rouse_monitor() noexcept;  // if it sleeps deeply
+void rouse_monitor() noexcept;  // if it sleeps deeply or does not exist yet
 
 // run.cpp
 void ensure_started() noexcept;

@@ -82,14 +82,16 @@ bool can_inherit(const Goroutine& ended, const Goroutine& next) noexcept {
 
 }  // namespace
 
-GoroutineHead* new_goroutine() {
-  Goroutine* g = nullptr;
+GoroutineHead* try_new_goroutine() noexcept {
   if (Worker* w = this_worker()) {
-    g = w->records.take();
-  } else {
-    ensure_started();
-    g = take_shared_record();
+    return w->records.take();
   }
+  ensure_started();
+  return take_shared_record();
+}
+
+GoroutineHead* new_goroutine() {
+  auto* g = static_cast<Goroutine*>(try_new_goroutine());
   // relaxed: a hint
   if (HAMGAM_UNLIKELY(g == nullptr || g_scheduler.has_starved.load(kRelaxed))) {
     if (g != nullptr) {

@@ -94,7 +94,7 @@ bool TimerHeap::withdraw_locked(Timer& timer) noexcept {
 }
 
 bool TimerHeap::remove(Timer& timer) noexcept {
-  bool const removed = withdraw(timer);
+  bool removed = withdraw(timer);
   for (;;) {
     // [timer.1] acquire, pairs with [timer.2]: it is over
     std::uint32_t const phase = timer.phase.load(kAcquire);
@@ -102,7 +102,7 @@ bool TimerHeap::remove(Timer& timer) noexcept {
       return removed;
     }
     if (phase == Timer::kQueued) {  // it has added itself again
-      withdraw(timer);
+      removed = withdraw(timer);
       continue;
     }
     spin_pause();

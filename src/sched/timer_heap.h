@@ -47,7 +47,7 @@ class TimerHeap {
   // One that is in already is moved.
   bool add(Timer& timer, Nanos when);
 
-  // True if it was removed before it fired. Else it has fired, and that is over.
+  // True if it was removed before it fired, or fired again. Else it has fired, and that is over.
   static bool remove(Timer& timer) noexcept;
 
   // As remove, but if it fires now it does not wait for the end of that.

@@ -9,10 +9,13 @@
 // one sleeping worker is the timekeeper: it sleeps no longer than until the earliest timer of all;
 // while none sleeps the monitor does it. Whoever adds an earliest timer looks whether it will be
 // noticed:
-//   [timers.1] adder:  store earliest_;         fence; load keeper_looks_at or monitor_looks_at
-//   [timers.2] keeper: store keeper_looks_at;   fence; load earliest_
-//   [timers.3] monitor: store monitor_looks_at; fence; load earliest_ and the timekeeper
-//   [timers.4] whoever takes the keeper off: as the keeper, on behalf of its heir
+//   [timers.1] adder:   store earliest_;        fence; load timekeeper, then its or the monitor's
+//                                                      looks_at
+//   [timers.2] keeper:  store keeper_looks_at;  fence; load earliest_
+//   [timers.3] monitor: store monitor_looks_at; fence; load timekeeper, and earliest_ if there is
+//                                                      none
+//   [timers.4] whoever takes the keeper off: store timekeeper and keeper_looks_at; fence;
+//              load earliest_, then tell the heir, who does as in 2, or the monitor
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -32,8 +35,8 @@ namespace {
 
 void tell(Worker& keeper) noexcept {
   std::uint32_t asleep = Worker::kAsleep;
-  // relaxed: carries nothing but itself
-  if (keeper.wake.compare_exchange_strong(asleep, Worker::kLookAgain, kRelaxed)) {
+  // [timers.5] release, pairs with [wake.1]: that it keeps time now
+  if (keeper.wake.compare_exchange_strong(asleep, Worker::kLookAgain, kRelease, kRelaxed)) {
     futex_wake(keeper.wake, 1);
   }
 }
@@ -43,19 +46,17 @@ void tell_monitor(Nanos when) noexcept {
   if (when < g_scheduler.monitor_looks_at.load(kRelaxed)) {
     g_scheduler.monitor_wake.store(1, kRelaxed);  // relaxed: as in tell
     futex_wake(g_scheduler.monitor_wake, 1);
+    rouse_monitor();  // if it could not be started before
   }
 }
 
 }  // namespace
 
 void hand_timers_over() noexcept {
-  Nanos when = earliest_timer();
-  if (when == kForever) {
-    // The new keeper sleeps without a limit: let the next adder tell it, however late its timer.
-    g_scheduler.keeper_looks_at.store(kForever, kRelaxed);  // relaxed: fenced below
-    full_fence();  // [timers.4] seq_cst, pairs with [timers.1]
-    when = earliest_timer();
-  }
+  // The heir sleeps without a limit yet: let the next adder tell it, however late its timer.
+  g_scheduler.keeper_looks_at.store(kForever, kRelaxed);  // relaxed: fenced below
+  full_fence();  // [timers.4] seq_cst, pairs with [timers.1] and [timers.3]
+  Nanos const when = earliest_timer();
   if (when == kForever) {
     return;
   }

@@ -55,7 +55,6 @@ struct alignas(kNoSharing) Worker {
   alignas(kCacheLine) atomic<std::uint64_t> started{0};
   atomic<std::uint64_t> ended{0};
   atomic<std::uint64_t> parks{0};
-  atomic<std::uint64_t> steals{0};
 
   unsigned index = 0;
   Random random{1};
@@ -70,6 +69,7 @@ struct alignas(kNoSharing) Worker {
   Worker* prev_sleeper = nullptr;
   Worker* next_sleeper = nullptr;
   bool asleep = false;
+  bool kept_time = false;  // until it was taken off the list
 
   // The monitor's.
   std::uint32_t seen_tick = 0;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <algorithm>
+#include <chrono>
 #include <mutex>
 #include <new>
+#include <thread>
 
+#include "base/fatal.h"
 #include "os/futex.h"
 #include "os/signals.h"
 #include "os/thread.h"
@@ -12,6 +15,7 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 constinit Scheduler g_scheduler;
+constinit atomic<Worker*> g_workers[kMaxWorkers] = {};
 
 #if defined(__x86_64__)
 extern "C" {
@@ -100,12 +104,11 @@ Goroutine* steal(Worker& w) noexcept {
     std::uint32_t const start = w.random.below(count);
     for (std::uint32_t i = 0; i < count; ++i) {
       // relaxed: published by the count
-      Worker* victim = g_scheduler.workers[(start + i) % count].load(kRelaxed);
+      Worker* victim = g_workers[(start + i) % count].load(kRelaxed);
       if (victim == &w) {
         continue;
       }
       if (Goroutine* g = steal_from(w, *victim, round == kSearchRounds - 1)) {
-        w.steals.store(w.steals.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
         return g;
       }
     }
@@ -131,7 +134,7 @@ void sleep(Worker& w) noexcept {
     g_scheduler.futile_wakes.fetch_add(1, kRelaxed);  // relaxed: a heuristic
   }
   idle.go_to_sleep(w, held);
-  if (idle.should_wake() && any_work()) {  // [idle.2]: fenced by go_to_sleep
+  if (idle.should_wake() && any_work()) {
     wake_worker();
   }
   for (;;) {
@@ -155,7 +158,9 @@ void sleep(Worker& w) noexcept {
         if (idle.wake_self(w)) {
           // relaxed: nobody else changes the slot of a worker that is off the list and holds none
           w.slot.store(Worker::kHeld, kRelaxed);
-          hand_timers_over();
+          if (w.kept_time) {
+            hand_timers_over();
+          }
           rouse_monitor();
           return;
         }
@@ -248,7 +253,7 @@ void worker_main(void* raw) {
   w->index = index;
   set_worker_slot(index + 1 < kWorkerSlots ? index + 1 : 0);
   w->random = Random(index + 1);
-  g_scheduler.workers[index].store(w, kRelaxed);        // relaxed: published by the count
+  g_workers[index].store(w, kRelaxed);                  // relaxed: published by the count
   g_scheduler.worker_count.store(index + 1, kRelease);  // [sched.2] release, pairs with [sched.1]
   g_scheduler.start_lock.unlock();
   for (;;) {
@@ -260,24 +265,62 @@ void worker_main(void* raw) {
   }
 }
 
-// On a new thread, counted active and searching already.
-void start_worker() noexcept {
-  Worker* w = nullptr;
-  // relaxed: a limit; the few that start at the same time do not matter
-  if (g_scheduler.worker_count.load(kRelaxed) + 64 < kMaxWorkers) {
-    w = new (std::nothrow) Worker;
+constexpr int kFirstStartTries = 20;  // with naps of 1, 2, 3 ... milliseconds between them
+
+// Counted active and searching already. False if there is no thread to be had.
+bool start_worker() noexcept {
+  // relaxed throughout: a number; nobody reads more from it
+  std::uint32_t const others = g_scheduler.threads.fetch_add(1, kRelaxed);
+  if (others < kMaxWorkers) {
+    if (auto* w = new (std::nothrow) Worker) {
+      w->searching = true;
+      if (start_thread("hamgam", &worker_main, w)) {
+        return true;
+      }
+      delete w;
+    }
   }
-  if (w != nullptr) {
-    w->searching = true;
-    if (start_thread("hamgam", &worker_main, w)) {
-      start_monitor();
+  g_scheduler.threads.fetch_sub(1, kRelaxed);
+  return false;
+}
+
+void grant(Worker& w) noexcept {
+  w.searching = true;
+  w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: published by [wake.2]
+  bool const kept_time = w.kept_time;
+  w.wake.store(Worker::kGranted, kRelease);  // [wake.2] release, pairs with [wake.1]
+  futex_wake(w.wake, 1);
+  if (kept_time) {
+    hand_timers_over();
+  }
+}
+
+// Counted active and searching: on a new thread, if one is to be had. Else the work waits for the
+// workers there are, and those must not have relied on this one.
+void start_or_do_without() noexcept {
+  // relaxed: after a refusal the monitor alone tries again, which takes this back first
+  if (!g_scheduler.wants_thread.load(kRelaxed) && start_worker()) {
+    return;
+  }
+  // With no worker at all nothing would ever happen, so that one is tried for a while.
+  for (int tries = 1; g_scheduler.threads.load(kRelaxed) == 0; ++tries) {  // relaxed: a number
+    if (tries == kFirstStartTries) {
+      fatal("no thread to run goroutines on: the system refuses to start any");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(tries));
+    if (start_worker()) {
       return;
     }
-    delete w;
   }
-  // No thread to be had: the work waits for those there are.
-  g_scheduler.idle.stop_searching();
-  g_scheduler.idle.give_slot();
+  g_scheduler.idle.uncount();
+  if (g_scheduler.idle.should_wake() && any_work()) {
+    if (Worker* sleeper = g_scheduler.idle.claim_if_one_sleeps()) {
+      grant(*sleeper);
+    } else {
+      // relaxed: the monitor, roused by the caller, tries again and tells who waits in vain
+      g_scheduler.wants_thread.store(true, kRelaxed);
+    }
+  }
 }
 
 }  // namespace
@@ -295,15 +338,10 @@ bool any_work() noexcept {
 
 HAMGAM_NOINLINE void wake_worker() noexcept {
   bool nobody_sleeps = false;
-  Worker* worker = g_scheduler.idle.claim_sleeper(nobody_sleeps);
-  if (worker != nullptr) {
-    worker->searching = true;
-    worker->slot.store(Worker::kHeld, kRelaxed);     // relaxed: published by [wake.2]
-    worker->wake.store(Worker::kGranted, kRelease);  // [wake.2] release, pairs with [wake.1]
-    futex_wake(worker->wake, 1);
-    hand_timers_over();
+  if (Worker* worker = g_scheduler.idle.claim_sleeper(nobody_sleeps)) {
+    grant(*worker);
   } else if (nobody_sleeps) {
-    start_worker();
+    start_or_do_without();
   } else {
     return;
   }
@@ -315,7 +353,7 @@ bool give_up_slot(Worker& w) noexcept {
   if (w.slot.exchange(Worker::kNone, kAcqRel) != Worker::kHeld) {
     return false;
   }
-  g_scheduler.idle.give_slot();  // [idle.2]
+  g_scheduler.idle.give_slot();
   if (g_scheduler.idle.should_wake() && any_work()) {
     wake_worker();
   }

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/fatal.h"
 #include "hamgam/detail/goroutine.h"
 #include "hamgam/go.h"
 
@@ -306,13 +307,22 @@ void cancel_tree(CancelNode& root, ContextError code, const std::exception_ptr& 
 DeadlineNode::DeadlineNode(Nanos when) noexcept {
   deadline = when;
   fire = [](Timer& timer) noexcept {
-    auto& node = static_cast<DeadlineNode&>(timer);
-    if (try_hold(node)) {
-      // May not block here, and a cancel runs user's code.
-      launch([held = ContextRef(&node)] {
-        cancel_tree(*held->canceller, ContextError::deadline_exceeded, nullptr);
-      });
+    // In a goroutine: here it may not block, and a cancel runs user's code.
+    GoroutineHead* const goroutine = try_new_goroutine();
+    if (goroutine == nullptr) {
+      add_timer(timer, now() + kRetry);
+      return;
     }
+    auto& node = static_cast<DeadlineNode&>(timer);
+    if (!try_hold(node)) {
+      discard_goroutine(goroutine);
+      return;
+    }
+    auto run = [](void* self) {
+      ContextRef const held(static_cast<DeadlineNode*>(self));
+      cancel_tree(*held->canceller, ContextError::deadline_exceeded, nullptr);
+    };
+    start_goroutine(goroutine, run, &node, nullptr, nullptr);
   };
 }
 
@@ -340,11 +350,18 @@ void DeadlineNode::cancelled() noexcept {
 }
 
 void AfterFuncNode::cancelled() noexcept {
+  GoroutineHead* const goroutine = try_new_goroutine();
+  if (goroutine == nullptr) {
+    fatal("out of memory: no goroutine for a function that runs after a context");
+  }
   refs.fetch_add(1, kRelaxed);  // relaxed: the caller holds it
-  launch([held = ContextRef(this), f = job.get()] {
-    tsan_acquire(f);
-    f->run();
-  });
+  auto run = [](void* self) {
+    auto* const node = static_cast<AfterFuncNode*>(self);
+    ContextRef const held(node);
+    tsan_acquire(node->job.get());
+    node->job->run();
+  };
+  start_goroutine(goroutine, run, this, nullptr, nullptr);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

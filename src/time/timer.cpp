@@ -28,11 +28,17 @@ bool reset_timer_chan(ChanCore* chan, std::int64_t due, std::int64_t period) {
 struct FuncTimer : detail::Timer {
   explicit FuncTimer(std::unique_ptr<Job> j) noexcept : job(std::move(j)) {
     fire = [](detail::Timer& timer) noexcept {
-      auto& self = static_cast<FuncTimer&>(timer);
-      launch([held = FuncTimerRef(&self)] {
+      GoroutineHead* const goroutine = try_new_goroutine();
+      if (goroutine == nullptr) {
+        add_timer(timer, now() + kRetry);
+        return;
+      }
+      auto run = [](void* self) {
+        FuncTimerRef const held(static_cast<FuncTimer*>(self));
         tsan_acquire(static_cast<detail::Timer*>(held.get()));
         held->job->run();
-      });
+      };
+      start_goroutine(goroutine, run, &static_cast<FuncTimer&>(timer), nullptr, nullptr);
     };
   }
 

@@ -6,6 +6,8 @@
 #include <mutex>
 #include <new>
 
+#include "base/fatal.h"
+
 // Why no tick is lost: a receiver looks at due_ and queues itself in one hold of the channel's
 // lock, and awaited() sets the alarm in the same hold. The alarm takes the lock to serve whoever
 // waits then.
@@ -90,13 +92,19 @@ void TimerChan::poll() noexcept {
   }
 }
 
-void TimerChan::awaited() noexcept { set_alarm(); }
+void TimerChan::awaited() noexcept {
+  try {
+    set_alarm();
+  } catch (const std::bad_alloc&) {
+    fatal("out of memory: no room for a timer");  // the receiver is queued already
+  }
+}
 
-// No memory for it ends the process: there is nobody to tell.
+// Throws std::bad_alloc, but not from ring().
 void TimerChan::set_alarm() {
   if (due_ < alarm_at_) {
-    alarm_at_ = due_;
     add_timer(alarm_, due_);
+    alarm_at_ = due_;
   }
 }
 

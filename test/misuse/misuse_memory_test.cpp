@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <new>
@@ -18,6 +19,31 @@
 
 // No memory: std::bad_alloc from go, and nothing is lost. (The sanitizers' and the emulator's
 // address space has no limit that could be set: these tests are not registered for them.)
+
+namespace {
+std::atomic<bool> g_no_memory{false};
+}  // namespace
+
+void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  return g_no_memory.load() ? nullptr : std::malloc(size);
+}
+void* operator new(std::size_t size, std::align_val_t align,
+                   const std::nothrow_t& /*tag*/) noexcept {
+  auto const to = static_cast<std::size_t>(align);
+  return g_no_memory.load() ? nullptr : std::aligned_alloc(to, (size + to - 1) / to * to);
+}
+void operator delete(void* memory, std::align_val_t /*align*/) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t /*size*/, std::align_val_t /*align*/) noexcept {
+  std::free(memory);
+}
+void* operator new(std::size_t size) {
+  if (void* memory = operator new(size, std::nothrow)) {
+    return memory;
+  }
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t /*size*/) noexcept { std::free(memory); }
 
 namespace hamgam {
 namespace {
@@ -160,6 +186,78 @@ TEST(MisuseMemory, go_works_again_while_others_run) {
       others.wait();
     });
   });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+// One waits for a stack that is not to be had, so go throws. Timers and contexts, which cannot,
+// start their goroutines all the same.
+TEST(MisuseMemory, timers_fire_while_one_starves) {
+  auto child = in_child([] {
+    (void)run([] {
+      WaitGroup fired;
+      fired.add(3);
+      Timer timer = after_func(100ms, [&] { fired.done(); });
+      auto [timed, stop] = with_timeout(Context::background(), 100ms);
+      auto after = after_func(timed, [&] { fired.done(); });
+      auto [parent, cancel] = with_cancel(Context::background());
+      auto also_after = after_func(parent, [&] { fired.done(); });
+      sleep(1ms);
+      limit_memory(512UL << 20);
+      go(GoOptions{.stack_size = 1U << 30}, [] {});
+      for (bool starves = false; !starves;) {
+        yield();
+        try {
+          go([] {});
+        } catch (const std::bad_alloc&) {
+          starves = true;
+        }
+      }
+      cancel();
+      fired.wait();
+      std::_Exit(0);  // the big one never runs
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+// There is not even a record for the goroutine: the timer tries again.
+TEST(MisuseMemory, timers_try_again_without_a_record) {
+  auto const body = [] {
+    std::atomic<int> fired{0};
+    Timer timer = after_func(20ms, [&] { ++fired; });
+    Timer stopped = after_func(20ms, [&] { fired += 100; });
+    auto [timed, stop] = with_timeout(Context::background(), 20ms);
+    auto const done = timed.done();
+    Mutex gate;
+    gate.lock();
+    WaitGroup all;
+    sleep(1ms);
+    g_no_memory.store(true);
+    try {
+      for (;;) {
+        all.go([&] {
+          gate.lock();
+          gate.unlock();
+        });
+      }
+    } catch (const std::bad_alloc&) {
+    }
+    sleep(60ms);
+    bool const too_early = fired.load() != 0 || timed.err();
+    bool const was_stopped = stopped.stop();
+    gate.unlock();
+    (void)done.recv();
+    while (fired.load() == 0) {
+      yield();
+    }
+    g_no_memory.store(false);
+    all.wait();
+    sleep(5ms);
+    if (too_early || !was_stopped || fired.load() != 1) {
+      std::_Exit(3);
+    }
+  };
+  auto child = in_child([&] { (void)run(body); }, {"HAMGAM_PROCS=1"});
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
 

@@ -169,6 +169,16 @@ HAMGAM_INLINE void full_fence() noexcept {
 #endif
 }
 
+// The same directly behind a sequentially consistent read-modify-write: that one is a full fence on
+// x86-64, but with the exclusive loads and stores of AArch64 later loads may overtake its store.
+HAMGAM_INLINE void fence_after_rmw() noexcept {
+#if defined(__x86_64__)
+  asm volatile("" ::: "memory");
+#else
+  full_fence();
+#endif
+}
+
 // Tells the processor that this is a spin loop.
 HAMGAM_INLINE void spin_pause() noexcept {
 #if defined(__x86_64__)

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <gtest/gtest.h>
+#include <pthread.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "hamgam/hamgam.h"
+#include "sched/scheduler.h"
+#include "support/child.h"
+#include "support/scale.h"
+
+// The system refuses a thread, at any moment: work goes on with those there are, or the program
+// ends with a line. (The linker has the library call the function below.)
+
+namespace {
+std::atomic<int> g_asked{0};
+std::function<bool(int)> g_refuses;  // the n-th thread of the library?
+}  // namespace
+
+extern "C" int __real_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                                     void* (*entry)(void*), void* argument);
+extern "C" int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                                     void* (*entry)(void*), void* argument) {
+  int const number = ++g_asked;
+  if (g_refuses && g_refuses(number)) {
+    return EAGAIN;
+  }
+  return __real_pthread_create(thread, attributes, entry, argument);
+}
+
+namespace hamgam {
+namespace {
+
+using namespace std::chrono_literals;
+using test::in_child;
+
+template <class C>
+void until(C condition) {
+  while (!condition()) {
+    std::this_thread::sleep_for(100us);
+  }
+}
+
+TEST(NoThread, run_ends_with_a_line) {
+  auto child = in_child([] {
+    g_refuses = [](int) { return true; };
+    (void)run([] {});
+  });
+  EXPECT_TRUE(child.aborted()) << child.status;
+  EXPECT_TRUE(child.begins(
+      "fatal error: no thread to run goroutines on: the system refuses to start any\n"))
+      << child.error;
+}
+
+TEST(NoThread, go_on_a_thread_ends_with_a_line) {
+  auto child = in_child([] {
+    g_refuses = [](int) { return true; };
+    go([] {});
+  });
+  EXPECT_TRUE(child.aborted()) << child.status;
+  EXPECT_TRUE(child.begins("fatal error: no thread to run goroutines on")) << child.error;
+}
+
+TEST(NoThread, the_first_is_had_at_the_fourth_try) {
+  auto child = in_child([] {
+    g_refuses = [](int number) { return number <= 3; };
+    (void)run([] { sleep(1ms); });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+// While a second worker is being refused, the first one falls asleep (somebody searches, it
+// believes), and a third thread submits something and wakes nobody (for the same reason).
+TEST(NoThread, work_that_came_meanwhile_is_not_forgotten) {
+  auto child = in_child([] {
+    max_procs(1);
+    (void)run([] { sleep(1ms); });
+    max_procs(2);  // and one worker
+    detail::Idle& idle = detail::g_scheduler.idle;
+    for (int round = 0; round < 20; ++round) {
+      until([&] { return idle.active() == 0; });
+      std::atomic<int> asked{0};
+      std::atomic<bool> refuse{false};
+      g_refuses = [&](int) {
+        ++asked;
+        until([&] { return refuse.load(); });
+        return true;
+      };
+      std::atomic<bool> let_go{false};
+      std::atomic<int> ran{0};
+      std::atomic<bool> began{false};
+      go([&] {
+        began.store(true);
+        until([&] { return let_go.load(); });
+        ++ran;
+      });
+      until([&] { return began.load(); });
+      std::thread third([&] {
+        until([&] { return asked.load() == 1; });
+        let_go.store(true);
+        until([&] { return ran.load() == 2 && idle.sleepers() == 1; });
+        go([&] { ++ran; });
+        refuse.store(true);
+      });
+      go([&] { ++ran; });  // wants a second worker
+      for (int i = 0; ran.load() != 3; ++i) {
+        std::this_thread::sleep_for(1ms);
+        if (i == 20'000) {
+          std::fputs("forgotten\n", stderr);
+          std::_Exit(2);
+        }
+      }
+      third.join();
+      until([&] { return idle.active() == 0; });
+    }
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+// All workers block and wait for one that has no thread; then there are threads again.
+TEST(NoThread, told_when_all_there_are_block) {
+  auto child = in_child([] {
+    std::atomic<bool> refuse{true};
+    g_refuses = [&](int number) { return number > 8 && refuse.load(); };
+    std::thread helper([&] {
+      until([] { return g_asked.load() > 50; });  // the monitor goes on trying
+      refuse.store(false);
+    });
+    (void)run([] {
+      std::mutex mutex;
+      std::condition_variable all;
+      int inside = 0;
+      WaitGroup group;
+      for (int i = 0; i < 20; ++i) {
+        group.go([&] {
+          blocking([&] {
+            std::unique_lock lock(mutex);
+            ++inside;
+            all.notify_all();
+            all.wait(lock, [&] { return inside == 20; });
+          });
+        });
+      }
+      group.wait();
+    });
+    helper.join();
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+  EXPECT_TRUE(
+      child.says("hamgam: goroutines wait for a thread: the system refuses more than the "
+                 "7 there are, which all block\n"))
+      << child.error;
+}
+
+// Nothing is said while others get on with the work.
+TEST(NoThread, quiet_while_work_goes_on) {
+  auto child = in_child([] {
+    max_procs(4);
+    g_refuses = [](int number) { return number > 2; };
+    (void)run([] {
+      WaitGroup group;
+      for (int i = 0; i < 1000; ++i) {
+        group.go([] { yield(); });
+      }
+      group.wait();
+      for (int i = 0; i < 10; ++i) {
+        go([] {});
+        sleep(1ms);
+      }
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+bool there_is_a_monitor() {
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream file(task.path() / "comm");
+    std::string name;
+    if (std::getline(file, name) && name == "hamgam-monitor") {
+      return true;
+    }
+  }
+  return false;
+}
+
+TEST(NoThread, the_monitor_is_started_later) {
+  auto child = in_child([] {
+    g_refuses = [](int number) { return number > 1 && number < 4; };  // the first one is a worker
+    (void)run([] {
+      while (!there_is_a_monitor()) {
+        sleep(1ms);
+      }
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+// More than there were workers in a former version.
+TEST(NoThread, thousands_that_block_at_once) {
+  int const count = test::kSanitized || test::emulated() ? 100 : 4200;
+  auto child = in_child([count] {
+    (void)run([count] {
+      std::mutex mutex;
+      std::condition_variable all;
+      int inside = 0;
+      WaitGroup group;
+      for (int i = 0; i < count; ++i) {
+        group.go([&] {
+          blocking([&] {
+            std::unique_lock lock(mutex);
+            if (++inside == count) {
+              all.notify_all();
+            }
+            all.wait(lock, [&] { return inside == count; });
+          });
+        });
+      }
+      group.wait();
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+}  // namespace
+}  // namespace hamgam
