@@ -6,9 +6,11 @@
 // it.
 //
 //   auto [ctx, cancel] = with_timeout(Context::background(), 2s);
+//   CancelGuard const guard(cancel);
 //   go([ctx] { serve(ctx); });
-//   ...
-//   cancel();
+//
+//   while (select(on_recv(ctx.done()), on_recv(jobs, handle)) != 0) {  // until it is cancelled
+//   }
 //
 // Contexts form a tree: cancelling one cancels all that derive from it. Whoever works looks at
 // err(), selects on done(), or gives stop_token() to anything that blocks. A Context is a handle,
@@ -36,6 +38,7 @@
 #include <optional>
 #include <stop_token>
 #include <system_error>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -127,7 +130,8 @@ class [[nodiscard]] Context {
 };
 
 // Cancels its context. Copyable, may be called often and from anywhere; only the first call counts.
-// Dropping it cancels nothing.
+// Dropping it cancels nothing. It may be destroyed while it is called, by a stop callback that it
+// runs. A default-made one does nothing.
 class CancelFunc {
  public:
   CancelFunc() noexcept = default;
@@ -141,10 +145,37 @@ class CancelFunc {
   detail::ContextRef node_;
 };
 
-// For structured binding: auto [ctx, cancel] = with_cancel(parent);
+// For structured binding: auto [ctx, cancel] = with_cancel(parent); and for members that are there
+// already: std::tie(ctx_, cancel_) = with_cancel(parent);
 struct [[nodiscard]] CancelContext {
   Context ctx;
   CancelFunc cancel;
+
+  // NOLINTNEXTLINE(google-explicit-constructor): for std::tie
+  operator std::tuple<Context&, CancelFunc&>() noexcept HAMGAM_LIFETIMEBOUND {
+    return {ctx, cancel};
+  }
+};
+
+// Cancels at the end of its scope (Go: defer cancel()). Move-only; a default-made one, or one that
+// was moved from, does nothing.
+class [[nodiscard]] CancelGuard {
+ public:
+  CancelGuard() noexcept = default;
+  explicit CancelGuard(CancelFunc cancel) noexcept : cancel_(std::move(cancel)) {}
+  CancelGuard(CancelGuard&&) noexcept = default;
+  CancelGuard& operator=(CancelGuard&& other) noexcept {
+    CancelGuard former(std::move(*this));
+    cancel_ = std::move(other.cancel_);
+    return *this;
+  }
+  ~CancelGuard() { cancel_(); }
+
+  // Gives the function back: nothing is cancelled any more.
+  CancelFunc release() noexcept { return std::move(cancel_); }
+
+ private:
+  CancelFunc cancel_;
 };
 
 namespace detail {
@@ -175,6 +206,8 @@ CancelContext with_timeout(Context parent, const std::chrono::duration<Rep, Peri
   return detail::derive_with_deadline(std::move(parent), detail::deadline_after(d));
 }
 
+// t of a clock that is not steady is translated once, as in Go: setting that clock later moves
+// nothing.
 template <class C, class D>
 CancelContext with_deadline(Context parent, const std::chrono::time_point<C, D>& t) {
   return detail::derive_with_deadline(std::move(parent), detail::deadline_at(t));
@@ -191,12 +224,14 @@ Context with_value(Context parent, const ContextKey<T>& key, std::type_identity_
 // Derives one that has the values and is not cancelled when the parent is.
 HAMGAM_API Context without_cancel(Context parent);
 
-// What after_func registered. Dropping it cancels nothing.
+// What after_func registered. Dropping it cancels nothing. The stop() of a default-made one is
+// false.
 class [[nodiscard]] AfterFunc {
  public:
   AfterFunc() noexcept = default;
 
-  // True if it kept f from being started.
+  // True if it kept f from being started. Then f and what it captured are destroyed before this
+  // returns.
   [[nodiscard]] HAMGAM_API bool stop() const noexcept;
 
  private:
@@ -212,7 +247,9 @@ inline AfterFunc detail::ContextAccess::after_func(ContextRef context, ContextRe
   return {std::move(context), std::move(node)};
 }
 
-// Calls f in a goroutine of its own once the context is cancelled; at once if it is already.
+// Calls f in a goroutine of its own once the context is cancelled; at once if it is already. f is
+// destroyed by that goroutine right after; if it can never be called, with the last handle of the
+// context.
 template <class F>
   requires std::invocable<std::decay_t<F>&>
 AfterFunc after_func(Context context, F&& f) {

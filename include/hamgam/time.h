@@ -109,9 +109,13 @@ template <class Rep, class Period>
 }
 
 // One tick after some time. Move-only; dropping it cancels nothing: who holds the channel gets the
-// tick, and the f of an after_func is called.
+// tick, and the f of an after_func is called. An empty one, default-made or moved from, has the nil
+// channel, and its stop and reset are Panics: "time: Stop called on uninitialized Timer", "time:
+// Reset called on uninitialized Timer".
 class [[nodiscard]] Timer {
  public:
+  Timer() noexcept = default;
+
   template <class Rep, class Period>
   explicit Timer(const std::chrono::duration<Rep, Period>& d) : chan_(after(d)) {}
 
@@ -119,7 +123,7 @@ class [[nodiscard]] Timer {
   [[nodiscard]] RecvChan<TimePoint> chan() const noexcept { return chan_; }
 
   // True if the tick had not been received, and now will not be; after_func: if f had not been
-  // started and now will not be. It does not wait for f. Of a Timer that was moved from: Panic.
+  // started and now will not be. It does not wait for f.
   bool stop() {
     if (func_ != nullptr) {
       return detail::stop_func_timer(*func_);
@@ -155,7 +159,10 @@ class [[nodiscard]] Timer {
   detail::FuncTimerRef func_;
 };
 
-// Calls f in a goroutine of its own after d, and again after each reset.
+// Calls f in a goroutine of its own after d, and again after each reset; f may stop, reset, move or
+// destroy the Timer. f and what it captured live as long as it can be called: until the Timer is
+// gone and f was stopped or has been called, and are then destroyed by the last of those. So stop()
+// alone does not end them; `timer.stop(); timer = {};` does.
 template <class Rep, class Period, class F>
   requires std::invocable<std::decay_t<F>&>
 Timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f) {
@@ -164,9 +171,13 @@ Timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f) {
 }
 
 // A tick after each interval. A receiver that is slow loses ticks: at most one waits for it.
-// Move-only; stops in its destructor. Panic "non-positive interval for NewTicker".
+// Move-only; stops in its destructor. Panic "non-positive interval for NewTicker". An empty one,
+// default-made or moved from, has the nil channel; its stop does nothing, its reset is a Panic:
+// "time: Reset called on uninitialized Ticker".
 class [[nodiscard]] Ticker {
  public:
+  Ticker() noexcept = default;
+
   template <class Rep, class Period>
   explicit Ticker(const std::chrono::duration<Rep, Period>& d) {
     std::int64_t const period = detail::interval(d, "non-positive interval for NewTicker");

@@ -199,7 +199,8 @@ bool AfterFunc::stop() const noexcept {
   if (node_.get() == nullptr) {
     return false;
   }
-  CancelNode& node = *node_->canceller;
+  auto& node = static_cast<detail::AfterFuncNode&>(*node_->canceller);
+  std::unique_ptr<detail::Job> job;  // goes last: what it captured may hold this very handle
   {
     std::lock_guard const guard(node.lock);
     if (node.error.load(detail::kRelaxed) != 0) {  // relaxed: under the lock
@@ -207,6 +208,7 @@ bool AfterFunc::stop() const noexcept {
     }
     // relaxed: carries nothing but itself
     node.error.store(static_cast<std::uint32_t>(ContextError::canceled), detail::kRelaxed);
+    job = std::move(node.job);
   }
   detail::detach(node);
   return true;

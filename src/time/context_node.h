@@ -82,7 +82,7 @@ struct AfterFuncNode final : CancelNode {
 
   void cancelled() noexcept override;
 
-  std::unique_ptr<Job> job;
+  std::unique_ptr<Job> job;  // belongs to the one who changed error: runs it, or destroys it
 };
 
 // Another reference, unless the last one was dropped already.

@@ -32,6 +32,7 @@ using hamgam::Context;
 using hamgam::ContextError;
 using hamgam::ContextKey;
 using hamgam::WaitGroup;
+using hamgam::test::scaled;
 
 template <class F>
 void in_both(F f) {
@@ -418,6 +419,49 @@ TEST(Context, AfterFunc) {
   });
 }
 
+// What f captured goes with a stop() that is true, and right after f has run, where it ran.
+TEST(Context, CapturesOfAfterFuncEnd) {
+  in_both([] {
+    auto [ctx, cancel] = hamgam::with_cancel(Context::background());
+    auto const captured = std::make_shared<int>();
+    auto const stopped = hamgam::after_func(ctx, [captured] {});
+    EXPECT_TRUE(stopped.stop());
+    EXPECT_EQ(captured.use_count(), 1);
+    auto const never = hamgam::after_func(Context::background(), [captured] {});
+    EXPECT_TRUE(never.stop());
+    EXPECT_EQ(captured.use_count(), 1);
+
+    WaitGroup gone;
+    gone.add();
+    std::uint64_t ran = 0;
+    std::uint64_t ended = 0;
+    auto const end = [&](const int*) {
+      ended = hamgam::goroutine_id();
+      gone.done();
+    };
+    std::shared_ptr<int> sentinel(nullptr, end);
+    auto const run = hamgam::after_func(
+        ctx, [&ran, held = std::move(sentinel)] { ran = hamgam::goroutine_id(); });
+    cancel();
+    gone.wait();  // although the handles live
+    EXPECT_NE(ran, 0U);
+    EXPECT_EQ(ended, ran);
+    EXPECT_FALSE(run.stop());
+  });
+}
+
+// The handle may be among the captures that its stop() destroys.
+TEST(Context, AfterFuncThatHoldsItsHandle) {
+  in_both([] {
+    auto [ctx, cancel] = hamgam::with_cancel(Context::background());
+    auto handle = std::make_shared<hamgam::AfterFunc>();
+    *handle = hamgam::after_func(ctx, [handle] {});
+    hamgam::AfterFunc const* const stopped = handle.get();
+    handle.reset();
+    EXPECT_TRUE(stopped->stop());
+  });
+}
+
 // CX11: whatever derives from a context costs no goroutine, and no thread, until it is cancelled.
 TEST(Context, DerivingStartsNoGoroutine) {
   (void)hamgam::run([] {
@@ -527,6 +571,59 @@ TEST(Context, StopCallbackMayCancelAgain) {
   });
 }
 
+// Nor does the CancelFunc outlive its call, if a stop callback destroys its owner.
+TEST(Context, CancelFuncDestroyedByItsOwnCallback) {
+  in_both([] {
+    struct Request {
+      hamgam::CancelContext context = hamgam::with_cancel(Context::background());
+      std::exception_ptr why = std::make_exception_ptr(1);
+    };
+    for (bool const below : {false, true}) {
+      auto request = std::make_unique<Request>();
+      std::stop_token token = request->context.ctx.stop_token();
+      if (below) {
+        token = hamgam::with_cancel(request->context.ctx).ctx.stop_token();
+      }
+      std::stop_callback const callback(token, [&] { request.reset(); });
+      token = {};
+      request->context.cancel(request->why);
+      EXPECT_EQ(request, nullptr);
+    }
+  });
+}
+
+TEST(Context, CancelGuard) {
+  in_both([] {
+    Context first;
+    Context second;
+    Context third;
+    {
+      hamgam::CancelGuard const empty;
+      CancelFunc cancel;
+      cancel();  // does nothing
+      std::tie(first, cancel) = hamgam::with_cancel(Context::background());
+      hamgam::CancelGuard guard(cancel);
+      hamgam::CancelGuard moved = std::move(guard);
+      std::tie(second, cancel) = hamgam::with_cancel(Context::background());
+      EXPECT_FALSE(first.err());
+      moved = hamgam::CancelGuard(cancel);
+      EXPECT_EQ(first.err(), ContextError::canceled);
+      EXPECT_FALSE(second.err());
+      std::tie(third, cancel) = hamgam::with_cancel(second);
+      hamgam::CancelGuard released(cancel);
+      cancel = released.release();
+      EXPECT_FALSE(third.err());
+    }
+    EXPECT_EQ(second.err(), ContextError::canceled);
+    static_assert(!std::is_copy_constructible_v<hamgam::CancelGuard> &&
+                  std::is_nothrow_move_constructible_v<hamgam::CancelGuard>);
+    hamgam::AfterFunc none;
+    EXPECT_FALSE(none.stop());
+    none = hamgam::after_func(Context::background(), [] {});
+    EXPECT_TRUE(none.stop());
+  });
+}
+
 // Neither cancelling nor dropping a deep tree needs a deep stack.
 TEST(Context, DeepTree) {
   in_both([] {
@@ -542,6 +639,41 @@ TEST(Context, DeepTree) {
       }
       EXPECT_EQ(static_cast<bool>(ctx.err()), cancelled);
     }
+  });
+}
+
+// The same on a small stack, with deadlines, tokens and functions, and the handles dropped in any
+// order.
+TEST(Context, DeepTreeOnASmallStack) {
+  hamgam::run([] {
+    WaitGroup all;
+    for (int const way : {0, 1, 2}) {
+      all.go(hamgam::GoOptions{.name = "small", .stack_size = 64 << 10}, [way] {
+        std::vector<hamgam::CancelContext> chain;
+        std::vector<std::stop_token> tokens;
+        Context ctx;
+        for (int i = 0; i < scaled(100'000); ++i) {
+          chain.push_back(i % 2 == 0 ? hamgam::with_timeout(ctx, 1h) : hamgam::with_cancel(ctx));
+          ctx = chain.back().ctx;
+          if (i % 3 == 0) {
+            tokens.push_back(ctx.stop_token());
+          }
+          if (i % 5 == 0) {
+            (void)hamgam::after_func(ctx, [] {});
+          }
+        }
+        ctx = {};
+        if (way == 0) {
+          chain.front().cancel();
+          EXPECT_TRUE(tokens.back().stop_requested());
+        }
+        while (way == 1 && !chain.empty()) {
+          chain.pop_back();
+        }
+        chain.clear();
+      });
+    }
+    all.wait();
   });
 }
 

@@ -130,7 +130,7 @@ bool let_go(CancelNode& node, ContextNode*& parent) noexcept {
       } else if (give_to_timer(timed)) {
         return false;
       }
-      release_context(&node);
+      parent = &node;  // to be released once more
       return false;
     }
   }
@@ -292,6 +292,14 @@ void cancel_tree(CancelNode& root, ContextError code, const std::exception_ptr& 
     node.cancelled();
   };
   detach(root);
+  // A stop callback may drop the caller's reference: it may destroy the CancelFunc that is called.
+  // relaxed: as in finish
+  bool const keeps = (root.made.load(kRelaxed) & CancelNode::kStop) != 0;
+  ContextRef keep;
+  if (keeps) {
+    root.refs.fetch_add(1, kRelaxed);  // relaxed: the caller holds it
+    keep = ContextRef(&root);
+  }
   finish(root);
   while (visited != nullptr) {
     CancelNode* const node = visited;
@@ -354,14 +362,12 @@ void AfterFuncNode::cancelled() noexcept {
   if (goroutine == nullptr) {
     fatal("out of memory: no goroutine for a function that runs after a context");
   }
-  refs.fetch_add(1, kRelaxed);  // relaxed: the caller holds it
-  auto run = [](void* self) {
-    auto* const node = static_cast<AfterFuncNode*>(self);
-    ContextRef const held(node);
-    tsan_acquire(node->job.get());
-    node->job->run();
+  auto run = [](void* raw) {
+    std::unique_ptr<Job> const f(static_cast<Job*>(raw));
+    tsan_acquire(f.get());
+    f->run();
   };
-  start_goroutine(goroutine, run, this, nullptr, nullptr);
+  start_goroutine(goroutine, run, job.release(), nullptr, nullptr);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

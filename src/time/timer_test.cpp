@@ -323,6 +323,18 @@ TEST(Timer, Misuse) {
   EXPECT_EQ(panic_of([] { Ticker const t(0s); }), "non-positive interval for NewTicker");
   EXPECT_EQ(panic_of([] { Ticker const t(-1s); }), "non-positive interval for NewTicker");
   EXPECT_EQ(panic_of([] { Ticker(1h).reset(0ms); }), "non-positive interval for Ticker.Reset");
+  Timer empty;
+  EXPECT_FALSE(empty.chan());
+  EXPECT_EQ(panic_of([&] { (void)empty.stop(); }), "time: Stop called on uninitialized Timer");
+  EXPECT_EQ(panic_of([&] { (void)empty.reset(1s); }), "time: Reset called on uninitialized Timer");
+  empty = Timer(0s);
+  EXPECT_TRUE(empty.chan().recv().has_value());
+  Ticker none;
+  EXPECT_FALSE(none.chan());
+  none.stop();
+  EXPECT_EQ(panic_of([&] { none.reset(1s); }), "time: Reset called on uninitialized Ticker");
+  none = Ticker(1us);
+  EXPECT_TRUE(none.chan().recv().has_value());
   Timer timer(1h);
   Timer const other = std::move(timer);
   // NOLINTBEGIN(bugprone-use-after-move): what is tested
@@ -456,6 +468,101 @@ TEST(AfterFunc, StopRacesWithFiring) {
         ended.done();
       }
       ended.wait();
+    }
+  });
+}
+
+// What f captured goes with the last of the Timer and the call.
+TEST(AfterFunc, CapturesEnd) {
+  in_both([] {
+    auto const captured = std::make_shared<int>();
+    Timer timer = hamgam::after_func(1h, [captured] {});
+    EXPECT_TRUE(timer.stop());
+    EXPECT_FALSE(timer.reset(1h));  // it may always be started again
+    EXPECT_TRUE(timer.stop());
+    timer = {};
+    EXPECT_EQ(captured.use_count(), 1);
+
+    WaitGroup gone;
+    gone.add();
+    std::uint64_t ran = 0;
+    std::uint64_t ended = 0;
+    std::shared_ptr<int> sentinel(nullptr, [&](const int*) {
+      ended = hamgam::goroutine_id();
+      gone.done();
+    });
+    WaitGroup dropped;
+    dropped.add();
+    (void)hamgam::after_func(1us, [&, held = std::move(sentinel)] {
+      dropped.wait();
+      ran = hamgam::goroutine_id();
+    });
+    dropped.done();
+    gone.wait();
+    EXPECT_NE(ran, 0U);
+    EXPECT_EQ(ended, ran);
+  });
+}
+
+// f may stop, reset, move and destroy the Timer that called it.
+TEST(AfterFunc, LifetimeIsUpToItself) {
+  in_both([] {
+    for (int i = 0; i < scaled(1000); ++i) {
+      hamgam::Mutex mutex;
+      std::unique_ptr<Timer> timer;
+      WaitGroup gone;
+      gone.add();
+      int ran = 0;
+      std::shared_ptr<int> sentinel(nullptr, [&](const int*) { gone.done(); });
+      std::unique_lock lock(mutex);
+      timer = std::make_unique<Timer>(
+          hamgam::after_func(std::chrono::microseconds(i % 3), [&, held = std::move(sentinel)] {
+            std::lock_guard const guard(mutex);
+            switch (++ran) {
+              case 1:
+                EXPECT_FALSE(timer->stop());
+                EXPECT_FALSE(timer->reset(1h));
+                EXPECT_TRUE(timer->reset(1us));
+                break;
+              case 2: {
+                auto moved = std::make_unique<Timer>(std::move(*timer));
+                timer = std::move(moved);
+                EXPECT_FALSE(timer->reset(0s));
+                break;
+              }
+              default:
+                timer.reset();
+            }
+          }));
+      lock.unlock();
+      gone.wait();
+      EXPECT_EQ(ran, 3);
+    }
+  });
+}
+
+// A Timer moved, stopped and started anew while it fires: f runs once for each start that no stop
+// or reset took back.
+TEST(AfterFunc, MovedWhileFiring) {
+  hamgam::run([] {
+    for (int i = 0; i < scaled(2000); ++i) {
+      std::atomic<int> ran{0};
+      int wanted = 1;
+      Timer timer = hamgam::after_func(std::chrono::microseconds(i % 4), [&ran] { ++ran; });
+      for (int k = 0; k < 5; ++k) {
+        Timer moved = std::move(timer);
+        wanted += moved.reset(std::chrono::microseconds(k % 3)) ? 0 : 1;
+        timer = std::move(moved);
+        if ((i + k) % 4 == 0) {
+          hamgam::yield();
+        }
+      }
+      wanted -= timer.stop() ? 1 : 0;
+      while (ran < wanted) {
+        hamgam::yield();
+      }
+      EXPECT_EQ(ran, wanted);
+      timer = {};
     }
   });
 }
