@@ -76,28 +76,22 @@ FuncTimerRef new_func_timer(std::int64_t due, std::unique_ptr<Job> job) {
 }
 
 bool stop_func_timer(FuncTimer& timer) noexcept {
-  bool removed = false;
-  {
-    std::lock_guard const guard(timer.lock);
-    removed = remove_timer(timer);
+  FuncTimerRef queued;  // dropped without the lock
+  std::lock_guard const guard(timer.lock);
+  if (remove_timer(timer)) {
+    queued.reset(&timer);
   }
-  if (removed) {
-    DropFuncTimer()(&timer);
-  }
-  return removed;
+  return queued != nullptr;
 }
 
 bool reset_func_timer(FuncTimer& timer, std::int64_t due) {
-  bool removed = false;
-  {
-    std::lock_guard const guard(timer.lock);
-    removed = remove_timer(timer);
-    timer.start(due);
+  FuncTimerRef queued;  // dropped without the lock
+  std::lock_guard const guard(timer.lock);
+  if (remove_timer(timer)) {
+    queued.reset(&timer);
   }
-  if (removed) {
-    DropFuncTimer()(&timer);
-  }
-  return removed;
+  timer.start(due);  // where it throws, the timer is stopped
+  return queued != nullptr;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
