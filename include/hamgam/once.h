@@ -109,17 +109,21 @@ class OnceState {
   explicit OnceState(F&& f) : f_(std::move(f)) {}
   explicit OnceState(const F& f) : f_(f) {}
 
-  void call() {
-    once_.call([this] { run(); });
-    if (HAMGAM_UNLIKELY(!returned_)) {
-      fail();
+  // f may destroy the callable that called it, the last one perhaps: `state` is in that.
+  static OnceState& called(const std::shared_ptr<OnceState>& state) {
+    OnceState& self = *state;
+    std::shared_ptr<OnceState> held;
+    if (HAMGAM_UNLIKELY(!self.once_.done())) {
+      held = state;
+      self.once_.call([&self] { self.run(); });
     }
+    if (HAMGAM_UNLIKELY(!self.returned_)) {
+      self.fail();
+    }
+    return self;
   }
 
-  const R& value() {
-    call();
-    return *value_;
-  }
+  [[nodiscard]] const R& value() const noexcept { return *value_; }
 
  private:
   // So that R need not be movable.
@@ -168,20 +172,22 @@ class OnceFunc {
  public:
   explicit OnceFunc(std::shared_ptr<OnceState<F, NoValue>> state) noexcept
       : state_(std::move(state)) {}
-  void operator()() const { state_->call(); }
+  void operator()() const { State::called(state_); }
 
  private:
-  std::shared_ptr<OnceState<F, NoValue>> state_;
+  using State = OnceState<F, NoValue>;
+  std::shared_ptr<State> state_;
 };
 
 template <class F, class R>
 class OnceValue {
  public:
   explicit OnceValue(std::shared_ptr<OnceState<F, R>> state) noexcept : state_(std::move(state)) {}
-  const R& operator()() const HAMGAM_LIFETIMEBOUND { return state_->value(); }
+  const R& operator()() const HAMGAM_LIFETIMEBOUND { return State::called(state_).value(); }
 
  private:
-  std::shared_ptr<OnceState<F, R>> state_;
+  using State = OnceState<F, R>;
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace detail

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "os/thread.h"
 
@@ -82,10 +83,10 @@ bool TimerHeap::withdraw(Timer& timer) noexcept {
 }
 
 bool TimerHeap::withdraw_locked(Timer& timer) noexcept {
-  timer.again = kForever;
+  bool const was_added_again = std::exchange(timer.again, kForever) != kForever;
   // relaxed throughout: under lock_
   if (timer.phase.load(kRelaxed) != Timer::kQueued) {
-    return false;
+    return was_added_again;  // while it fires; what it does there was not for this
   }
   erase(timer.place);
   timer.phase.store(Timer::kIdle, kRelaxed);

@@ -164,6 +164,28 @@ TEST(TimerHeap, firing_is_no_rest) {
   EXPECT_TRUE(TimerHeap::remove(timer));
 }
 
+// One that has added itself again while it fires, because it could not do its work, can be taken
+// out before that is over, and then counts as one that did not fire.
+TEST(TimerHeap, taken_out_while_it_adds_itself_again) {
+  struct Fickle : detail::Timer {
+    TimerHeap* in = nullptr;
+    bool removed = false;
+  };
+  TimerHeap heap;
+  Fickle timer;
+  timer.in = &heap;
+  timer.fire = [](detail::Timer& t) noexcept {
+    auto& self = static_cast<Fickle&>(t);
+    self.in->add(self, 7);
+    self.removed = TimerHeap::withdraw(self);
+  };
+  heap.add(timer, 5);
+  EXPECT_EQ(heap.run_due(5), 1U);
+  EXPECT_TRUE(timer.removed);
+  EXPECT_EQ(heap.earliest(), detail::kForever);
+  EXPECT_FALSE(TimerHeap::remove(timer));
+}
+
 // Heaps close and open while timers are added, taken out and fire: each does one of the two.
 TEST(TimerHeap, stress_closing) {
   struct Own : detail::Timer {

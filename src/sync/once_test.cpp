@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -248,6 +249,25 @@ TEST(OnceFunc, ON7_what_it_held_is_released_after_the_call) {
   auto thrower = once_func([other = std::move(other)] { throw std::runtime_error("x"); });
   EXPECT_THROW(thrower(), std::runtime_error);
   EXPECT_TRUE(watch_other.expired());
+}
+
+// The callable is a part of what f destroys.
+TEST(OnceFunc, destroyed_by_its_own_function) {
+  for (bool const throws : {false, true}) {
+    std::unique_ptr<std::function<void()>> owner;
+    owner = std::make_unique<std::function<void()>>(once_func([&owner, throws] {
+      owner.reset();
+      if (throws) {
+        throw std::runtime_error("x");
+      }
+    }));
+    if (throws) {
+      EXPECT_THROW((*owner)(), std::runtime_error);
+    } else {
+      (*owner)();
+    }
+    EXPECT_EQ(owner, nullptr);
+  }
 }
 
 }  // namespace
