@@ -16,6 +16,15 @@
 //  * do not count on the floating-point environment (fesetround).
 // blocking() keeps its goroutine on one thread while f runs, if f does not call what can park it.
 //
+// When the process exits (main returns, or anybody calls std::exit, a goroutine too), goroutines
+// are stopped before static objects are destroyed, each where it next could have waited; blocking()
+// calls and waits in the kernel are left alone, plain threads too. So static Mutexes, Chans, Maps
+// and whatever else goroutines use may be destroyed safely. If one computes on for a tenth of a
+// second without a call that could wait, the process ends then and there with its status, and
+// without destructors. Goroutines never go on: `go` in a destructor starts none, and if one waits
+// for what a goroutine holds, the process ends after a second, with its status and a line on
+// standard error. std::quick_exit and std::_Exit stop nobody and destroy nothing.
+//
 // Environment, read when the runtime starts: HAMGAM_PROCS (as max_procs), HAMGAM_STACK (bytes of a
 // goroutine's stack, 256 KiB unless set; only what is touched costs memory).
 
@@ -180,11 +189,11 @@ void go(detail::OverloadedMember /*f*/, Args&&... /*args*/) {
 
 // Runs f as the main goroutine and returns its int (0 for void) when it ends; an exception that
 // escapes f comes out of run. Blocks the calling thread meanwhile. Goroutines still running do not
-// hold it back; they go on until the process ends, so what they use of f's locals (captured by [&])
-// must not be gone: wait for them, or let them own it. While it runs, "all asleep" is detected:
-// fatal error "all goroutines are asleep - deadlock!". Called by a goroutine or while another run
-// is on: Panic. May be called again afterwards. It is for main(): a library need not call it, as
-// everything works without it.
+// hold it back; they go on until the process exits (see above), so what they use of f's locals
+// (captured by [&]) must not be gone: wait for them, or let them own it. While it runs, "all
+// asleep" is detected: fatal error "all goroutines are asleep - deadlock!". Called by a goroutine
+// or while another run is on: Panic. May be called again afterwards. It is for main(): a library
+// need not call it, as everything works without it.
 template <class F>
   requires std::invocable<std::decay_t<F>>
 int run(F&& f) {

@@ -33,6 +33,11 @@ void find_thread_stack(const void*& bottom, std::size_t& size) noexcept;
 // grants, rounded up; at least 1.
 int available_cpus() noexcept;
 
+// The calling thread's number, and whether one runs at the moment, or wants to, instead of waiting
+// in the kernel.
+int thread_id() noexcept;
+bool thread_runs(int id) noexcept;
+
 // The number of threads in this process, 0 if it can't be told.
 int count_threads() noexcept;
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -178,20 +179,41 @@ int available_cpus() noexcept {
   return std::max(1, std::min(allowed, cgroup_cpus()));
 }
 
-// Needs no memory: it is asked when there may be none.
-int count_threads() noexcept {
-  int const file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+namespace {
+
+// "S 2 3 ..." of "1 (name) S 2 3 ..." in a stat file of /proc; null if it can't be read. Needs no
+// memory: it is asked when there may be none.
+template <std::size_t kSize>
+const char* read_stat(const char* path, char (&text)[kSize]) noexcept {
+  int const file = open(path, O_RDONLY | O_CLOEXEC);
   if (file < 0) {
-    return 0;
+    return nullptr;
   }
-  char text[1024];
-  ssize_t const length = read(file, text, sizeof text - 1);
+  ssize_t const length = read(file, text, kSize - 1);
   close(file);
   text[std::max<ssize_t>(length, 0)] = '\0';
-  // "1 (name) S 2 3 ...": the 18th word after the name, which may contain anything.
-  const char* at = std::strrchr(text, ')');
-  for (int word = 0; at != nullptr && word < 18; ++word) {
-    at = std::strchr(at + 1, ' ');
+  const char* name_end = std::strrchr(text, ')');  // the name may contain anything
+  return name_end != nullptr && name_end[1] == ' ' ? name_end + 2 : nullptr;
+}
+
+}  // namespace
+
+int thread_id() noexcept { return static_cast<int>(syscall(SYS_gettid)); }
+
+bool thread_runs(int id) noexcept {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", id);
+  char text[128];
+  const char* state = read_stat(path, text);
+  return state != nullptr && *state == 'R';
+}
+
+int count_threads() noexcept {
+  char text[1024];
+  const char* at = read_stat("/proc/self/stat", text);
+  for (int word = 0; at != nullptr && word < 17; ++word) {
+    at = std::strchr(at, ' ');
+    at = at != nullptr ? at + 1 : nullptr;
   }
   return at != nullptr ? std::atoi(at) : 0;
 }

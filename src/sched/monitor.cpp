@@ -8,6 +8,7 @@
 #include "fiber/stack.h"
 #include "os/futex.h"
 #include "os/thread.h"
+#include "sched/exit.h"
 #include "sched/scheduler.h"
 #include "sched/threads.h"
 
@@ -150,6 +151,9 @@ class Monitor {
         doze();
       } else {
         sleep_until(now() + period_);
+      }
+      if (exiting()) {
+        stop_for_good();
       }
       Nanos const time = now();
       bool useful = false;

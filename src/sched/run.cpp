@@ -13,6 +13,7 @@
 #include "hamgam/go.h"
 #include "os/membarrier.h"
 #include "os/thread.h"
+#include "sched/exit.h"
 #include "sched/switch.h"
 #include "sched/threads.h"
 
@@ -101,6 +102,7 @@ void ensure_started() noexcept {
       number_from_environment("HAMGAM_STACK", kMinStackSize, kMaxStackSize, default_stack_size()));
   g_scheduler.idle.set_width(static_cast<std::uint32_t>(std::min(procs, kMaxProcs)));
   install_crash_handlers();
+  watch_exit();
   (void)heavy_barrier_available();  // registers: cheap as long as there are no threads
   errno = saved;
   g_scheduler.started.store(true, kRelease);  // [start.2] release, pairs with [start.1]
@@ -165,6 +167,9 @@ void exit_blocking() noexcept {
   if (current_goroutine() == nullptr) {
     return;
   }
+  if (exiting()) {
+    stop_for_good();
+  }
   Worker& w = *this_worker();
   g_scheduler.in_blocking.fetch_sub(1, kRelaxed);  // relaxed: as above
   // relaxed: only its owner sets the slot while the worker is awake
@@ -204,7 +209,7 @@ int max_procs(int n) {
   static constinit detail::SpinLock lock;
   std::lock_guard const guard(lock);
   int const former = static_cast<int>(idle.width());
-  if (n >= 1) {
+  if (n >= 1 && !detail::exiting()) {
     idle.set_width(std::min(static_cast<std::uint32_t>(n), std::uint32_t{detail::kMaxProcs}));
     detail::full_fence();  // [idle.11] seq_cst, pairs with [idle.2]
     if (idle.should_wake() && detail::any_work()) {

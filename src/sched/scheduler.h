@@ -10,6 +10,7 @@
 //   park.cpp          the seam
 //   threads.cpp       what is known of threads that are no workers
 //   timers.cpp        whose turn it is to keep time
+//   exit.cpp          goroutines stop before static objects are destroyed
 //   monitor.cpp       hogs, timers while everybody is busy, deadlock, memory given back
 //   run.cpp           run(), max_procs, blocking, the start of the runtime
 //   crash.cpp         panic, fatal error, stack overflow: what is printed
@@ -107,6 +108,7 @@ void wake_for_lone(Worker& w) noexcept;
 // timers.cpp
 Nanos earliest_timer() noexcept;
 bool timers_at_rest() noexcept;                   // none is set and none being fired
+bool timers_firing() noexcept;                    // for exit(): once exiting(), none begins
 std::size_t run_due_timers(Nanos time) noexcept;  // of all workers and threads
 std::size_t run_due_timers(TimerHeap& heap, Nanos time) noexcept;
 void hand_timers_over() noexcept;  // somebody else must keep time now

@@ -4,6 +4,7 @@
 
 #include "hamgam/go.h"
 #include "sched/switch.h"
+#include "sched/threads.h"
 
 // A goroutine's birth and end.
 
@@ -87,6 +88,7 @@ GoroutineHead* try_new_goroutine() noexcept {
     return w->records.take();
   }
   ensure_started();
+  (void)this_thread_record();  // for its exit()
   return take_shared_record();
 }
 

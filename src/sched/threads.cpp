@@ -9,6 +9,7 @@
 #include "base/fatal.h"
 #include "os/futex.h"
 #include "os/spin_lock.h"
+#include "sched/exit.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -50,6 +51,7 @@ void give_record(ThreadRecord* record) noexcept {
 
 struct End {
   ~End() {
+    note_thread_end();
     t_over = true;
     if (ThreadRecord* record = std::exchange(t_record, nullptr)) {
       if (record->forget_row != nullptr) {
@@ -104,14 +106,18 @@ bool ThreadRecord::sleep(Nanos limit) noexcept {
     // [asleep.2] acq_rel, pairs with [asleep.3]: the count. Fails if woken already.
     word.compare_exchange_strong(awake, kAsleep, kAcqRel, kRelaxed);
   }
+  Nanos const end = limit == kForever ? patience() : limit;
   for (;;) {
     // [sleeper.2] acquire, pairs with [sleeper.1]: what the waker wrote for the sleeper.
     std::uint32_t const now = word.load(kAcquire);
     if (now == kWoken) {
       return true;
     }
-    if (!futex_wait(word, now, limit)) {
-      return false;
+    if (!futex_wait(word, now, end)) {
+      if (end == limit) {
+        return false;
+      }
+      lose_patience();
     }
   }
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "os/thread.h"
+#include "sched/exit.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -117,7 +118,7 @@ std::size_t TimerHeap::run_due(Nanos time) noexcept {
     return fired;
   }
   lock_.lock();
-  while (!entries_.empty() && entries_.front().when <= time) {
+  while (!entries_.empty() && entries_.front().when <= time && !exiting()) {
     Timer& timer = *entries_.front().timer;
     // relaxed throughout: under lock_; publish_earliest publishes begun_
     begun_.store(begun_.load(kRelaxed) + 1, kRelaxed);
@@ -145,6 +146,11 @@ std::size_t TimerHeap::run_due(Nanos time) noexcept {
   }
   lock_.unlock();
   return fired;
+}
+
+bool TimerHeap::fires() noexcept {
+  std::lock_guard const guard(lock_);
+  return firing() != 0;
 }
 
 bool TimerHeap::close(TimerHeap& heir) noexcept {

@@ -56,6 +56,9 @@ class TimerHeap {
   // Fires all that are due at `time`; how many.
   std::size_t run_due(Nanos time) noexcept;
 
+  // Is one being fired? Once exiting(), none begins after this has looked.
+  bool fires() noexcept;
+
   // Moves all to `heir`, which is never closed, and closes this heap. False, and nothing has
   // changed, while one fires or if there is no memory.
   bool close(TimerHeap& heir) noexcept;

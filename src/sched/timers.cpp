@@ -25,6 +25,12 @@ Nanos earliest_timer() noexcept {
   return earliest;
 }
 
+bool timers_firing() noexcept {
+  bool firing = g_scheduler.thread_timers.value.fires();
+  for_each_worker([&](Worker& worker) { firing = firing || worker.timers.fires(); });
+  return firing;
+}
+
 bool timers_at_rest() noexcept {
   bool rest = g_scheduler.thread_timers.value.at_rest();
   for_each_worker([&](const Worker& worker) { rest = rest && worker.timers.at_rest(); });

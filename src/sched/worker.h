@@ -57,6 +57,7 @@ struct alignas(kNoSharing) Worker {
   atomic<std::uint64_t> parks{0};
 
   unsigned index = 0;
+  int thread_id = 0;
   Random random{1};
 
   // Shared.

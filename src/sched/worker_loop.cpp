@@ -10,7 +10,9 @@
 #include "os/futex.h"
 #include "os/signals.h"
 #include "os/thread.h"
+#include "sched/exit.h"
 #include "sched/switch.h"
+#include "sched/threads.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -138,6 +140,9 @@ void sleep(Worker& w) noexcept {
     wake_worker();
   }
   for (;;) {
+    if (exiting()) {
+      stop_for_good();
+    }
     // [wake.1] acquire, pairs with [wake.2]: what the waker wrote into this worker.
     std::uint32_t wake = w.wake.load(kAcquire);
     if (wake == Worker::kGranted) {
@@ -244,6 +249,7 @@ void worker_main(void* raw) {
   auto* w = static_cast<Worker*>(raw);
   set_this_worker(w);
   share_thread_locals();
+  (void)this_thread_record();  // for exit() by a goroutine
   w->thread = ThreadState::of_this_thread();
   adopt_thread(w->base.fiber);
   give_signal_stack();
@@ -251,6 +257,7 @@ void worker_main(void* raw) {
   g_scheduler.start_lock.lock();
   std::uint32_t const index = g_scheduler.worker_count.load(kRelaxed);  // relaxed: under the lock
   w->index = index;
+  w->thread_id = thread_id();
   set_worker_slot(index + 1 < kWorkerSlots ? index + 1 : 0);
   w->random = Random(index + 1);
   g_workers[index].store(w, kRelaxed);                  // relaxed: published by the count

@@ -8,6 +8,7 @@
 
 #include "os/spin_lock.h"
 #include "os/thread.h"
+#include "sched/exit.h"
 #include "sched/threads.h"
 
 // Why the janitor does not oversleep: it decides under lock_ until when it sleeps, and whoever puts
@@ -23,6 +24,7 @@ namespace {
 constexpr Nanos kNever = kForever;
 constexpr Nanos kAtWork = INT64_MIN;             // looks at the list before it sleeps
 constexpr Nanos kSuspended = 10 * kMillisecond;  // between looks whether it still is
+thread_local constinit bool t_janitor = false;   // on its own thread
 }  // namespace
 
 class Janitor {
@@ -54,7 +56,7 @@ class Janitor {
       if (aged.due_ != kNever) {
         unlink(aged);
       }
-      own = current_ == &aged && thread_ == this_thread_record();
+      own = current_ == &aged && t_janitor;
       if (own) {
         current_ = nullptr;
       }
@@ -73,7 +75,7 @@ class Janitor {
       Nanos const due = aged.due_;
       unlink(aged);
       // Busy: another pass, which only a test makes, is at it.
-      if (due > time || !aged.aging_.try_lock()) {
+      if (due > time || (self && exiting()) || !aged.aging_.try_lock()) {
         push(aged, due);
         continue;
       }
@@ -113,6 +115,7 @@ class Janitor {
 
   void run() noexcept {
     ThreadRecord& thread = *hold_thread_record();
+    t_janitor = true;
     for (;;) {
       lock_.lock();
       thread_ = &thread;
@@ -129,7 +132,9 @@ class Janitor {
       passing_.lock();
       bool const suspended = suspended_.load(kRelaxed);  // relaxed: as above
       if (!suspended) {
+        enter_background();
         pass(now(), true);
+        leave_background();
       }
       passing_.unlock();
       if (suspended) {

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sched/exit.h"
+
+#include "os/exit.h"
+#include "os/futex.h"
+#include "os/signals.h"
+#include "os/thread.h"
+#include "sched/scheduler.h"
+#include "sched/threads.h"
+
+// The process exits: main has returned or somebody has called exit(), perhaps a goroutine. Static
+// objects are about to be destroyed, which goroutines may be using. So they are stopped first,
+// where they stand, as they are in Go.
+//
+// When. exit() destroys the calling thread's thread_locals, then calls handlers, the latest first.
+// One is registered when the runtime starts; it comes before the destructors of whatever static
+// objects there were by then. Those that were made later (in functions) it would come too late for.
+// Therefore the first half of exit() registers it once more: each thread that has a record has a
+// thread_local, whose destructor looks whether exit() is on the stack.
+//
+// How. It is max_procs(0): no slot can be taken, those that are held are taken away, and each
+// worker falls asleep at its next scheduling point, where it holds no lock of ours. In blocking() a
+// goroutine goes on until that is over. The timers' functions and the janitor's destructors that
+// are under way end, and no other begins. We wait for all that.
+//
+// A goroutine that does not come to a scheduling point: if its thread waits in the kernel, it is
+// left there. If it still runs after kGrace it may be using what is to be destroyed: then nothing
+// is, the process ends then and there with its status.
+//
+// The thread that exits is a plain thread from here on, even if it is a worker, in the middle of a
+// goroutine: whatever the destructors of static objects wait for, no other goroutine must run on
+// it. What they wait for may be held by a goroutine that was stopped; after kPatience the process
+// ends with its status and a line on standard error.
+//
+// Of two threads that exit, the second sleeps for good: the C library would let both call handlers
+// by turns.
+//
+//   [exit.1] who exits:  store g_exiting;   load g_busy, the timers
+//   [exit.2] background: RMW on g_busy;     load g_exiting
+//
+// Rejected: to stop threads by signals, wherever they are: they may hold malloc's lock, or stdio's.
+// Rejected: to end the process without destructors, always: programs flush their files in them.
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+constinit atomic<bool> g_exiting{false};
+
+namespace {
+
+constexpr Nanos kGrace = 100 * kMillisecond;
+constexpr Nanos kPatience = 1000 * kMillisecond;
+
+constinit atomic<int> g_busy{0};
+constinit atomic<std::uint32_t> g_never{0};
+int g_process = 0;
+int g_status = 0;
+thread_local constinit bool t_busy = false;
+constinit atomic<bool> g_claimed{false};      // some thread exits the process
+thread_local constinit bool t_exits = false;  // this one
+
+bool claim_exit() noexcept {
+  return t_exits || (t_exits = !g_claimed.exchange(true, kRelaxed));  // relaxed: only one wins
+}
+
+// `mine`: the worker that exits, or null.
+void take_all_slots(const Worker* mine) noexcept {
+  for_each_worker([mine](Worker& worker) {
+    // [slot.3] acq_rel, pairs with [slot.1]
+    if (&worker != mine && worker.slot.exchange(Worker::kNone, kAcqRel) == Worker::kHeld) {
+      g_scheduler.idle.give_slot();
+    }
+  });
+}
+
+bool any_runs(const Worker* mine) noexcept {
+  bool found = false;
+  for_each_worker([&found, mine](const Worker& worker) {
+    found = found || (&worker != mine && thread_runs(worker.thread_id));
+  });
+  return found;
+}
+
+bool all_stopped(const Worker* mine) noexcept {
+  // relaxed throughout: they have stopped for good, and what they did before is nobody's
+  std::uint32_t const stopped = g_scheduler.idle.sleepers() +
+                                g_scheduler.in_blocking.load(kRelaxed) + (mine != nullptr ? 1 : 0);
+  if (stopped < g_scheduler.worker_count.load(kRelaxed)) {
+    return false;
+  }
+  // [exit.1] seq_cst, pairs with [exit.2]
+  return g_busy.load(kSeqCst) == (t_busy ? 1 : 0) && !timers_firing();
+}
+
+void stop_goroutines() noexcept {
+  Worker* const mine = this_worker();
+  set_this_worker(nullptr);
+  set_worker_slot(0);
+  g_scheduler.idle.set_width(0);
+  Nanos const begin = now();
+  for (;;) {
+    take_all_slots(mine);
+    if (all_stopped(mine)) {
+      return;
+    }
+    Nanos const waited = now() - begin;
+    if (waited > kGrace && !any_runs(mine)) {
+      return;
+    }
+    if (waited > 2 * kGrace) {
+      end_process(g_status);
+    }
+    nap_thread();
+  }
+}
+
+void at_exit(int status, void* /*unused*/) noexcept {
+  if (process_id() != g_process) {
+    return;  // a child of fork() has no workers
+  }
+  if (!claim_exit()) {
+    stop_for_good();
+  }
+  if (!g_exiting.exchange(true, kSeqCst)) {  // [exit.1] seq_cst, pairs with [exit.2]
+    g_status = status;
+    stop_goroutines();
+  }
+}
+
+// The thread that loads the library is most often the one that returns from main.
+[[gnu::constructor]] void know_main_thread() noexcept { (void)this_thread_record(); }
+
+}  // namespace
+
+void watch_exit() noexcept {
+  g_process = process_id();
+  register_exit_handler(&at_exit);
+}
+
+void note_thread_end() noexcept {
+  // relaxed: started by this thread, or it makes no difference
+  if (!g_scheduler.started.load(kRelaxed) || process_id() != g_process || !inside_exit()) {
+    return;
+  }
+  if (!claim_exit()) {
+    stop_for_good();
+  }
+  register_exit_handler(&at_exit);
+}
+
+void stop_for_good() noexcept {
+  for (;;) {
+    futex_wait(g_never, 0);
+  }
+}
+
+void enter_background() noexcept {
+  g_busy.fetch_add(1, kSeqCst);   // [exit.2] seq_cst, pairs with [exit.1]
+  if (g_exiting.load(kSeqCst)) {  // [exit.2] seq_cst, pairs with [exit.1]
+    leave_background();
+    stop_for_good();
+  }
+  t_busy = true;
+}
+
+void leave_background() noexcept {
+  t_busy = false;
+  g_busy.fetch_sub(1, kSeqCst);  // [exit.3] seq_cst, pairs with [exit.1]: what was done
+}
+
+Nanos patience() noexcept { return t_exits ? now() + kPatience : kForever; }
+
+void lose_patience() noexcept {
+  if (t_exits) {
+    write_error(
+        "hamgam: exit: what a static object's destructor waits for did not come within a second; "
+        "goroutines were stopped before, and the destructors that follow are not run\n");
+    end_process(g_status);
+  }
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// The exit of the process: goroutines are stopped before static objects are destroyed. See
+// exit.cpp.
+
+#include "hamgam/detail/atomic.h"
+#include "os/clock.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+extern constinit atomic<bool> g_exiting;
+
+// Once true, no goroutine, no timer's function and none of the library's threads goes on.
+HAMGAM_INLINE bool exiting() noexcept {
+  return g_exiting.load(kRelaxed);  // relaxed: whoever must be sure has a lock or [exit.2]
+}
+
+// When the runtime starts.
+void watch_exit() noexcept;
+
+// Among the destructors of a thread's thread_locals.
+void note_thread_end() noexcept;
+
+// The calling thread, one of the library's, sleeps for good.
+[[noreturn]] void stop_for_good() noexcept;
+
+// Around what a thread of the library's own does with the program's objects: exit() waits for the
+// end of that. enter_background() returns no more once the process exits.
+void enter_background() noexcept;
+void leave_background() noexcept;
+
+// How long a sleep that nothing but a waker ends may take: less than for ever on the thread that
+// exits the process, as the waker may be a goroutine that was stopped.
+Nanos patience() noexcept;
+// It has taken so long. Ends the process if it has that thread's patience.
+void lose_patience() noexcept;
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

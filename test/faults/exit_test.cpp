@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+
+// The process exits while goroutines are at work on static objects: it ends quietly, with its
+// status, and nothing is used that is destroyed.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "hamgam/hamgam.h"
+#include "support/child.h"
+
+namespace {
+
+using namespace std::chrono_literals;
+using hamgam::go;
+using hamgam::run;
+using hamgam::test::Child;
+
+// Leaks are not of interest: what only a stopped goroutine's stack refers to counts as one.
+const std::vector<std::string> kSettings = {"ASAN_OPTIONS=detect_leaks=0"};
+
+template <class Body>
+Child in_child(Body body, std::vector<std::string> settings = kSettings) {
+  return hamgam::test::in_child(std::move(body), settings);
+}
+
+// A static object that tells of its use after its end, which takes a while.
+class Watched {
+ public:
+  constexpr Watched() = default;
+  Watched(const Watched&) = delete;
+  Watched& operator=(const Watched&) = delete;
+  ~Watched() {
+    gone_ = true;
+    std::this_thread::sleep_for(2ms);
+    if (used_late_) {
+      std::fputs("used after its end\n", stderr);
+      std::abort();
+    }
+  }
+  void use() {
+    if (gone_) {
+      used_late_ = true;
+    }
+  }
+
+ private:
+  std::atomic<bool> gone_{false};
+  std::atomic<bool> used_late_{false};
+};
+
+// Whatever a program keeps in static objects. One is made before the runtime starts, one after.
+struct State {
+  Watched watched;
+  hamgam::Map<int, std::string> map;
+  hamgam::Pool<std::string> pool;
+  hamgam::ResourcePool<std::string> resources{[] { return std::string(100, 'r'); }};
+  hamgam::Mutex mutex;
+  hamgam::RWMutex shared;
+  hamgam::Cond cond;
+  hamgam::WaitGroup group;
+  hamgam::Chan<int> values = hamgam::make_chan<int>(1);
+  std::string name = std::string(100, 'n');
+};
+
+State& early() {
+  static State state;
+  return state;
+}
+
+State& late() {
+  static State state;
+  return state;
+}
+
+void work_on(State& state, int me) {
+  for (;;) {
+    state.watched.use();
+    state.map.store(me, state.name);
+    (void)state.map.load(me + 1);
+    state.pool.get()->assign(state.name);
+    { auto lease = state.resources.acquire(); }
+    {
+      std::scoped_lock const lock(state.mutex);
+      std::shared_lock const reader(state.shared);
+      state.cond.notify_all();
+    }
+    if (me % 2 == 0) {
+      state.values.send(me);
+    } else {
+      (void)state.values.recv();
+    }
+    state.watched.use();
+    hamgam::sleep(20us);
+  }
+}
+
+void start_work() {
+  (void)early();
+  for (int i = 0; i < 20; ++i) {
+    go([i] { work_on(i % 4 < 2 ? early() : late(), i); });
+  }
+  go([] {
+    hamgam::Ticker const ticker(50us);
+    for (;;) {
+      (void)ticker.chan().recv();
+      late().watched.use();
+    }
+  });
+  go([] {
+    std::scoped_lock const lock(late().mutex);
+    (void)hamgam::make_chan<int>().recv();  // for ever, with the lock
+  });
+  std::this_thread::sleep_for(3ms);
+}
+
+constexpr int kStatus = 7;
+
+TEST(Exit, exit_with_statics) {
+  auto child = in_child([] {
+    (void)early();
+    std::exit(run([] {
+      start_work();
+      return kStatus;
+    }));
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+TEST(Exit, by_a_goroutine) {
+  auto child = in_child([] {
+    (void)run([] {
+      start_work();
+      std::exit(kStatus);
+    });
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+TEST(Exit, by_a_thread) {
+  auto child = in_child([] {
+    (void)run([] {
+      start_work();
+      std::thread([] {
+        late().watched.use();
+        (void)late().map.size();
+        std::exit(kStatus);
+      }).detach();
+      hamgam::sleep(1h);
+    });
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+TEST(Exit, of_a_program_without_run) {
+  auto child = in_child([] {
+    start_work();
+    std::exit(kStatus);
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+// By two goroutines and a thread at the same time, and once more by a destructor.
+TEST(Exit, several_times) {
+  struct Again {
+    ~Again() { std::exit(kStatus); }
+  };
+  auto child = in_child([] {
+    (void)run([] {
+      start_work();
+      static Again const again;
+      static_cast<void>(&again);
+      go([] { std::exit(kStatus); });
+      std::thread([] {
+        (void)late().map.size();
+        std::exit(kStatus);
+      }).detach();
+      std::exit(kStatus);
+    });
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+// What goroutines do in blocking() is not waited for, nor what waits in the kernel without it; the
+// destructors run.
+TEST(Exit, beside_goroutines_in_the_kernel) {
+  struct Last {
+    ~Last() {
+      std::this_thread::sleep_for(50ms);
+      std::fputs("destroyed\n", stderr);
+    }
+  };
+  auto child = in_child([] {
+    static Last const last;
+    static_cast<void>(&last);
+    (void)run([] {
+      std::atomic<int> there{0};
+      std::atomic<bool> exits{false};
+      go([&] {
+        hamgam::blocking([&] {
+          ++there;
+          std::this_thread::sleep_for(1h);
+        });
+      });
+      go([&] {
+        hamgam::blocking([&] {
+          ++there;
+          std::this_thread::sleep_for(30ms);
+        });
+        if (exits) {
+          std::fputs("went on\n", stderr);
+        }
+      });
+      go([&] {
+        ++there;
+        std::this_thread::sleep_for(1h);
+      });
+      while (there != 3) {
+        hamgam::sleep(1ms);
+      }
+      exits = true;
+      std::exit(kStatus);
+    });
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "destroyed\n");
+}
+
+// Then nothing is destroyed.
+TEST(Exit, beside_a_goroutine_that_computes) {
+  auto child = in_child([] {
+    static Watched watched;
+    (void)run([] {
+      std::atomic<bool> there{false};
+      go([&] {
+        for (;;) {
+          watched.use();
+          there = true;
+        }
+      });
+      while (!there) {
+        hamgam::sleep(1ms);
+      }
+      std::fputs("written out", stderr);
+    });
+    std::exit(kStatus);
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "written out");
+}
+
+// A destructor waits for what a stopped goroutine holds.
+template <class Wait>
+void expect_no_hang(Wait wait) {
+  struct Waiting {
+    explicit Waiting(Wait w) : wait(w) {}
+    ~Waiting() { wait(); }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    Wait wait;
+  };
+  auto child = in_child([wait] {
+    static Waiting const waiting(wait);
+    static_cast<void>(&waiting);
+    std::exit(run([] {
+      hamgam::WaitGroup held;
+      held.add(1);
+      go([&] {
+        early().mutex.lock();
+        held.done();
+        hamgam::sleep(1h);
+        early().mutex.unlock();
+      });
+      held.wait();
+      return kStatus;
+    }));
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_TRUE(child.begins("hamgam: exit: ")) << child.error;
+}
+
+TEST(Exit, a_destructor_locks_what_a_goroutine_holds) {
+  expect_no_hang([] { early().mutex.lock(); });
+}
+
+TEST(Exit, a_destructor_waits_for_a_goroutine) {
+  expect_no_hang([] {
+    hamgam::WaitGroup group;
+    group.go([] {});
+    group.wait();
+  });
+}
+
+TEST(Exit, a_destructor_calls_run) {
+  expect_no_hang([] { (void)run([] {}); });
+}
+
+// Destructors may wait for plain threads, sleep, and use everything that needs no goroutine.
+TEST(Exit, destructors_use_the_library) {
+  struct Using {
+    ~Using() {
+      hamgam::sleep(1ms);
+      auto values = hamgam::make_chan<int>();
+      std::thread thread([&] { values.send(1); });
+      if (*values.recv() == 1 && !hamgam::make_chan<int>().recv_for(1ms).value) {
+        std::fputs("received\n", stderr);
+      }
+      thread.join();
+      hamgam::Map<int, int> map;
+      map.store(1, 1);
+      hamgam::Pool<int>().put(std::make_unique<int>(1));
+    }
+  };
+  auto child = in_child([] {
+    static Using const use;
+    static_cast<void>(&use);
+    (void)run([] { std::exit(kStatus); });
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "received\n");
+}
+
+// A destructor on the janitor's thread takes its time, or exits itself.
+template <class Gone>
+void expect_quiet_beside_the_janitor() {
+  auto child = in_child([] {
+    (void)run([] {
+      static hamgam::Map<int, std::shared_ptr<Gone>> map;
+      map.store(0, nullptr);
+      map.store(1, std::make_shared<Gone>());
+      map.for_each([](int, const auto&) { (void)map.erase(1); });
+      while (!Gone::begun) {
+        hamgam::yield();
+      }
+      if (Gone::kExits) {
+        hamgam::sleep(1h);
+      }
+      std::exit(kStatus);
+    });
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+struct Slow {
+  static constexpr bool kExits = false;
+  static inline std::atomic<bool> begun{false};
+  ~Slow() {
+    static Watched watched;
+    begun = true;
+    for (int i = 0; i < 10; ++i) {
+      watched.use();
+      std::this_thread::sleep_for(1ms);
+    }
+  }
+};
+
+struct Exiting {
+  static constexpr bool kExits = true;
+  static inline std::atomic<bool> begun{false};
+  ~Exiting() {
+    begun = true;
+    std::exit(kStatus);
+  }
+};
+
+TEST(Exit, beside_a_destructor_of_the_janitor) { expect_quiet_beside_the_janitor<Slow>(); }
+
+TEST(Exit, by_a_destructor_of_the_janitor) { expect_quiet_beside_the_janitor<Exiting>(); }
+
+// The end of a thread is not that of the process.
+TEST(Exit, not_by_the_end_of_a_thread) {
+  auto child = in_child([] {
+    for (int i = 0; i < 20; ++i) {
+      std::thread([] {
+        hamgam::WaitGroup group;
+        group.go([] { hamgam::sleep(100us); });
+        group.wait();
+      }).join();
+    }
+    std::exit(run([] {
+      hamgam::sleep(1ms);
+      return kStatus;
+    }));
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+}  // namespace
