@@ -77,6 +77,16 @@ class ErrGroup {
     start(std::move(bound), std::move(options));
   }
 
+  template <class F, class... Args>
+    requires detail::Miscalled<F, Args...>
+  void go(F&& /*f*/, Args&&... /*args*/) {
+    detail::explain_miscall<F, Args...>();
+  }
+  template <class... Args>
+  void go(detail::OverloadedMember /*f*/, Args&&... /*args*/) {
+    detail::explain_overloaded<Args...>();
+  }
+
   // As go, but false where it would have to wait.
   template <class F, class... Args>
     requires detail::Callable<F, Args...>

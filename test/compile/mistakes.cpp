@@ -50,6 +50,14 @@ struct Padded {
 #elif defined(WAITGROUP_GO_COPIES)
   // says: pass std::ref(x)
   group.go(append, text);
+#elif defined(ERRGROUP_GO_COPIES)
+  // says: pass std::ref(x)
+  hamgam::ErrGroup errors;
+  errors.go(append, text);
+#elif defined(ERRGROUP_GO_RETURNS_A_NUMBER)
+  // says: std::error_code
+  hamgam::ErrGroup errors;
+  errors.go([] { return 1; });
 #elif defined(SPAWN_COPIES)
   // says: pass std::ref(x)
   auto task = hamgam::spawn(append, text);
