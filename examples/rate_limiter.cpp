@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 
-// A rate limiter: each request takes a tick of a Ticker first. With a burst: ticks are saved up in
-// a buffered channel, so a few requests may go at once after a quiet time.
+// Rate limiting by hand: each request takes a tick of a Ticker first. With a burst: ticks are saved
+// up in a buffered channel, so a few requests may go at once after a quiet time. And the same by a
+// RateLimiter.
 #include <hamgam/hamgam.h>
 
 #include <chrono>
@@ -53,11 +54,21 @@ void with_bursts() {
   std::cout << "a burst of " << kBurst << ", then at the limit: " << waited << '\n';
 }
 
+void with_a_limiter() {
+  const auto start = Clock::now();
+  hamgam::RateLimiter limiter(1s / kInterval, kBurst);
+  for (int i = 0; i < kBurst + 2; ++i) {
+    limiter.wait();
+  }
+  std::cout << "the same: " << (Clock::now() - start >= 2 * kInterval) << '\n';
+}
+
 }  // namespace
 
 int main() {
   return hamgam::run([] {
     plain();
     with_bursts();
+    with_a_limiter();
   });
 }

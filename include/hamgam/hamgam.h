@@ -5,6 +5,7 @@
 // All of Hamgam.
 
 #include "hamgam/atomic.h"         // IWYU pragma: export
+#include "hamgam/barrier.h"        // IWYU pragma: export
 #include "hamgam/chan.h"           // IWYU pragma: export
 #include "hamgam/cond.h"           // IWYU pragma: export
 #include "hamgam/context.h"        // IWYU pragma: export
@@ -16,6 +17,7 @@
 #include "hamgam/once.h"           // IWYU pragma: export
 #include "hamgam/panic.h"          // IWYU pragma: export
 #include "hamgam/pool.h"           // IWYU pragma: export
+#include "hamgam/rate.h"           // IWYU pragma: export
 #include "hamgam/resource_pool.h"  // IWYU pragma: export
 #include "hamgam/rwmutex.h"        // IWYU pragma: export
 #include "hamgam/select.h"         // IWYU pragma: export

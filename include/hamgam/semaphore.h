@@ -6,9 +6,10 @@
 // time if they like (Go: golang.org/x/sync/semaphore).
 //
 //   Semaphore slots(8);
-//   slots.acquire();
-//   ...
-//   slots.release();
+//   {
+//     SemaphoreGuard const slot(slots);  // acquires; releases at the end of the scope
+//     ...
+//   }
 //
 // Strictly first come, first served: a small request never overtakes a big one, so a big one is not
 // starved. A waiter that gives up lets those behind it go on. A request for more than there are at
@@ -20,6 +21,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <stop_token>
 #include <utility>
 
@@ -125,6 +128,50 @@ class Semaphore {
 
   detail::atomic<std::int64_t> state_;
   const std::int64_t size_;
+};
+
+// Units of a Semaphore that are given back at the end of the scope. Movable; empty if made by
+// default, moved from or released.
+class [[nodiscard]] SemaphoreGuard {
+ public:
+  SemaphoreGuard() noexcept = default;
+  // Blocks until n units are ours.
+  explicit SemaphoreGuard(Semaphore& semaphore, std::int64_t n = 1) : SemaphoreGuard() {
+    semaphore.acquire(n);
+    semaphore_ = std::addressof(semaphore);
+    count_ = n;
+  }
+  // Takes over n units that were acquired: if (slots.try_acquire_for(1s)) SemaphoreGuard
+  // slot(slots, std::adopt_lock). More than that is an uncaught Panic where they are released.
+  SemaphoreGuard(Semaphore& semaphore, std::adopt_lock_t /*adopt*/, std::int64_t n = 1) noexcept
+      : semaphore_(std::addressof(semaphore)), count_(n) {}
+  SemaphoreGuard(SemaphoreGuard&& other) noexcept
+      : semaphore_(std::exchange(other.semaphore_, nullptr)),
+        count_(std::exchange(other.count_, 0)) {}
+  SemaphoreGuard& operator=(SemaphoreGuard&& other) noexcept {
+    if (this != &other) {
+      release();
+      semaphore_ = std::exchange(other.semaphore_, nullptr);
+      count_ = std::exchange(other.count_, 0);
+    }
+    return *this;
+  }
+  ~SemaphoreGuard() { release(); }
+
+  // Before the end of the scope. An empty one: nothing.
+  void release() noexcept {
+    if (Semaphore* const semaphore = std::exchange(semaphore_, nullptr)) {
+      semaphore->release(std::exchange(count_, 0));
+    }
+  }
+
+  // How many units it holds.
+  [[nodiscard]] std::int64_t count() const noexcept { return count_; }
+  [[nodiscard]] explicit operator bool() const noexcept { return semaphore_ != nullptr; }
+
+ private:
+  Semaphore* semaphore_ = nullptr;
+  std::int64_t count_ = 0;
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI

@@ -11,7 +11,9 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <random>
+#include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -24,6 +26,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using hamgam::Semaphore;
+using hamgam::SemaphoreGuard;
 using hamgam::test::await_asleep;
 using hamgam::test::count_asleep;
 using hamgam::test::Crew;
@@ -264,6 +267,60 @@ TEST_P(SemaphoreOf, destroyed_after_the_last_release) {
     crew.start([raw = semaphore.get()] { raw->release(); });
     semaphore->acquire();
     semaphore.reset();
+  }
+}
+
+TEST_P(SemaphoreOf, guard) {
+  Semaphore semaphore(5);
+  Crew crew(GetParam());
+  {
+    SemaphoreGuard one(semaphore);
+    SemaphoreGuard two(semaphore, 2);
+    EXPECT_EQ(two.count(), 2);
+    ASSERT_TRUE(semaphore.try_acquire(2));
+    SemaphoreGuard const adopted(semaphore, std::adopt_lock, 2);
+    EXPECT_FALSE(semaphore.try_acquire());
+    SemaphoreGuard moved = std::move(one);
+    EXPECT_FALSE(one);  // NOLINT(bugprone-use-after-move): what is tested
+    EXPECT_EQ(one.count(), 0);
+    one.release();  // nothing
+    EXPECT_FALSE(semaphore.try_acquire());
+    one = std::move(two);
+    one = SemaphoreGuard();
+    EXPECT_TRUE(semaphore.try_acquire(2));
+    semaphore.release(2);
+    moved.release();
+    moved.release();
+    EXPECT_TRUE(semaphore.try_acquire(3));
+    semaphore.release(3);
+    crew.start([&semaphore] { SemaphoreGuard const all(semaphore, 5); });
+    await_asleep(&semaphore, 1);
+    EXPECT_FALSE(semaphore.try_acquire());  // nothing overtakes it
+  }
+  crew.join();
+  EXPECT_TRUE(semaphore.try_acquire(5));
+  semaphore.release(5);
+  EXPECT_THROW(SemaphoreGuard(semaphore, -1), hamgam::Panic);
+  SemaphoreGuard const nothing;
+}
+
+// By exceptions and goexit() too.
+TEST_P(SemaphoreOf, guard_while_unwinding) {
+  Semaphore semaphore(1);
+  for (int i = 0; i < 2; ++i) {
+    hamgam::test::at_once(GetParam(), 2, [&semaphore, i](int) {
+      try {
+        SemaphoreGuard const one(semaphore);
+        hamgam::yield();
+        if (i == 0 && hamgam::goroutine_id() != 0) {
+          hamgam::goexit();
+        }
+        throw std::runtime_error("out");
+      } catch (const std::runtime_error&) {
+      }
+    });
+    EXPECT_TRUE(semaphore.try_acquire());
+    semaphore.release();
   }
 }
 

@@ -140,6 +140,31 @@ void locks() {
   check(semaphore.try_acquire() && !semaphore.try_acquire_for(1us));
   check(!semaphore.try_acquire_until(std::chrono::system_clock::now()));
   semaphore.release(2);
+  {
+    hamgam::SemaphoreGuard guard(semaphore);
+    check(semaphore.try_acquire());
+    hamgam::SemaphoreGuard other(semaphore, std::adopt_lock);
+    other = std::move(guard);
+    check(other.count() == 1 && semaphore.try_acquire());
+    semaphore.release();
+  }
+
+  hamgam::Barrier barrier(1, [] {});
+  barrier.arrive_and_wait();
+  check(barrier.arrive_and_wait_for(1us) && barrier.arrive_and_wait(std::stop_token()));
+  check(barrier.arrive_and_wait_until(std::chrono::system_clock::now()));
+  barrier.arrive_and_drop();
+
+  hamgam::RateLimiter limiter(1e6, 10);
+  limiter.wait();
+  check(limiter.allow() && limiter.wait_for(1s) && limiter.wait(std::stop_token()));
+  check(limiter.wait_until(std::chrono::system_clock::now() + 1h));
+  auto reservation = limiter.reserve(2);
+  check(reservation.ok() && reservation.delay() >= 0ns);
+  reservation.cancel();
+  limiter.set_limit(1);
+  limiter.set_burst(1);
+  check(limiter.limit() == 1 && limiter.burst() == 1 && limiter.tokens() <= 1);
 }
 
 void once() {
@@ -182,6 +207,7 @@ void goroutines() {
   hamgam::ErrGroup errors;
   errors.set_limit(3);
   errors.go([] {});
+  errors.go([] { return std::error_code(); });
   check(errors.try_go([] {}));
   errors.wait();
   hamgam::SingleFlight<Handle, int> flights;
@@ -233,8 +259,13 @@ void values() {
   check(resources.stats().open == 1);
   resources.set_max_lifetime(1h);
   resources.set_max_idle_time(1h);
-  auto lease = resources.acquire();
+  hamgam::ResourcePool<Handle>::Lease lease;
+  lease = resources.acquire();
   lease.discard();
+  check(!lease && lease.get() == nullptr);
+  hamgam::Pool<Handle>::Lease none;
+  none = plain.get();
+  check((*none).value() == 0);
 }
 
 void channels() {
