@@ -130,7 +130,7 @@ void print_other(Goroutine& g, void* raw) {
   }
   const char* reason = g.wait_reason.load(kRelaxed);
   bool running = false;
-  for_each_worker([&](const Worker& w) { running = running || w.current.load(kRelaxed) == &g; });
+  g_places.for_each([&](const Worker& w) { running = running || w.current.load(kRelaxed) == &g; });
   print_head(g, running ? "running" : reason != nullptr ? reason : "runnable");
   print_created_by(g);
 }

@@ -65,7 +65,7 @@ bool claim_exit() noexcept {
 
 // `mine`: the worker that exits, or null.
 void take_all_slots(const Worker* mine) noexcept {
-  for_each_worker([mine](Worker& worker) {
+  g_places.for_each([mine](Worker& worker) {
     // [slot.3] acq_rel, pairs with [slot.1]
     if (&worker != mine && worker.slot.exchange(Worker::kNone, kAcqRel) == Worker::kHeld) {
       g_scheduler.idle.give_slot();
@@ -75,7 +75,7 @@ void take_all_slots(const Worker* mine) noexcept {
 
 bool any_runs(const Worker* mine) noexcept {
   bool found = false;
-  for_each_worker([&found, mine](const Worker& worker) {
+  g_places.for_each([&found, mine](const Worker& worker) {
     found = found || (&worker != mine && thread_runs(worker.thread_id));
   });
   return found;
@@ -85,7 +85,7 @@ bool all_stopped(const Worker* mine) noexcept {
   // relaxed throughout: they have stopped for good, and what they did before is nobody's
   std::uint32_t const stopped = g_scheduler.idle.sleepers() +
                                 g_scheduler.in_blocking.load(kRelaxed) + (mine != nullptr ? 1 : 0);
-  if (stopped < g_scheduler.worker_count.load(kRelaxed)) {
+  if (stopped < g_scheduler.threads.load(kRelaxed)) {
     return false;
   }
   // [exit.1] seq_cst, pairs with [exit.2]

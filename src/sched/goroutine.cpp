@@ -128,6 +128,17 @@ void GoroutineCache::spill() noexcept {
   count_ = 0;
 }
 
+void GoroutineCache::clear() noexcept {
+  if (full_ != nullptr) {
+    g_records.give_chunk(std::exchange(full_, nullptr));
+  }
+  while (Goroutine* g = first_) {
+    first_ = g->next;
+    g_records.give(g);
+  }
+  count_ = 0;
+}
+
 Goroutine* take_shared_record() noexcept { return g_records.take(); }
 
 void give_shared_record(Goroutine* g) noexcept { g_records.give(g); }

@@ -59,6 +59,9 @@ class GoroutineCache {
     }
   }
 
+  // Gives all to the others' depot.
+  void clear() noexcept;
+
  private:
   HAMGAM_NOINLINE Goroutine* refill() noexcept;
   HAMGAM_NOINLINE void spill() noexcept;

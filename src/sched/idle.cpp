@@ -21,9 +21,13 @@ bool Idle::count_searcher() noexcept {
   return true;
 }
 
+Worker*& Idle::list_of(const Worker& worker) noexcept {
+  return worker.retired ? first_retired_ : first_;
+}
+
 // Under lock_. Null if nobody sleeps.
 Worker* Idle::take_sleeper() noexcept {
-  Worker* worker = first_;
+  Worker* worker = first_ != nullptr ? first_ : first_retired_;
   // The timekeeper last: another one would have to take over its timers.
   if (worker != nullptr && worker == timekeeper() && worker->next_sleeper != nullptr) {
     worker = worker->next_sleeper;
@@ -48,7 +52,7 @@ Worker* Idle::claim_sleeper(bool& nobody_sleeps) noexcept {
 // Whoever falls asleep after this looks for work itself: nobody was counted.
 Worker* Idle::claim_if_one_sleeps() noexcept {
   std::lock_guard const guard(lock_);
-  return first_ != nullptr && count_searcher() ? take_sleeper() : nullptr;
+  return sleepers() != 0 && count_searcher() ? take_sleeper() : nullptr;
 }
 
 void Idle::uncount() noexcept {
@@ -94,13 +98,16 @@ bool Idle::go_to_sleep(Worker& worker, bool held_slot) noexcept {
   worker.asleep = true;
   worker.kept_time = false;
   worker.prev_sleeper = nullptr;
-  worker.next_sleeper = first_;
-  if (first_ != nullptr) {
-    first_->prev_sleeper = &worker;
+  Worker*& first = list_of(worker);
+  worker.next_sleeper = first;
+  if (first != nullptr) {
+    first->prev_sleeper = &worker;
   }
-  first_ = &worker;
-  sleepers_.store(sleepers() + 1, kRelaxed);  // relaxed: under lock_
-  if (timekeeper() == nullptr) {
+  first = &worker;
+  // relaxed throughout: under lock_
+  sleepers_.store(sleepers() + 1, kRelaxed);
+  retired_.store(retired_.load(kRelaxed) + (worker.retired ? 1 : 0), kRelaxed);
+  if (timekeeper() == nullptr && !worker.retired) {
     timekeeper_.store(&worker, kRelaxed);  // relaxed: fenced by the RMW below, [timers.2]
   }
   std::uint64_t const change = (held_slot ? kActive : 0) + (worker.searching ? kSearching : 0);
@@ -124,11 +131,13 @@ bool Idle::wake_self(Worker& worker) noexcept {
 // Under lock_.
 void Idle::unlink(Worker& worker) noexcept {
   worker.asleep = false;
-  sleepers_.store(sleepers() - 1, kRelaxed);  // relaxed: under lock_
+  // relaxed throughout: under lock_
+  sleepers_.store(sleepers() - 1, kRelaxed);
+  retired_.store(retired_.load(kRelaxed) - (worker.retired ? 1 : 0), kRelaxed);
   if (worker.prev_sleeper != nullptr) {
     worker.prev_sleeper->next_sleeper = worker.next_sleeper;
   } else {
-    first_ = worker.next_sleeper;
+    list_of(worker) = worker.next_sleeper;
   }
   if (worker.next_sleeper != nullptr) {
     worker.next_sleeper->prev_sleeper = worker.prev_sleeper;

@@ -75,9 +75,12 @@ class Idle {
   // A sleeper wakes itself, for a timer: false if it was claimed or no slot is free.
   bool wake_self(Worker& worker) noexcept;
 
-  // How many workers are in the list of sleepers.
+  // How many workers are in the lists of sleepers.
   [[nodiscard]] std::uint32_t sleepers() const noexcept {
     return sleepers_.load(kRelaxed);  // relaxed: a snapshot
+  }
+  [[nodiscard]] std::uint32_t sleepers_with_place() const noexcept {
+    return sleepers() - retired_.load(kRelaxed);  // relaxed: a snapshot
   }
 
   // A sleeper that keeps time, or null. Under no lock: a hint.
@@ -87,6 +90,7 @@ class Idle {
 
  private:
   bool count_searcher() noexcept;
+  Worker*& list_of(const Worker& worker) noexcept;
   Worker* take_sleeper() noexcept;
   void unlink(Worker& worker) noexcept;
 
@@ -97,7 +101,9 @@ class Idle {
   atomic<std::uint32_t> width_{1};
   alignas(kCacheLine) SpinLock lock_;
   Worker* first_ = nullptr;            // the last one to fall asleep: its caches are the warmest
-  atomic<std::uint32_t> sleepers_{0};  // changed under lock_
+  Worker* first_retired_ = nullptr;    // the same of those that have no place; woken when none has
+  atomic<std::uint32_t> sleepers_{0};  // all; changed under lock_
+  atomic<std::uint32_t> retired_{0};   // those that have no place; changed under lock_
   atomic<Worker*> timekeeper_{nullptr};
 };
 

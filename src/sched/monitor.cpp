@@ -94,10 +94,7 @@ bool starved_for_good() noexcept {
 std::uint64_t activity() noexcept {
   // relaxed throughout: fenced
   full_fence();  // [asleep.1] seq_cst, pairs with itself: looks before and after are that
-  std::uint64_t sum = thread_sleeps();
-  for_each_worker([&](const Worker& worker) {
-    sum += worker.parks.load(kRelaxed) + worker.ended.load(kRelaxed);
-  });
+  std::uint64_t const sum = thread_sleeps() + g_places.parks() + g_places.ended();
   full_fence();  // [asleep.1] seq_cst, pairs with itself
   return sum;
 }
@@ -111,7 +108,7 @@ bool workers_asleep() noexcept {
   }
   return g_scheduler.global.empty() &&
          // Else one runs without a slot.
-         g_scheduler.idle.sleepers() == g_scheduler.worker_count.load(kRelaxed) &&
+         g_scheduler.idle.sleepers() == g_scheduler.threads.load(kRelaxed) &&
          g_scheduler.idle.active() == 0;
 }
 
@@ -126,9 +123,8 @@ bool all_asleep() noexcept {
   }
   int const threads = count_threads();
   full_fence();  // [asleep.1] seq_cst, pairs with itself
-  int const workers =
-      static_cast<int>(g_scheduler.worker_count.load(kRelaxed));           // relaxed: as above
-  return threads == workers + sleeping_threads() + 1 + kForeignThreads &&  // 1: this thread
+  int const workers = static_cast<int>(g_scheduler.threads.load(kRelaxed));  // relaxed: as above
+  return threads == workers + sleeping_threads() + 1 + kForeignThreads &&    // 1: this thread
          workers_asleep();
 }
 
@@ -163,6 +159,10 @@ class Monitor {
       feed(time);
       trim(time);
       recruit(time);
+      if (has_surplus_workers() && g_scheduler.idle.sleepers_with_place() != 0 &&
+          g_scheduler.idle.should_wake()) {
+        wake_worker();  // who finds nothing to do and retires
+      }
       if (g_scheduler.idle.active() == 0) {
         idle(time);
       } else {
@@ -199,7 +199,7 @@ class Monitor {
   }
 
   void watch(Nanos time, bool useful) noexcept {
-    for_each_worker([&](Worker& worker) { useful |= look_at(worker, time); });
+    g_places.for_each([&](Worker& worker) { useful |= look_at(worker, time); });
     period_ = useful || dozes_ ? kShortest : std::min(2 * period_, kLongest);
     last_active_ = time;
     suspected_ = false;
@@ -267,7 +267,7 @@ class Monitor {
     last_try_ = time;
     // relaxed throughout: as above; the others are numbers for people
     g_scheduler.wants_thread.store(false, kRelaxed);
-    full_fence();                                     // [idle.7] seq_cst, pairs with [idle.2]
+    full_fence();  // [idle.7] seq_cst, pairs with [idle.2]
     if (g_scheduler.idle.should_wake() && any_work()) {
       wake_worker();
     }

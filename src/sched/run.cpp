@@ -111,10 +111,8 @@ void ensure_started() noexcept {
 std::size_t count_goroutines() noexcept {
   // relaxed throughout: a snapshot. Ends are summed first, so that the difference is never
   // negative.
-  std::uint64_t ended = 0;
-  for_each_worker([&](const Worker& worker) { ended += worker.ended.load(kRelaxed); });
-  std::uint64_t started = g_scheduler.started_by_threads.load(kRelaxed);
-  for_each_worker([&](const Worker& worker) { started += worker.started.load(kRelaxed); });
+  std::uint64_t const ended = g_places.ended();
+  std::uint64_t const started = g_scheduler.started_by_threads.load(kRelaxed) + g_places.started();
   return static_cast<std::size_t>(started - std::min(started, ended));
 }
 

@@ -6,6 +6,7 @@
 // sched/park.h.
 //
 //   worker_loop.cpp   what a worker does: next goroutine, steal, sleep
+//   places.cpp        the workers that are looked at, and those that retired
 //   spawn.cpp         a goroutine's birth and end
 //   park.cpp          the seam
 //   threads.cpp       what is known of threads that are no workers
@@ -24,6 +25,7 @@
 #include "os/spin_lock.h"
 #include "sched/global_queue.h"
 #include "sched/idle.h"
+#include "sched/places.h"
 #include "sched/worker.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -41,17 +43,12 @@ inline constexpr bool kSwitchDirectly = true;
 inline constexpr bool kReuseHotStack = true;
 #endif
 
-// More than Linux has threads for unless it is told to: each takes two of 65,530 mappings.
-inline constexpr std::uint32_t kMaxWorkers = 32768;
 inline constexpr std::uint32_t kFairTicks = 61;  // as Go: how often shared work goes first
 
 struct Scheduler {
   GlobalQueue global;
   Idle idle;
 
-  // Workers, in the order of their start; never removed.
-  alignas(kCacheLine) atomic<std::uint32_t> worker_count{0};
-  SpinLock start_lock;
   atomic<std::uint32_t> threads{0};  // of workers, also such as are being started
   atomic<bool> wants_thread{false};  // one was refused while work waited and nobody slept
   atomic<bool> started{false};
@@ -81,21 +78,9 @@ struct Scheduler {
 };
 
 extern constinit Scheduler g_scheduler;
-extern constinit atomic<Worker*> g_workers[kMaxWorkers];  // apart, as it is all zero
-
-template <class F>
-void for_each_worker(F f) noexcept {
-  // [sched.1] acquire, pairs with [sched.2]: the worker is constructed.
-  std::uint32_t const count = g_scheduler.worker_count.load(kAcquire);
-  for (std::uint32_t i = 0; i < count; ++i) {
-    // relaxed: published by the count; null while its thread is still being started
-    if (Worker* worker = g_workers[i].load(kRelaxed)) {
-      f(*worker);
-    }
-  }
-}
 
 // worker_loop.cpp
+bool has_surplus_workers() noexcept;
 bool any_work() noexcept;     // that a worker without any could take
 void wake_worker() noexcept;  // after a submission, if idle.should_wake()
 bool give_up_slot(
@@ -107,6 +92,7 @@ void wake_for_lone(Worker& w) noexcept;
 
 // timers.cpp
 Nanos earliest_timer() noexcept;
+void tell_of_timers(Nanos when) noexcept;         // one that is due then was added or moved
 bool timers_at_rest() noexcept;                   // none is set and none being fired
 bool timers_firing() noexcept;                    // for exit(): once exiting(), none begins
 std::size_t run_due_timers(Nanos time) noexcept;  // of all workers and threads

@@ -21,19 +21,20 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 Nanos earliest_timer() noexcept {
   Nanos earliest = g_scheduler.thread_timers.value.earliest();
-  for_each_worker([&](Worker& worker) { earliest = std::min(earliest, worker.timers.earliest()); });
+  g_places.for_each(
+      [&](Worker& worker) { earliest = std::min(earliest, worker.timers.earliest()); });
   return earliest;
 }
 
 bool timers_firing() noexcept {
   bool firing = g_scheduler.thread_timers.value.fires();
-  for_each_worker([&](Worker& worker) { firing = firing || worker.timers.fires(); });
+  g_places.for_each([&](Worker& worker) { firing = firing || worker.timers.fires(); });
   return firing;
 }
 
 bool timers_at_rest() noexcept {
   bool rest = g_scheduler.thread_timers.value.at_rest();
-  for_each_worker([&](const Worker& worker) { rest = rest && worker.timers.at_rest(); });
+  g_places.for_each([&](const Worker& worker) { rest = rest && worker.timers.at_rest(); });
   return rest;
 }
 
@@ -73,10 +74,8 @@ void hand_timers_over() noexcept {
   }
 }
 
-namespace {
-
-// A timer that is due at `when` was added; is somebody awake or asleep who will notice in time?
-void see_to_it(Nanos when) noexcept {
+// Is somebody awake or asleep who will notice in time?
+void tell_of_timers(Nanos when) noexcept {
   full_fence();  // [timers.1] seq_cst, pairs with [timers.2] and [timers.3]
   if (Worker* keeper = g_scheduler.idle.timekeeper()) {
     // relaxed: fenced above
@@ -88,14 +87,12 @@ void see_to_it(Nanos when) noexcept {
   }
 }
 
-}  // namespace
-
 std::size_t run_due_timers(TimerHeap& heap, Nanos time) noexcept {
   std::size_t const fired = heap.run_due(time);
   if (fired > 0) {
     // Some may have been added again.
     if (Nanos const when = heap.earliest(); when != kForever) {
-      see_to_it(when);
+      tell_of_timers(when);
     }
   }
   return fired;
@@ -103,7 +100,7 @@ std::size_t run_due_timers(TimerHeap& heap, Nanos time) noexcept {
 
 std::size_t run_due_timers(Nanos time) noexcept {
   std::size_t fired = run_due_timers(g_scheduler.thread_timers.value, time);
-  for_each_worker([&](Worker& worker) { fired += run_due_timers(worker.timers, time); });
+  g_places.for_each([&](Worker& worker) { fired += run_due_timers(worker.timers, time); });
   return fired;
 }
 
@@ -114,7 +111,7 @@ void add_timer(Timer& timer, Nanos when) {
   }
   TimerHeap& mine = w != nullptr ? w->timers : g_scheduler.thread_timers.value;
   if (mine.add(timer, when)) {
-    see_to_it(when);
+    tell_of_timers(when);
     // With no worker awake or keeping time, one must be woken to do that.
     if (w == nullptr && g_scheduler.idle.timekeeper() == nullptr &&
         g_scheduler.idle.should_wake()) {

@@ -56,7 +56,8 @@ struct alignas(kNoSharing) Worker {
   atomic<std::uint64_t> ended{0};
   atomic<std::uint64_t> parks{0};
 
-  unsigned index = 0;
+  unsigned index = 0;    // of its place
+  bool retired = false;  // has none; under Places's lock, read by those who take it off a list
   int thread_id = 0;
   Random random{1};
 

@@ -17,7 +17,6 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 constinit Scheduler g_scheduler;
-constinit atomic<Worker*> g_workers[kMaxWorkers] = {};
 
 #if defined(__x86_64__)
 extern "C" {
@@ -51,6 +50,13 @@ namespace {
 constexpr int kSearchRounds = 4;
 constexpr int kStuckSpins = 100;  // some microseconds
 constexpr unsigned kMaxLoneBackoff = 65536;
+constexpr std::uint32_t kSpareWorkers = 1;  // so that a call that blocks now and then finds one
+
+// One for each slot and for each call that blocks, and some to spare.
+std::uint32_t enough_workers() noexcept {
+  // relaxed: a number that changes
+  return g_scheduler.idle.width() + g_scheduler.in_blocking.load(kRelaxed) + kSpareWorkers;
+}
 
 // A goroutine in runnext is left to its worker, which is about to run it; unless that worker does
 // not come to its next scheduling point.
@@ -101,13 +107,11 @@ Goroutine* steal(Worker& w) noexcept {
     return nullptr;
   }
   for (int round = 0; round < kSearchRounds; ++round) {
-    // [sched.3] acquire, pairs with [sched.2]
-    std::uint32_t const count = g_scheduler.worker_count.load(kAcquire);
+    std::uint32_t const count = std::max(1U, g_places.count());
     std::uint32_t const start = w.random.below(count);
     for (std::uint32_t i = 0; i < count; ++i) {
-      // relaxed: published by the count
-      Worker* victim = g_workers[(start + i) % count].load(kRelaxed);
-      if (victim == &w) {
+      Worker* victim = g_places.at((start + i) % count);
+      if (victim == nullptr || victim == &w) {
         continue;
       }
       if (Goroutine* g = steal_from(w, *victim, round == kSearchRounds - 1)) {
@@ -124,57 +128,6 @@ Goroutine* steal(Worker& w) noexcept {
     }
   }
   return nullptr;
-}
-
-// Until somebody has use for this worker; it holds a slot then.
-void sleep(Worker& w) noexcept {
-  Idle& idle = g_scheduler.idle;
-  bool const was_searching = w.searching;
-  // [slot.1] acq_rel, pairs with [slot.2]: who gives the slot up, we or the monitor.
-  bool const held = w.slot.exchange(Worker::kNone, kAcqRel) == Worker::kHeld;
-  if (was_searching) {
-    g_scheduler.futile_wakes.fetch_add(1, kRelaxed);  // relaxed: a heuristic
-  }
-  idle.go_to_sleep(w, held);
-  if (idle.should_wake() && any_work()) {
-    wake_worker();
-  }
-  for (;;) {
-    if (exiting()) {
-      stop_for_good();
-    }
-    // [wake.1] acquire, pairs with [wake.2]: what the waker wrote into this worker.
-    std::uint32_t wake = w.wake.load(kAcquire);
-    if (wake == Worker::kGranted) {
-      return;
-    }
-    if (wake == Worker::kLookAgain) {
-      w.wake.compare_exchange_strong(wake, Worker::kAsleep, kRelaxed);  // relaxed: the loop reloads
-      continue;
-    }
-    Nanos deadline = kForever;
-    if (idle.timekeeper() == &w) {
-      deadline = earliest_timer();
-      g_scheduler.keeper_looks_at.store(deadline, kRelaxed);  // relaxed: fenced below
-      full_fence();  // [timers.2] seq_cst, pairs with [timers.1]
-      deadline = std::min(deadline, earliest_timer());
-      Nanos const time = deadline == kForever ? 0 : now();
-      if (deadline <= time) {
-        if (idle.wake_self(w)) {
-          // relaxed: nobody else changes the slot of a worker that is off the list and holds none
-          w.slot.store(Worker::kHeld, kRelaxed);
-          if (w.kept_time) {
-            hand_timers_over();
-          }
-          rouse_monitor();
-          return;
-        }
-        run_due_timers(time);  // all slots are taken; others run what this makes runnable
-        continue;
-      }
-    }
-    futex_wait(w.wake, Worker::kAsleep, deadline);
-  }
 }
 
 // Gives everything in the worker's queue to all.
@@ -199,7 +152,95 @@ void hand_queue_over(Worker& w) noexcept {
   }
 }
 
-// A worker without a slot takes one or retires; one too many retires.
+// To a lower place, if there is one and this one is high.
+void move_down(Worker& w) noexcept {
+  if (HAMGAM_LIKELY(!g_places.should_move_down(w)) || !g_places.move_down(w)) {
+    return;
+  }
+  // Whoever looked meanwhile may have missed this worker.
+  full_fence();  // [idle.13] seq_cst, pairs with [idle.2]
+  if (g_scheduler.idle.should_wake() && any_work()) {
+    wake_worker();
+  }
+  if (Nanos const when = w.timers.earliest(); when != kForever) {
+    tell_of_timers(when);
+  }
+}
+
+// A worker that goes to sleep, and is counted active or searching until it does, retires if there
+// are enough without it.
+void retire_if_surplus(Worker& w) noexcept {
+  if (!has_surplus_workers()) {
+    move_down(w);
+    return;
+  }
+  hand_queue_over(w);
+  TimerHeap& heir = g_scheduler.thread_timers.value;
+  if (g_places.retire(w, enough_workers(), heir)) {
+    if (Nanos const when = heir.earliest(); when != kForever) {
+      tell_of_timers(when);
+    }
+    w.stacks.spill(0);
+    w.records.clear();
+  }
+}
+
+// Until somebody has use for this worker; it holds a slot then.
+void sleep(Worker& w) noexcept {
+  retire_if_surplus(w);
+  Idle& idle = g_scheduler.idle;
+  bool const was_searching = w.searching;
+  // [slot.1] acq_rel, pairs with [slot.2]: who gives the slot up, we or the monitor.
+  bool const held = w.slot.exchange(Worker::kNone, kAcqRel) == Worker::kHeld;
+  if (was_searching) {
+    g_scheduler.futile_wakes.fetch_add(1, kRelaxed);  // relaxed: a heuristic
+  }
+  idle.go_to_sleep(w, held);
+  if (idle.should_wake() && any_work()) {
+    wake_worker();
+  }
+  for (;;) {
+    if (exiting()) {
+      stop_for_good();
+    }
+    // [wake.1] acquire, pairs with [wake.2]: what the waker wrote into this worker.
+    std::uint32_t wake = w.wake.load(kAcquire);
+    if (wake == Worker::kGranted) {
+      break;
+    }
+    if (wake == Worker::kLookAgain) {
+      w.wake.compare_exchange_strong(wake, Worker::kAsleep, kRelaxed);  // relaxed: the loop reloads
+      continue;
+    }
+    Nanos deadline = kForever;
+    if (idle.timekeeper() == &w) {
+      deadline = earliest_timer();
+      g_scheduler.keeper_looks_at.store(deadline, kRelaxed);  // relaxed: fenced below
+      full_fence();  // [timers.2] seq_cst, pairs with [timers.1]
+      deadline = std::min(deadline, earliest_timer());
+      Nanos const time = deadline == kForever ? 0 : now();
+      if (deadline <= time) {
+        if (idle.wake_self(w)) {
+          // relaxed: nobody else changes the slot of a worker that is off the list and holds none
+          w.slot.store(Worker::kHeld, kRelaxed);
+          if (w.kept_time) {
+            hand_timers_over();
+          }
+          rouse_monitor();
+          break;
+        }
+        run_due_timers(time);  // all slots are taken; others run what this makes runnable
+        continue;
+      }
+    }
+    futex_wait(w.wake, Worker::kAsleep, deadline);
+  }
+  if (w.retired) {
+    g_places.take(w);
+  }
+}
+
+// A worker without a slot takes one or sleeps; one too many sleeps.
 void settle_slot(Worker& w) noexcept {
   Idle& idle = g_scheduler.idle;
   // relaxed: see [slot.1]; if the monitor takes it now we notice at the next scheduling point
@@ -228,6 +269,7 @@ Goroutine* look_around(Worker& w) noexcept {
     // relaxed: ours
     if (w.tick.load(kRelaxed) % kFairTicks == 0) {
       w.tick.store(w.tick.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours
+      move_down(w);
       if (Goroutine* g = g_scheduler.global.pop_oldest()) {
         return g;
       }
@@ -253,16 +295,10 @@ void worker_main(void* raw) {
   w->thread = ThreadState::of_this_thread();
   adopt_thread(w->base.fiber);
   give_signal_stack();
-  w->current.store(&w->base, kRelaxed);  // relaxed: published below
-  g_scheduler.start_lock.lock();
-  std::uint32_t const index = g_scheduler.worker_count.load(kRelaxed);  // relaxed: under the lock
-  w->index = index;
+  w->current.store(&w->base, kRelaxed);  // relaxed: published with the place
   w->thread_id = thread_id();
-  set_worker_slot(index + 1 < kWorkerSlots ? index + 1 : 0);
-  w->random = Random(index + 1);
-  g_workers[index].store(w, kRelaxed);                  // relaxed: published by the count
-  g_scheduler.worker_count.store(index + 1, kRelease);  // [sched.2] release, pairs with [sched.1]
-  g_scheduler.start_lock.unlock();
+  g_places.take(*w);
+  w->random = Random(w->index + 1);
   for (;;) {
     Goroutine* g = look_around(*w);
     stop_searching(*w);
@@ -332,12 +368,14 @@ void start_or_do_without() noexcept {
 
 }  // namespace
 
+bool has_surplus_workers() noexcept { return g_places.taken() > enough_workers(); }
+
 bool any_work() noexcept {
   if (!g_scheduler.global.empty()) {
     return true;
   }
   bool found = false;
-  for_each_worker([&found](const Worker& worker) {
+  g_places.for_each([&found](const Worker& worker) {
     found = found || !worker.queue.ring_empty() || next_is_stuck(worker);
   });
   return found;
