@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "os/fork.h"
 #include "os/thread.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -11,6 +12,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 constexpr int kSpins = 64;
 constexpr int kYields = 64;
+constexpr int kHopeless = 1000;  // some 50 milliseconds
 constexpr int kFirstPause = 32;
 constexpr int kLastPause = 256;  // about a microsecond
 constexpr int kBackingOffRounds = 16;
@@ -27,6 +29,9 @@ HAMGAM_NOINLINE void SpinLock::lock_slow() noexcept {
     if (round < kYields) {
       yield_thread();
     } else {
+      if (round >= kHopeless && is_forked_child()) {
+        refuse_in_child();  // who holds it is not there
+      }
       nap_thread();
     }
   }

@@ -11,6 +11,7 @@
 #include "base/fatal.h"
 #include "fiber/stack.h"
 #include "hamgam/go.h"
+#include "os/fork.h"
 #include "os/membarrier.h"
 #include "os/thread.h"
 #include "sched/exit.h"
@@ -83,12 +84,23 @@ void end_run(void* raw, unsigned /*count*/) noexcept {
   main.thread->wake();  // [sleeper.1]: the result. The record outlives run_main's frame.
 }
 
+// In the child of a fork. What asks for the calling thread's worker takes it for a plain thread's,
+// what wants to start or wait then meets ensure_started or ThreadRecord::sleep.
+void become_orphan() noexcept {
+  g_scheduler.started.store(false, kRelaxed);  // relaxed: there is one thread
+  set_this_worker(nullptr);
+  set_worker_slot(0);
+}
+
 }  // namespace
 
 void ensure_started() noexcept {
   // [start.1] acquire, pairs with [start.2]
   if (HAMGAM_LIKELY(g_scheduler.started.load(kAcquire))) {
     return;
+  }
+  if (is_forked_child()) {
+    refuse_in_child();
   }
   static constinit SpinLock lock;
   std::lock_guard const guard(lock);
@@ -103,6 +115,7 @@ void ensure_started() noexcept {
   g_scheduler.idle.set_width(static_cast<std::uint32_t>(std::min(procs, kMaxProcs)));
   install_crash_handlers();
   watch_exit();
+  forks_lose_threads(&become_orphan);
   (void)heavy_barrier_available();  // registers: cheap as long as there are no threads
   errno = saved;
   g_scheduler.started.store(true, kRelease);  // [start.2] release, pairs with [start.1]

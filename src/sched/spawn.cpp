@@ -3,6 +3,7 @@
 #include <new>
 
 #include "hamgam/go.h"
+#include "os/fork.h"
 #include "sched/switch.h"
 #include "sched/threads.h"
 
@@ -163,6 +164,9 @@ extern "C" void hamgam_fiber_entry(void* pass) {
     tsan_acquire(g);
     run_closure(g);
     w = this_worker();
+    if (HAMGAM_UNLIKELY(w == nullptr)) {
+      refuse_in_child();
+    }
     w->ended.store(w->ended.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
     if (g->on_end != nullptr) {
       note_end(*w, *g);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/fatal.h"
+#include "os/fork.h"
 #include "os/futex.h"
 #include "os/spin_lock.h"
 #include "sched/exit.h"
@@ -107,6 +108,9 @@ bool ThreadRecord::sleep(Nanos limit) noexcept {
     word.compare_exchange_strong(awake, kAsleep, kAcqRel, kRelaxed);
   }
   Nanos const end = limit == kForever ? patience() : limit;
+  if (HAMGAM_UNLIKELY(limit == kForever && is_forked_child())) {
+    refuse_in_child();
+  }
   for (;;) {
     // [sleeper.2] acquire, pairs with [sleeper.1]: what the waker wrote for the sleeper.
     std::uint32_t const now = word.load(kAcquire);

@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "os/fork.h"
 #include "os/thread.h"
 #include "sched/exit.h"
 
@@ -106,6 +107,9 @@ bool TimerHeap::remove(Timer& timer) noexcept {
     if (phase == Timer::kQueued) {  // it has added itself again
       removed = withdraw(timer);
       continue;
+    }
+    if (is_forked_child()) {
+      refuse_in_child();  // who fires it is not there
     }
     spin_pause();
     yield_thread();

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "os/fork.h"
+
+#include <pthread.h>
+
+#include "base/fatal.h"
+#include "hamgam/detail/atomic.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+constinit atomic<bool> g_forked{false};
+void (*g_in_child)() noexcept = nullptr;
+}  // namespace
+
+void forks_lose_threads(void (*in_child)() noexcept) noexcept {
+  g_in_child = in_child;
+  // No memory for it: children then wait for ever where they should have spoken.
+  static_cast<void>(pthread_atfork(nullptr, nullptr, [] {
+    g_forked.store(true, kRelaxed);  // relaxed: there is one thread
+    set_fatal_dump(nullptr);         // it may wait for a lock
+    g_in_child();
+  }));
+}
+
+bool is_forked_child() noexcept {
+  return g_forked.load(kRelaxed);  // relaxed: set before anybody else is there
+}
+
+void refuse_in_child() noexcept {
+  fatal(
+      "this is the child of a fork: the threads that run goroutines are not in it; "
+      "it can exec or _exit");
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

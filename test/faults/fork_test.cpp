@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "hamgam/hamgam.h"
+#include "support/child.h"
+
+// The child of a fork has none of the threads that run goroutines. It can exec or _exit, and do
+// what it need not wait for; the rest says so at once.
+
+namespace hamgam {
+namespace {
+
+using namespace std::chrono_literals;
+using test::in_child;
+
+constexpr const char* kRefusal =
+    "fatal error: this is the child of a fork: the threads that run goroutines are not in it; it "
+    "can exec or _exit\n";
+
+// Forks, does f in the child, and exits as the child did.
+template <class F>
+void fork_and(F f) {
+  pid_t const child = fork();
+  if (child == 0) {
+    f();
+    _exit(0);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  std::_Exit(WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status) == SIGABRT ? 100 : 101);
+}
+
+// The child's `f` was refused, in a process that has run goroutines.
+template <class F>
+test::Child refused(F f) {
+  return in_child([f] {
+    (void)run([] { sleep(1ms); });
+    fork_and(f);
+  });
+}
+
+void expect_refused(const std::vector<test::Child>& children) {
+  for (const test::Child& child : children) {
+    EXPECT_TRUE(child.exited_with(100)) << child.status << child.error;
+    EXPECT_TRUE(child.begins(kRefusal)) << child.error;
+  }
+}
+
+TEST(Fork, before_the_start_the_child_is_whole) {
+  auto child = in_child([] {
+    fork_and([] {
+      int ran = 0;
+      (void)run([&] {
+        WaitGroup group;
+        group.go([&] { ++ran; });
+        group.wait();
+      });
+      if (ran != 1) {
+        _exit(1);
+      }
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+TEST(Fork, run_and_go_say_so) {
+  std::vector<test::Child> children;
+  children.push_back(refused([] { (void)run([] {}); }));
+  children.push_back(refused([] { go([] {}); }));
+  children.push_back(refused([] { (void)spawn([] { return 1; }); }));
+  children.push_back(refused([] { (void)after_func(1ms, [] {}); }));
+  children.push_back(refused([] { max_procs(3); }));
+  expect_refused(children);
+}
+
+TEST(Fork, waits_say_so) {
+  std::vector<test::Child> children;
+  children.push_back(refused([] {
+    Mutex mutex;
+    mutex.lock();
+    mutex.lock();
+  }));
+  children.push_back(refused([] { (void)make_chan<int>().recv(); }));
+  children.push_back(refused([] {
+    WaitGroup group;
+    group.add(1);
+    group.wait();
+  }));
+  children.push_back(refused([] {
+    Semaphore semaphore(0);
+    semaphore.acquire();
+  }));
+  expect_refused(children);
+}
+
+TEST(Fork, what_need_not_wait_works) {
+  auto const use_all = [] {
+    Mutex mutex;
+    mutex.lock();
+    mutex.unlock();
+    RWMutex shared;
+    shared.lock_shared();
+    shared.unlock_shared();
+    Map<int, int> map;
+    map.store(1, 2);
+    Pool<int> pool;
+    auto chan = make_chan<int>(1);
+    chan.send(3);
+    WaitGroup group;
+    group.wait();
+    yield();
+    sleep(1ms);
+    bool const late = !mutex.try_lock() || mutex.try_lock_for(2ms);
+    if (map.load(1) != 2 || *pool.get() != 0 || chan.recv() != 3 || late) {
+      _exit(1);
+    }
+  };
+  auto from_main = in_child([&] {
+    (void)run([] { sleep(1ms); });
+    fork_and(use_all);
+  });
+  EXPECT_TRUE(from_main.succeeded()) << from_main.status << from_main.error;
+  auto from_goroutine = in_child([&] { (void)run([&] { fork_and(use_all); }); });
+  EXPECT_TRUE(from_goroutine.succeeded()) << from_goroutine.status << from_goroutine.error;
+}
+
+TEST(Fork, a_goroutine_execs) {
+  auto child = in_child(
+      [] { (void)run([] { fork_and([] { execl("/bin/sh", "sh", "-c", "exit 7", nullptr); }); }); });
+  EXPECT_TRUE(child.exited_with(7)) << child.status << child.error;
+}
+
+TEST(Fork, a_goroutine_that_goes_on_in_the_child_ends_there) {
+  auto child = in_child([] {
+    (void)run([] {
+      pid_t const pid = fork();
+      if (pid != 0) {
+        int status = -1;
+        waitpid(pid, &status, 0);
+        std::_Exit(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? 100 : 1);
+      }
+    });
+  });
+  EXPECT_TRUE(child.exited_with(100)) << child.status << child.error;
+  EXPECT_TRUE(child.begins(kRefusal)) << child.error;
+}
+
+}  // namespace
+}  // namespace hamgam
