@@ -32,6 +32,43 @@ if(hamgam_sanitizer_options)
   list(APPEND hamgam_sanitizer_options -fno-omit-frame-pointer)
 endif()
 
+include(CheckCXXCompilerFlag)
+include(CheckCXXSourceCompiles)
+
+# Frames that are larger than a page touch each of their pages in turn, so none of them steps over
+# the guard below a goroutine's stack. For the library and, as it is their frames that are large,
+# for its users; clang has it for AArch64 since version 18.
+check_cxx_compiler_flag(-fstack-clash-protection HAMGAM_HAS_STACK_CLASH_PROTECTION)
+set(hamgam_user_options
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fstack-clash-protection>
+  $<$<COMPILE_LANG_AND_ID:C,GNU>:-fstack-clash-protection>)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  list(APPEND hamgam_user_options $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-fstack-clash-protection>)
+else()
+  list(APPEND hamgam_user_options
+    $<$<AND:$<COMPILE_LANG_AND_ID:CXX,Clang>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,18>>:-fstack-clash-protection>)
+endif()
+
+# The switch leaves the processor's shadow stack (x86 SHSTK, ARM GCS) where it is. Objects must not
+# claim that they support one then; the last option wins. Asked anew each time, as it depends on
+# flags that may change.
+unset(HAMGAM_CLAIMS_NO_SHADOW_STACK CACHE)
+set(CMAKE_REQUIRED_QUIET ON)
+check_cxx_source_compiles("
+  #if defined(__CET__) && (__CET__ & 2) || defined(__ARM_FEATURE_GCS_DEFAULT)
+  #error claimed
+  #endif
+  int main() {}" HAMGAM_CLAIMS_NO_SHADOW_STACK)
+unset(CMAKE_REQUIRED_QUIET)
+set(hamgam_shadow_stack_options "")
+if(NOT HAMGAM_CLAIMS_NO_SHADOW_STACK)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)")
+    set(hamgam_shadow_stack_options -mbranch-protection=pac-ret+bti)
+  else()
+    set(hamgam_shadow_stack_options -fcf-protection=branch)
+  endif()
+endif()
+
 if(NOT HAMGAM_CONTEXT MATCHES "^(asm|ucontext)$")
   message(FATAL_ERROR "HAMGAM_CONTEXT is '${HAMGAM_CONTEXT}': it can be asm or ucontext")
 endif()
@@ -50,7 +87,12 @@ function(hamgam_library_flags target)
   # Frame pointers and unwind tables: dumps and panics print stacks in release builds too.
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer> $<$<COMPILE_LANGUAGE:CXX>:-fexceptions>
-    $<$<COMPILE_LANGUAGE:CXX>:-fasynchronous-unwind-tables>)
+    $<$<COMPILE_LANGUAGE:CXX>:-fasynchronous-unwind-tables> ${hamgam_shadow_stack_options})
+  if(HAMGAM_HAS_STACK_CLASH_PROTECTION)
+    target_compile_options(${target} PRIVATE -fstack-clash-protection)
+  endif()
+  target_compile_options(${target} INTERFACE ${hamgam_user_options})
+  target_compile_definitions(${target} PRIVATE HAMGAM_LIBRARY=1)
   hamgam_developer_flags(${target})
   if(HAMGAM_CONTEXT STREQUAL "ucontext")
     target_compile_definitions(${target} PUBLIC HAMGAM_CONTEXT_UCONTEXT=1)
@@ -63,4 +105,14 @@ function(hamgam_library_flags target)
   endif()
   target_compile_options(${target} ${scope} ${hamgam_sanitizer_options})
   target_link_options(${target} ${scope} ${hamgam_sanitizer_link_options})
+
+  # Its threads never end, so what they run is never unloaded: not the library, nor a plugin that it
+  # was linked into.
+  get_target_property(kind ${target} TYPE)
+  if(kind STREQUAL "SHARED_LIBRARY")
+    target_link_options(${target} PRIVATE LINKER:-z,nodelete)
+  else()
+    target_link_options(${target} INTERFACE
+      $<$<IN_LIST:$<TARGET_PROPERTY:TYPE>,SHARED_LIBRARY$<SEMICOLON>MODULE_LIBRARY>:LINKER:-z,nodelete>)
+  endif()
 endfunction()

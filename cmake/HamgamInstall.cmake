@@ -19,6 +19,18 @@ install(FILES
   ${CMAKE_CURRENT_BINARY_DIR}/hamgamConfigVersion.cmake
   DESTINATION ${package_dir})
 
+# The same for whoever compiles by hand: config.h reads it.
+set(hamgam_build_lines ${hamgam_sanitizer_definitions})
+if(HAMGAM_CONTEXT STREQUAL "ucontext")
+  list(APPEND hamgam_build_lines HAMGAM_CONTEXT_UCONTEXT=1)
+endif()
+list(TRANSFORM hamgam_build_lines REPLACE "^(.+)=(.+)$"
+  "#if !defined(\\1)\n#define \\1 \\2\n#endif")
+list(JOIN hamgam_build_lines "\n" hamgam_build_lines)
+configure_file(cmake/hamgam_build.h.in hamgam_build.h @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/hamgam_build.h
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/hamgam/detail)
+
 # The .pc file says what a program needs beyond -lhamgam: the definitions and sanitizers this build
 # was made with.
 list(TRANSFORM hamgam_sanitizer_definitions PREPEND -D OUTPUT_VARIABLE pc_definitions)
@@ -26,7 +38,11 @@ if(HAMGAM_CONTEXT STREQUAL "ucontext")
   list(APPEND pc_definitions -DHAMGAM_CONTEXT_UCONTEXT=1)
 endif()
 list(JOIN pc_definitions " " pc_definitions)
-list(JOIN hamgam_sanitizer_options " " pc_cflags)
+set(pc_cflags ${hamgam_sanitizer_options})
+if(HAMGAM_HAS_STACK_CLASH_PROTECTION)
+  list(APPEND pc_cflags -fstack-clash-protection)
+endif()
+list(JOIN pc_cflags " " pc_cflags)
 list(JOIN hamgam_sanitizer_link_options " " pc_ldflags)
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
   set(pc_libdir "${CMAKE_INSTALL_LIBDIR}")

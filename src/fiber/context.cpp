@@ -8,6 +8,10 @@
 // because a call that never returns would put the processor's return predictor out of step with the
 // goroutine that runs next.
 
+#if defined(__CET__) && (__CET__ & 2) || defined(__ARM_FEATURE_GCS_DEFAULT)
+#error "the switch knows no shadow stack: -fcf-protection=branch, -mbranch-protection=pac-ret+bti"
+#endif
+
 #if !defined(HAMGAM_CONTEXT_UCONTEXT) && (defined(__x86_64__) || defined(__aarch64__))
 
 #if defined(__x86_64__)

@@ -20,7 +20,7 @@ constinit Scheduler g_scheduler;
 
 #if defined(__x86_64__)
 extern "C" {
-thread_local constinit Worker* hamgam_this_worker = nullptr;
+__attribute__((used)) thread_local constinit Worker* hamgam_this_worker = nullptr;  // NOLINT
 
 extern HAMGAM_API thread_local constinit unsigned long hamgam_worker_slot  // NOLINT
     __attribute__((tls_model("initial-exec")));

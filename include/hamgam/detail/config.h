@@ -15,6 +15,36 @@
 #error "Hamgam throws exceptions: compile without -fno-exceptions"
 #endif
 
+// Comes with an installed library and says how that was built. Looked for beside this file only, as
+// its name is in no other folder.
+#if __has_include("hamgam_build.h")
+#include "hamgam_build.h"
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define HAMGAM_WITH_ASAN 1
+#elif defined(__SANITIZE_THREAD__)
+#define HAMGAM_WITH_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAMGAM_WITH_ASAN 1
+#elif __has_feature(thread_sanitizer)
+#define HAMGAM_WITH_TSAN 1
+#endif
+#endif
+
+// A sanitizer that is not told of the switches finds faults that are none, and none that are.
+// HAMGAM_LIBRARY: the library itself is not instrumented for thread-user.
+#if defined(HAMGAM_WITH_ASAN) && !defined(HAMGAM_ASAN)
+#error "-fsanitize=address needs Hamgam built with it: configure that with -DHAMGAM_SANITIZE=address"
+#elif defined(HAMGAM_WITH_TSAN) && !defined(HAMGAM_TSAN)
+#error "-fsanitize=thread needs Hamgam built for it: configure that with -DHAMGAM_SANITIZE=thread-user"
+#elif defined(HAMGAM_ASAN) && !defined(HAMGAM_WITH_ASAN)
+#error "this Hamgam was built with -DHAMGAM_SANITIZE=address: compile with -fsanitize=address"
+#elif defined(HAMGAM_TSAN) && !defined(HAMGAM_WITH_TSAN) && !defined(HAMGAM_LIBRARY)
+#error "this Hamgam was built with -DHAMGAM_SANITIZE=thread-user: compile with -fsanitize=thread"
+#endif
+
 #if defined(HAMGAM_TSAN) && HAMGAM_TSAN == 2
 #define HAMGAM_TSAN_USER 0
 #define HAMGAM_TSAN_ALL 1
