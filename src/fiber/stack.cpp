@@ -12,6 +12,7 @@
 #include "hamgam/detail/atomic.h"
 #include "os/memory.h"
 #include "os/spin_lock.h"
+#include "os/valgrind.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -56,6 +57,7 @@ class Depot {
       if (!install_guard(first->bottom - first->guard, first->guard)) {
         first->guard = 0;
       }
+      (void)register_stack(first->bottom, first->bottom + first->size - 1);
     }
     return first;
   }

@@ -22,6 +22,7 @@
 #include "os/clock.h"
 #include "os/signals.h"
 #include "os/thread.h"
+#include "os/valgrind.h"
 
 #if HAMGAM_TSAN_USER
 extern "C" void AnnotateBenignRaceSized(const char* file, int line, void* start, std::size_t size,
@@ -36,6 +37,7 @@ struct Start {
   const char* name;
   void (*entry)(void*);
   void* argument;
+  Signals signals;
 };
 
 void* thread_main(void* raw) {
@@ -44,7 +46,15 @@ void* thread_main(void* raw) {
   start.reset();
   pthread_setname_np(pthread_self(), s.name);
   prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  // deadlines are meant to the microsecond
+  unsigned long known = 0;
+  if (running_on_valgrind() && s.signals == Signals::kPrograms) {  // it may leave its stack
+    const void* bottom = nullptr;
+    std::size_t size = 0;
+    find_thread_stack(bottom, size);
+    known = register_stack(bottom, static_cast<const char*>(bottom) + size - 1);
+  }
   s.entry(s.argument);
+  forget_stack(known);
   drop_signal_stack();
   return nullptr;
 }
@@ -115,7 +125,7 @@ bool start_thread(const char* name, void (*entry)(void*), void* argument,
   // Whoever happens to start it is not by that before what runs there.
   TsanIgnore const ignore;
   TsanNoEdges const no_edges;
-  std::unique_ptr<Start> start(new (std::nothrow) Start{name, entry, argument});
+  std::unique_ptr<Start> start(new (std::nothrow) Start{name, entry, argument, signals});
   if (start == nullptr) {
     return false;
   }
@@ -176,7 +186,8 @@ void find_thread_stack(const void*& bottom, std::size_t& size) noexcept {
 int available_cpus() noexcept {
   cpu_set_t mask;
   int const allowed = sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 1;
-  return std::max(1, std::min(allowed, cgroup_cpus()));
+  int const one_at_a_time = running_on_valgrind() ? 1 : INT_MAX;
+  return std::max(1, std::min({allowed, cgroup_cpus(), one_at_a_time}));
 }
 
 namespace {
