@@ -46,15 +46,18 @@ void* thread_main(void* raw) {
   start.reset();
   pthread_setname_np(pthread_self(), s.name);
   prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  // deadlines are meant to the microsecond
-  unsigned long known = 0;
-  if (running_on_valgrind() && s.signals == Signals::kPrograms) {  // it may leave its stack
+  bool const told = s.signals == Signals::kPrograms && running_on_valgrind();
+  unsigned long id = 0;
+  if (told) {  // it may leave its stack
     const void* bottom = nullptr;
     std::size_t size = 0;
     find_thread_stack(bottom, size);
-    known = register_stack(bottom, static_cast<const char*>(bottom) + size - 1);
+    id = register_stack(bottom, static_cast<const char*>(bottom) + size - 1);
   }
   s.entry(s.argument);
-  forget_stack(known);
+  if (told) {
+    forget_stack(id);
+  }
   drop_signal_stack();
   return nullptr;
 }
