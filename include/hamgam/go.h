@@ -188,12 +188,13 @@ void go(detail::OverloadedMember /*f*/, Args&&... /*args*/) {
 }
 
 // Runs f as the main goroutine and returns its int (0 for void) when it ends; an exception that
-// escapes f comes out of run. Blocks the calling thread meanwhile. Goroutines still running do not
-// hold it back; they go on until the process exits (see above), so what they use of f's locals
-// (captured by [&]) must not be gone: wait for them, or let them own it. While it runs, "all
-// asleep" is detected: fatal error "all goroutines are asleep - deadlock!". Called by a goroutine
-// or while another run is on: Panic. May be called again afterwards. It is for main(): a library
-// need not call it, as everything works without it.
+// escapes f comes out of run, and if nobody catches it there, ends the process as one that escapes
+// any goroutine does: "panic: <what()>" and the stack of the throw. Blocks the calling thread
+// meanwhile. Goroutines still running do not hold it back; they go on until the process exits (see
+// above), so what they use of f's locals (captured by [&]) must not be gone: wait for them, or let
+// them own it. While it runs, "all asleep" is detected: fatal error "all goroutines are asleep -
+// deadlock!". Called by a goroutine or while another run is on: Panic. May be called again
+// afterwards. It is for main(): a library need not call it, as everything works without it.
 template <class F>
   requires std::invocable<std::decay_t<F>>
 int run(F&& f) {

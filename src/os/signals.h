@@ -13,8 +13,9 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 // was there before then gets it.
 using FaultHook = void (*)(const void* address) noexcept;
 
-// Installs the hook for SIGSEGV and SIGBUS. Once per process.
-void install_fault_hook(FaultHook hook) noexcept;
+// Installs the hook for SIGSEGV and SIGBUS. Once per process. `last` is called in the same way,
+// once, if the fault is going to end the process.
+void install_fault_hook(FaultHook hook, FaultHook last) noexcept;
 
 // Gives the calling thread an alternate signal stack, unless it has one; and takes that back at the
 // thread's end.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "hamgam/detail/atomic.h"
 #include "os/memory.h"
 #include "os/signals.h"
 
@@ -20,6 +21,8 @@ constexpr std::size_t kSignalStack = 64 * 1024;
 constexpr unsigned long kMinSignalStack = 51;  // AT_MINSIGSTKSZ; not in older headers
 
 FaultHook g_hook = nullptr;
+FaultHook g_last_hook = nullptr;
+constinit atomic<bool> g_last_called{false};
 struct sigaction g_former_segv;
 struct sigaction g_former_bus;
 thread_local void* t_signal_stack = nullptr;  // with its guard
@@ -46,14 +49,18 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   } else if (former.sa_handler != SIG_DFL && former.sa_handler != SIG_IGN) {
     former.sa_handler(signal);
   } else {
+    if (!g_last_called.exchange(true, kRelaxed)) {  // relaxed: it may fault itself
+      g_last_hook(info->si_addr);
+    }
     std::signal(signal, SIG_DFL);  // returning runs the faulting instruction again, which now kills
   }
 }
 
 }  // namespace
 
-void install_fault_hook(FaultHook hook) noexcept {
+void install_fault_hook(FaultHook hook, FaultHook last) noexcept {
   g_hook = hook;
+  g_last_hook = last;
   struct sigaction action {};
   action.sa_sigaction = on_fault;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;

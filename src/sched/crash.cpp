@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <cxxabi.h>
-#include <dlfcn.h>
 #include <unwind.h>
 
 #include <cstdio>
@@ -11,6 +10,7 @@
 
 #include "base/fatal.h"
 #include "os/signals.h"
+#include "os/symbols.h"
 #include "sched/failure.h"
 #include "sched/scheduler.h"
 
@@ -23,6 +23,8 @@ namespace {
 
 constexpr int kMaxFrames = 64;
 constexpr int kMaxDumped = 1000;
+constexpr std::size_t kShownName = 128;
+constexpr std::uint64_t kMainGoroutine = 1;
 
 std::terminate_handler g_former_terminate = nullptr;
 
@@ -31,20 +33,17 @@ struct Walk {
 };
 
 void print_address(const void* address) {
-  Dl_info info{};
-  if (dladdr(address, &info) == 0) {
+  Symbol const symbol = find_symbol(address);
+  if (symbol.file == nullptr) {
     std::fprintf(stderr, "\t%p\n", address);
     return;
   }
-  auto const offset = static_cast<const char*>(address) - static_cast<const char*>(info.dli_fbase);
   int status = -1;
-  char* readable = info.dli_sname != nullptr
-                       ? abi::__cxa_demangle(info.dli_sname, nullptr, nullptr, &status)
+  char* readable = symbol.name != nullptr
+                       ? abi::__cxa_demangle(symbol.name, nullptr, nullptr, &status)
                        : nullptr;
-  const char* name = readable != nullptr         ? readable
-                     : info.dli_sname != nullptr ? info.dli_sname
-                                                 : "??";
-  std::fprintf(stderr, "%s\n\t%s(+0x%tx)\n", name, info.dli_fname, offset);
+  const char* name = readable != nullptr ? readable : symbol.name != nullptr ? symbol.name : "??";
+  std::fprintf(stderr, "%s\n\t%s(+0x%tx)\n", name, symbol.file, symbol.offset);
   std::free(readable);
 }
 
@@ -63,16 +62,11 @@ void print_stack() {
   _Unwind_Backtrace(&print_frame, &walk);
 }
 
-const char* name_of(const Goroutine& g) noexcept {
-  return g.extras != nullptr ? g.extras->name.c_str() : "";
-}
-
 // The frames of the C++ runtime that look for a handler are left out, if their names are known.
 std::size_t first_of_interest(const ThrowTrace& trace) {
   for (std::size_t i = 0; i < trace.count; ++i) {
-    Dl_info info{};
-    if (dladdr(trace.frames[i], &info) != 0 && info.dli_sname != nullptr &&
-        std::strcmp(info.dli_sname, "__cxa_throw") == 0) {
+    const char* name = find_symbol(static_cast<const char*>(trace.frames[i]) - 1).name;
+    if (name != nullptr && std::strcmp(name, "__cxa_throw") == 0) {
       return i;
     }
   }
@@ -83,7 +77,9 @@ void print_trace(const ThrowTrace* trace) {
   if (trace == nullptr) {
     return;
   }
-  if (trace->goroutine != 0) {
+  if (trace->goroutine == kMainGoroutine && current_goroutine() == nullptr) {
+    std::fputs("\ngoroutine 1 [running]:\n", stderr);  // it has come out of run()
+  } else if (trace->goroutine != 0) {
     std::fprintf(stderr, "\nthrown by goroutine %llu:\n",
                  static_cast<unsigned long long>(trace->goroutine));
   } else {
@@ -98,7 +94,9 @@ void print_head(const Goroutine& g, const char* state) {
   std::fprintf(stderr,
                "\ngoroutine %llu [%s]:", static_cast<unsigned long long>(g.id.load(kRelaxed)),
                state);  // relaxed: a dump
-  std::fprintf(stderr, *name_of(g) != '\0' ? " %s\n" : "\n", name_of(g));
+  char name[kShownName];
+  copy_name(g, name, sizeof name);
+  std::fprintf(stderr, *name != '\0' ? " %s\n" : "\n", name);
 }
 
 void print_created_by(const Goroutine& g) {
@@ -172,6 +170,14 @@ void print_exception() {
   }
 }
 
+bool is_default(std::terminate_handler handler) noexcept {
+#if defined(__GLIBCXX__)
+  return handler == nullptr || handler == &__gnu_cxx::__verbose_terminate_handler;
+#else
+  return true;
+#endif
+}
+
 // An exception that nobody in the goroutine catches ends here, called from the throw, with the
 // stack that threw still standing.
 [[noreturn]] void on_terminate() {
@@ -180,6 +186,14 @@ void print_exception() {
     print_current(g);
     print_trace(trace_of_rethrown().get());
     std::abort();
+  }
+  // One that came out of run() or of a Task: the stack of its throw is gone, but was noted.
+  if (auto const trace = trace_of_rethrown()) {
+    print_exception();
+    print_trace(trace.get());
+    if (is_default(g_former_terminate)) {
+      std::abort();
+    }
   }
   if (g_former_terminate != nullptr) {
     g_former_terminate();
@@ -198,11 +212,43 @@ void on_fault(const void* address) noexcept {
   write_error("fatal error: stack overflow\n\ngoroutine ");
   write_error(g->id.load(kRelaxed));  // relaxed: ours
   write_error(" [running]: ");
-  write_error(name_of(*g));
+  char name[kShownName];
+  copy_name(*g, name, sizeof name);
+  write_error(name);
   write_error("\n\tits stack has ");
   write_error(stack->size);
   write_error(" bytes; set HAMGAM_STACK or GoOptions::stack_size for more\n");
   std::abort();
+}
+
+// Frames without the help of malloc, which may be what faulted.
+_Unwind_Reason_Code write_frame(_Unwind_Context* context, void* raw) {
+  auto* walk = static_cast<Walk*>(raw);
+  auto const address = _Unwind_GetIP(context);
+  if (address == 0 || ++walk->frames > kMaxFrames) {
+    return _URC_END_OF_STACK;
+  }
+  Symbol const symbol = find_symbol(reinterpret_cast<const void*>(address - 1));
+  write_error(symbol.name != nullptr ? symbol.name : "??");
+  write_error("\n");
+  return _URC_NO_REASON;
+}
+
+// In a signal handler: an invalid address in a goroutine is going to end the process.
+void on_last_fault(const void* /*address*/) noexcept {
+  const Goroutine* g = current_goroutine();
+  if (g == nullptr) {
+    return;
+  }
+  write_error("fatal error: invalid memory address or null pointer dereference\n\ngoroutine ");
+  write_error(g->id.load(kRelaxed));  // relaxed: ours
+  write_error(" [running]: ");
+  char name[kShownName];
+  copy_name(*g, name, sizeof name);
+  write_error(name);
+  write_error("\n");
+  Walk walk;
+  _Unwind_Backtrace(&write_frame, &walk);
 }
 
 }  // namespace
@@ -221,7 +267,7 @@ void panic_uncaught(const Failure& failure) noexcept {
 void install_crash_handlers() noexcept {
   set_fatal_dump(&dump_goroutines);
   g_former_terminate = std::set_terminate(&on_terminate);
-  install_fault_hook(&on_fault);
+  install_fault_hook(&on_fault, &on_last_fault);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -104,8 +104,34 @@ class RecordDepot {
 };
 
 constinit RecordDepot g_records;
+constinit SpinLock g_extras_lock;
 
 }  // namespace
+
+void give_extras(Goroutine& g, GoroutineExtras* extras) noexcept {
+  std::lock_guard const guard(g_extras_lock);
+  g.extras = extras;
+}
+
+void free_extras(Goroutine& g) noexcept {
+  TsanIgnore const ignore;
+  const GoroutineExtras* extras = nullptr;
+  {
+    std::lock_guard const guard(g_extras_lock);
+    extras = std::exchange(g.extras, nullptr);
+  }
+  delete extras;
+}
+
+void copy_name(const Goroutine& g, char* buffer, std::size_t size) noexcept {
+  TsanIgnore const ignore;
+  std::size_t length = 0;
+  std::lock_guard const guard(g_extras_lock);
+  if (g.extras != nullptr) {
+    length = g.extras->name.copy(buffer, size - 1);
+  }
+  buffer[length] = '\0';
+}
 
 Goroutine* GoroutineCache::refill() noexcept {
   Goroutine* g = full_;

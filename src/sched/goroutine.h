@@ -71,6 +71,12 @@ class GoroutineCache {
   Goroutine* full_ = nullptr;
 };
 
+// The name and stack size of a goroutine are rare, and a dump may look at the name at any time: so
+// they are made, freed and looked at under a lock.
+void give_extras(Goroutine& g, GoroutineExtras* extras) noexcept;
+void free_extras(Goroutine& g) noexcept;
+void copy_name(const Goroutine& g, char* buffer, std::size_t size) noexcept;
+
 // For threads that are no worker.
 Goroutine* take_shared_record() noexcept;
 void give_shared_record(Goroutine* g) noexcept;

@@ -10,6 +10,7 @@
 
 #include "base/fatal.h"
 #include "fiber/stack.h"
+#include "hamgam/detail/failure.h"
 #include "hamgam/go.h"
 #include "os/fork.h"
 #include "os/membarrier.h"
@@ -50,7 +51,7 @@ constexpr std::size_t kMaxProcs = 1024;
 struct Main {
   void (*function)(void*);
   void* argument;
-  std::exception_ptr exception;
+  Failure failure;                 // what escaped it
   bool returned = false;           // not by goexit
   ThreadRecord* thread = nullptr;  // run's caller, asleep
 };
@@ -67,8 +68,10 @@ void main_goroutine(Main& main) {
   } catch (const GoexitSignal&) {
     g_scheduler.main_exited.store(true, kRelaxed);  // relaxed: read when everything is asleep
     throw;
-  } catch (...) {
-    main.exception = std::current_exception();
+  }
+  HAMGAM_CATCH_TRACE
+  catch (...) {
+    main.failure = current_failure();
   }
   main.returned = true;
 }
@@ -139,7 +142,7 @@ void run_main(void (*function)(void*), void* argument) {
     throw_panic("run called while another run is active");
   }
   g_scheduler.main_exited.store(false, kRelaxed);  // relaxed: set by the main goroutine only
-  Main main{function, argument, nullptr};
+  Main main{function, argument, {}};
   main.thread = hold_thread_record();
   main.thread->begin_sleep();
   try {
@@ -152,8 +155,8 @@ void run_main(void (*function)(void*), void* argument) {
   (void)main.thread->sleep(kForever);
   release_thread_record(main.thread);
   tsan_acquire(&main);
-  if (main.exception != nullptr) {
-    std::rethrow_exception(main.exception);
+  if (main.failure.exception != nullptr) {
+    rethrow(main.failure);
   }
 }
 

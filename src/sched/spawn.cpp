@@ -26,9 +26,7 @@ std::uint64_t fresh_id(Worker& w) noexcept {
 
 void recycle(Worker& w, Goroutine* g) noexcept {
   if (HAMGAM_UNLIKELY(g->extras != nullptr)) {
-    TsanIgnore const ignore;
-    delete g->extras;
-    g->extras = nullptr;
+    free_extras(*g);
   }
   g->id.store(0, kRelaxed);  // relaxed: for dumps
   w.records.give(g);
@@ -108,7 +106,7 @@ GoroutineHead* new_goroutine() {
 GoroutineHead* new_goroutine(GoOptions&& options) {
   auto* g = static_cast<Goroutine*>(new_goroutine());
   try {
-    g->extras = new GoroutineExtras{std::move(options.name), options.stack_size};
+    give_extras(*g, new GoroutineExtras{std::move(options.name), options.stack_size});
   } catch (...) {
     discard_goroutine(g);
     throw;
@@ -118,8 +116,9 @@ GoroutineHead* new_goroutine(GoOptions&& options) {
 
 void discard_goroutine(GoroutineHead* head) noexcept {
   auto* g = static_cast<Goroutine*>(head);
-  delete g->extras;
-  g->extras = nullptr;
+  if (g->extras != nullptr) {
+    free_extras(*g);
+  }
   if (Worker* w = this_worker()) {
     w->records.give(g);
   } else {

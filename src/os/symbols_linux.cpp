@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+
+#include "os/spin_lock.h"
+#include "os/symbols.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+// A file that is mapped, and where its symbols are in it. Whatever the file says of itself is
+// checked against its size.
+struct Image {
+  const link_map* map = nullptr;
+  const char* start = nullptr;
+  std::size_t size = 0;
+  const ElfW(Sym) * symbols = nullptr;
+  std::size_t count = 0;
+  const char* names = nullptr;
+  std::size_t names_size = 0;
+
+  template <class T>
+  [[nodiscard]] const T* at(std::size_t offset, std::size_t number) const noexcept {
+    bool const inside =
+        offset <= size && number <= (size - offset) / sizeof(T) && offset % alignof(T) == 0;
+    return inside ? reinterpret_cast<const T*>(start + offset) : nullptr;
+  }
+};
+
+constexpr std::size_t kImages = 16;
+constinit Image g_images[kImages];
+constinit std::size_t g_image_count = 0;
+constinit SpinLock g_lock;
+
+void map_file(Image& image, const char* path) noexcept {
+  int const file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    return;
+  }
+  struct stat status {};
+  if (fstat(file, &status) == 0 && status.st_size > 0) {
+    auto const size = static_cast<std::size_t>(status.st_size);
+    void* const start = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (start != MAP_FAILED) {
+      image.start = static_cast<const char*>(start);
+      image.size = size;
+    }
+  }
+  close(file);
+}
+
+void find_table(Image& image) noexcept {
+  const auto* head = image.at<ElfW(Ehdr)>(0, 1);
+  if (head == nullptr || std::memcmp(head->e_ident, ELFMAG, SELFMAG) != 0 ||
+      head->e_ident[EI_CLASS] != (sizeof(void*) == 8 ? ELFCLASS64 : ELFCLASS32) ||
+      head->e_shentsize != sizeof(ElfW(Shdr))) {
+    return;
+  }
+  const auto* sections = image.at<ElfW(Shdr)>(head->e_shoff, head->e_shnum);
+  for (std::size_t i = 0; sections != nullptr && i < head->e_shnum; ++i) {
+    const ElfW(Shdr)& table = sections[i];
+    if (table.sh_type != SHT_SYMTAB || table.sh_link >= head->e_shnum) {
+      continue;
+    }
+    const ElfW(Shdr)& names = sections[table.sh_link];
+    std::size_t const count = table.sh_size / sizeof(ElfW(Sym));
+    image.symbols = image.at<ElfW(Sym)>(table.sh_offset, count);
+    image.names = image.at<char>(names.sh_offset, names.sh_size);
+    image.names_size = names.sh_size;
+    // A name must not run beyond its table.
+    if (image.names != nullptr && names.sh_size != 0 && image.names[names.sh_size - 1] == '\0') {
+      image.count = image.symbols != nullptr ? count : 0;
+    }
+    return;
+  }
+}
+
+// Under g_lock.
+const Image& image_of(const link_map* map, const char* path) noexcept {
+  for (std::size_t i = 0; i < g_image_count; ++i) {
+    if (g_images[i].map == map) {
+      return g_images[i];
+    }
+  }
+  if (g_image_count == kImages) {
+    --g_image_count;  // so many libraries: the last one's mapping is given up for lost
+  }
+  Image& image = g_images[g_image_count++];
+  image = Image{};
+  image.map = map;
+  map_file(image, path);
+  find_table(image);
+  return image;
+}
+
+// `address` as the file has it. The innermost function that it is in.
+const char* name_in(const Image& image, std::uintptr_t address) noexcept {
+  const char* name = nullptr;
+  std::uintptr_t best = 0;
+  for (std::size_t i = 0; i < image.count; ++i) {
+    const ElfW(Sym)& symbol = image.symbols[i];
+    if ((symbol.st_info & 0xF) == STT_FUNC && symbol.st_shndx != SHN_UNDEF &&
+        symbol.st_value <= address && address - symbol.st_value < symbol.st_size &&
+        symbol.st_value >= best && symbol.st_name < image.names_size) {
+      best = symbol.st_value;
+      name = image.names + symbol.st_name;
+    }
+  }
+  return name;
+}
+
+}  // namespace
+
+Symbol find_symbol(const void* address) noexcept {
+  Symbol found;
+  Dl_info info{};
+  link_map* map = nullptr;
+  if (dladdr1(address, &info, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP) == 0) {
+    return found;
+  }
+  found.name = info.dli_sname;
+  found.file = info.dli_fname;
+  found.offset = static_cast<const char*>(address) - static_cast<const char*>(info.dli_fbase);
+  if (map == nullptr) {
+    return found;
+  }
+  // The program itself has no name here, and none that could be trusted elsewhere.
+  bool const program = map->l_name == nullptr || *map->l_name == '\0';
+  std::lock_guard const guard(g_lock);
+  const Image& image = image_of(map, program ? "/proc/self/exe" : map->l_name);
+  if (const char* name = name_in(image, reinterpret_cast<std::uintptr_t>(address) - map->l_addr)) {
+    found.name = name;
+  }
+  return found;
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail
