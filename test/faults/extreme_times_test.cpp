@@ -49,7 +49,7 @@ struct FrameClock {
   using period = std::ratio<1, 60>;
   using duration = std::chrono::duration<rep, period>;
   using time_point = std::chrono::time_point<FrameClock>;
-  static constexpr bool is_steady = false;
+  [[maybe_unused]] static constexpr bool is_steady = false;
   static time_point now() {
     static auto const start = steady_clock::now();
     auto const frames = std::chrono::duration_cast<duration>(2 * (steady_clock::now() - start));
@@ -63,7 +63,7 @@ struct YearClock {
   using period = std::chrono::years::period;
   using duration = std::chrono::duration<rep, period>;
   using time_point = std::chrono::time_point<YearClock>;
-  static constexpr bool is_steady = false;
+  [[maybe_unused]] static constexpr bool is_steady = false;
   static time_point now() {
     return time_point(duration(system_clock::now().time_since_epoch()) + duration(1970));
   }

@@ -28,7 +28,7 @@ struct HandClock {
   using period = std::micro;
   using duration = std::chrono::duration<rep, period>;
   using time_point = std::chrono::time_point<HandClock>;
-  static constexpr bool is_steady = false;
+  [[maybe_unused]] static constexpr bool is_steady = false;
   static time_point now() {
     ++looks;
     return time_point(duration(hand.load()));
