@@ -208,6 +208,7 @@ void goroutines() {
   errors.set_limit(3);
   errors.go([] {});
   errors.go([] { return std::error_code(); });
+  errors.go([] { return std::error_code(); });
   check(errors.try_go([] {}));
   errors.wait();
   hamgam::SingleFlight<Handle, int> flights;
@@ -317,7 +318,9 @@ void time() {
   check(timer.stop() && !timer.reset(1h));
   hamgam::Ticker ticker(1h);
   ticker.reset(2h);
-  check(hamgam::after_func(1h, [] {}).stop());
+  hamgam::Timer func;
+  func = hamgam::after_func(1h, [] {});
+  check(func.stop());
 
   static constexpr hamgam::ContextKey<Handle> kKey;
   auto [ctx, cancel] = hamgam::with_timeout(hamgam::Context::background(), 1h);
@@ -326,7 +329,7 @@ void time() {
   check(with.value(kKey)->value() == 9 && with.deadline().has_value() && !with.cause());
   const auto registered = hamgam::after_func(hamgam::without_cancel(with), [] {});
   check(registered.stop());
-  cancel();
+  { const hamgam::CancelGuard guard(cancel); }
   check(with.err() == std::errc::operation_canceled && !with.done().recv());
 }
 
