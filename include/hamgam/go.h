@@ -16,6 +16,18 @@
 //  * do not count on the floating-point environment (fesetround).
 // blocking() keeps its goroutine on one thread while f runs, if f does not call what can park it.
 //
+// Signals: workers have the signal mask of the thread that started the first goroutine, as if that
+// had started them, and so has whatever a goroutine starts. A goroutine that changes its thread's
+// mask changes it back before it waits. Who takes signals by sigwait blocks them before the first
+// goroutine. A handler may run on a worker, in a goroutine or between two, on a stack of 64 KiB if
+// it was installed with SA_ONSTACK, else on the goroutine's. It may call nothing of Hamgam, but
+// write to a pipe that a goroutine reads in blocking().
+//
+// Stacks do not grow. One that overflows ends the process with "fatal error: stack overflow" as
+// long as no frame steps over the guard below it: 1 MiB for the first thousand stacks, then 64 KiB.
+// Frames of any size are told if the code is compiled with -fstack-clash-protection, which the
+// CMake target and pkg-config pass on. The C library takes up to 64 KiB at once.
+//
 // When the process exits (main returns, or anybody calls std::exit, a goroutine too), goroutines
 // are stopped before static objects are destroyed, each where it next could have waited; blocking()
 // calls and waits in the kernel are left alone, plain threads too. So static Mutexes, Chans, Maps
