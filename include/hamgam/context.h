@@ -18,8 +18,9 @@
 // goroutine per context.
 //
 // cancel() reaches err() and done() of every derived context before it returns, whoever cancelled
-// first; their stop tokens too, by the first cancel, which runs the callbacks. It does not wait for
-// any work. The first cancel decides err() and cause(); a context that was cancelled before its
+// first; their stop tokens too, by the first cancel, which runs the callbacks. A callback may wait;
+// the canceller then keeps its thread, and later callbacks wait for it. It does not wait for any
+// work. The first cancel decides err() and cause(); a context that was cancelled before its
 // parent keeps its own. err() is not null only once done() is closed.
 //
 // Dropping every handle of a context cancels nothing and lets it go, unless somebody may still see

@@ -14,7 +14,14 @@
 //    (compilers keep what they know of them, also where the name is written again);
 //  * do not hold a std::mutex: its unlock must come from the thread that locked it;
 //  * do not count on the floating-point environment (fesetround).
-// blocking() keeps its goroutine on one thread while f runs, if f does not call what can park it.
+// Where one of these must be, blocking() is the remedy: while its f runs the goroutine keeps its
+// thread, whatever it waits for.
+//
+// Of the standard library, std::stop_callback counts on the thread: its destructor waits for a
+// callback that runs on another one, and takes a caller on the thread that called request_stop()
+// for the callback itself. So, in a goroutine, a std::stop_source whose callbacks may wait (lock a
+// Mutex, send, sleep) must be stopped by `blocking([&] { source.request_stop(); })`; a Context's
+// cancel does that by itself, and callbacks that do not wait need it not.
 //
 // Signals: workers have the signal mask of the thread that started the first goroutine, as if that
 // had started them, and so has whatever a goroutine starts. A goroutine that changes its thread's
@@ -263,8 +270,9 @@ HAMGAM_API int max_procs(int n = 0);
 namespace calls {
 
 // Runs f, which may block its thread (a system call, a foreign library), and returns its result.
-// Another worker takes over meanwhile, so no other goroutine is held up. On a plain thread it only
-// calls f.
+// Another worker takes over meanwhile, so no other goroutine is held up. The goroutine keeps its
+// thread until f returns: what f waits for of Hamgam's blocks that thread, too. On a plain thread
+// it only calls f.
 template <class F>
   requires std::invocable<F>
 decltype(auto) blocking(F&& f) {

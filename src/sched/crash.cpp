@@ -129,7 +129,7 @@ void print_other(Goroutine& g, void* raw) {
   const char* reason = g.wait_reason.load(kRelaxed);
   bool running = false;
   g_places.for_each([&](const Worker& w) { running = running || w.current.load(kRelaxed) == &g; });
-  print_head(g, running ? "running" : reason != nullptr ? reason : "runnable");
+  print_head(g, reason != nullptr ? reason : running ? "running" : "runnable");
   print_created_by(g);
 }
 

@@ -27,6 +27,7 @@ struct GoroutineExtras {
 struct Goroutine : GoroutineHead {
   Fiber fiber;
   atomic<const char*> wait_reason{nullptr};  // null: running or runnable
+  unsigned pinned = 0;                       // how many Pins it has; its own
 };
 
 // A worker's free records, in two chunks as Bonwick's magazines (2001): one in use, and a full one

@@ -19,6 +19,7 @@
 //   * wakes a worker for a runnext that is not being run;
 //   * keeps time while no worker sleeps;
 //   * tries again to start a worker that the system refused, and tells if work waits for it;
+//   * does chores that must not be done by a thread that runs goroutines;
 //   * declares deadlock; gives unused stacks back; feeds goroutines that starved for a stack.
 // It is started with the first worker. If the system refuses that too, whoever takes a slot or
 // needs it tries again; until then timers fire at scheduling points only, and nobody is preempted.
@@ -44,6 +45,20 @@ constexpr int kForeignThreads = 1;  // ThreadSanitizer's own
 #else
 constexpr int kForeignThreads = 0;
 #endif
+
+// Who adds one stays awake until it parks, which changes activity(). So between two looks that
+// found everything asleep, with nothing changed, all chores of before are done.
+constinit atomic<Chore*> g_chores{nullptr};
+
+void do_chores() noexcept {
+  // [chore.1] acquire, pairs with [chore.2]: what it is about
+  Chore* chore = g_chores.exchange(nullptr, kAcquire);
+  while (chore != nullptr) {
+    Chore* const next = chore->next;
+    chore->run(*chore);
+    chore = next;
+  }
+}
 
 // True if it found something to do.
 bool look_at(Worker& worker, Nanos time) noexcept {
@@ -103,12 +118,13 @@ std::uint64_t activity() noexcept {
 bool workers_asleep() noexcept {
   // relaxed throughout: the caller compares activity() before and after
   if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.in_blocking.load(kRelaxed) != 0 ||
-      !timers_at_rest()) {
+      !timers_at_rest() || g_chores.load(kRelaxed) != nullptr) {
     return false;
   }
   return g_scheduler.global.empty() &&
          // Else one runs without a slot.
-         g_scheduler.idle.sleepers() == g_scheduler.threads.load(kRelaxed) &&
+         g_scheduler.idle.sleepers() + sleeping_threads().workers ==
+             g_scheduler.threads.load(kRelaxed) &&
          g_scheduler.idle.active() == 0;
 }
 
@@ -123,8 +139,9 @@ bool all_asleep() noexcept {
   }
   int const threads = count_threads();
   full_fence();  // [asleep.1] seq_cst, pairs with itself
-  int const workers = static_cast<int>(g_scheduler.threads.load(kRelaxed));  // relaxed: as above
-  return threads == workers + sleeping_threads() + 1 + kForeignThreads &&    // 1: this thread
+  std::uint32_t const known =
+      g_scheduler.threads.load(kRelaxed) + sleeping_threads().plain;  // relaxed: as above
+  return threads == static_cast<int>(known) + 1 + kForeignThreads &&  // 1: this thread
          workers_asleep();
 }
 
@@ -151,6 +168,7 @@ class Monitor {
       if (exiting()) {
         stop_for_good();
       }
+      do_chores();
       Nanos const time = now();
       bool useful = false;
       if (g_scheduler.idle.timekeeper() == nullptr && earliest_timer() <= time) {
@@ -323,6 +341,23 @@ bool start_monitor() noexcept {
 }
 
 }  // namespace
+
+void add_chore(Chore& chore) noexcept {
+  if (!start_monitor()) {
+    chore.run(chore);  // no thread to be had: here is better than never
+    return;
+  }
+  Chore* first = g_chores.load(kRelaxed);  // relaxed: the CAS checks it
+  do {
+    chore.next = first;
+    // [chore.2] release, pairs with [chore.1]
+  } while (!g_chores.compare_exchange_weak(first, &chore, kRelease, kRelaxed));
+  if (first == nullptr) {  // else somebody has poked it, and it has not come yet
+    // [chore.3] release, pairs with [deep.3]: it sees the chore, or is poked once more
+    g_scheduler.monitor_wake.store(1, kRelease);
+    futex_wake(g_scheduler.monitor_wake, 1);
+  }
+}
 
 void rouse_monitor() noexcept {
   // [deep.2] seq_cst, pairs with [deep.1]: after the read-modify-write that counted the worker

@@ -3,6 +3,7 @@
 #include "sched/park.h"
 
 #include "os/thread.h"
+#include "sched/exit.h"
 #include "sched/switch.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -14,6 +15,78 @@ Goroutine* current_goroutine() noexcept {
   }
   Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
   return g != &w->base ? g : nullptr;
+}
+
+Goroutine* goroutine_to_park() noexcept {
+  Goroutine* g = current_goroutine();
+  return g != nullptr && HAMGAM_LIKELY(g->pinned == 0) ? g : nullptr;
+}
+
+Pin::Pin() noexcept {
+  if (Goroutine* g = current_goroutine()) {
+    ++g->pinned;
+  }
+}
+
+Pin::~Pin() {
+  if (Goroutine* g = current_goroutine()) {
+    --g->pinned;
+  }
+}
+
+bool lend_slot(Worker& w) noexcept {
+  if (w.untold_ends != 0) {
+    tell_ends(w);
+  }
+  // Thieves take from the ring at once; runnext they would leave alone for a while.
+  if (Goroutine* next = w.queue.take_next()) {
+    push_ring(w, next);
+  }
+  return give_up_slot(w);
+}
+
+void take_slot_back(Worker& w) noexcept {
+  // relaxed: only its owner sets the slot while the worker is awake
+  if (w.slot.load(kRelaxed) != Worker::kHeld && g_scheduler.idle.take_slot()) {
+    w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: as above
+    rouse_monitor();
+  }
+}
+
+namespace {
+
+HAMGAM_NOINLINE void yield_pinned(Worker& w) noexcept {
+  bool const gave_slot = lend_slot(w);
+  yield_thread();
+  if (exiting()) {
+    stop_for_good();
+  }
+  if (gave_slot) {
+    take_slot_back(w);
+  }
+}
+
+}  // namespace
+
+SleepingWorker::SleepingWorker() noexcept
+    : gave_slot_(this_worker() != nullptr && lend_slot(*this_worker())) {
+  if (Goroutine* g = current_goroutine()) {
+    g->wait_reason.store("waits on its thread", kRelaxed);  // relaxed: for dumps
+  }
+}
+
+SleepingWorker::~SleepingWorker() {
+  Goroutine* g = current_goroutine();
+  if (g == nullptr) {
+    return;
+  }
+  if (exiting()) {
+    stop_for_good();
+  }
+  g->wait_reason.store(nullptr, kRelaxed);  // relaxed: for dumps
+  if (gave_slot_) {
+    take_slot_back(*this_worker());
+  }
 }
 
 void park(AfterSwitch after, void* argument, const char* reason) noexcept {
@@ -48,6 +121,10 @@ void yield_goroutine() noexcept {
     tell_ends(*w);
   }
   Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
+  if (HAMGAM_UNLIKELY(g->pinned != 0)) {
+    yield_pinned(*w);
+    return;
+  }
   Goroutine* next = next_local(*w);
   w->after_argument = g;
   if (HAMGAM_LIKELY(next != nullptr && kSwitchDirectly && bind(*w, *next))) {

@@ -7,7 +7,7 @@
 // A goroutine that waits puts itself where its waker will find it, under some lock, and parks with
 // the unlocking of that lock as the after-switch action: nobody can make it runnable while it still
 // stands on its stack. Each park is ended by exactly one ready(). Plain threads do not come here;
-// they sleep on a futex (wait/sleeper.h).
+// they sleep on a futex (wait/sleeper.h). Nor do goroutines that are pinned.
 
 #include "os/clock.h"
 #include "sched/timer_heap.h"
@@ -23,6 +23,32 @@ using AfterSwitch = void (*)(void* argument) noexcept;
 
 // The running goroutine; null on a plain thread.
 Goroutine* current_goroutine() noexcept;
+
+// The same, but null also if it is pinned: who may park.
+Goroutine* goroutine_to_park() noexcept;
+
+// While one lives, the running goroutine keeps its thread, for code to which a thread is an
+// identity: it sleeps as a plain thread does, and its yields do not switch. Others run on another
+// worker meanwhile. Nothing on a plain thread.
+class Pin {
+ public:
+  Pin() noexcept;
+  ~Pin();
+  Pin(const Pin&) = delete;
+  Pin& operator=(const Pin&) = delete;
+};
+
+// While it lives the calling thread sleeps; if it is a worker's, that gives up its slot.
+class SleepingWorker {
+ public:
+  SleepingWorker() noexcept;
+  ~SleepingWorker();
+  SleepingWorker(const SleepingWorker&) = delete;
+  SleepingWorker& operator=(const SleepingWorker&) = delete;
+
+ private:
+  bool const gave_slot_;
+};
 
 // Suspends the running goroutine until ready(). `reason`: shown in dumps, a literal in Go's words.
 // May return on another thread.
@@ -50,6 +76,14 @@ bool withdraw_timer(Timer& timer) noexcept;
 // memory for it: a timer tries again after kRetry.
 GoroutineHead* try_new_goroutine() noexcept;
 inline constexpr Nanos kRetry = kMillisecond;
+
+// Something small to be done, soon, by a thread that runs no goroutine and that nobody else's code
+// ever runs on. From any thread.
+struct Chore {
+  void (*run)(Chore& chore) noexcept = nullptr;  // the last touch may be in it
+  Chore* next = nullptr;
+};
+void add_chore(Chore& chore) noexcept;
 
 // True if spinning for a moment may help: another worker runs meanwhile and nobody waits for this
 // one.

@@ -161,35 +161,21 @@ void run_main(void (*function)(void*), void* argument) {
 }
 
 void enter_blocking() noexcept {
-  if (current_goroutine() == nullptr) {
-    return;
+  if (Goroutine* g = current_goroutine()) {
+    ++g->pinned;
+    g_scheduler.in_blocking.fetch_add(1, kRelaxed);  // relaxed: for the detection of deadlocks
+    lend_slot(*this_worker());
   }
-  Worker& w = *this_worker();
-  if (w.untold_ends != 0) {
-    tell_ends(w);
-  }
-  g_scheduler.in_blocking.fetch_add(1, kRelaxed);  // relaxed: for the detection of deadlocks
-  // Thieves take from the ring at once; runnext they would leave alone for a while.
-  if (Goroutine* next = w.queue.take_next()) {
-    push_ring(w, next);
-  }
-  give_up_slot(w);
 }
 
-// The goroutine may have parked meanwhile and be on another worker now.
 void exit_blocking() noexcept {
-  if (current_goroutine() == nullptr) {
-    return;
-  }
-  if (exiting()) {
-    stop_for_good();
-  }
-  Worker& w = *this_worker();
-  g_scheduler.in_blocking.fetch_sub(1, kRelaxed);  // relaxed: as above
-  // relaxed: only its owner sets the slot while the worker is awake
-  if (w.slot.load(kRelaxed) != Worker::kHeld && g_scheduler.idle.take_slot()) {
-    w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: as above
-    rouse_monitor();
+  if (Goroutine* g = current_goroutine()) {
+    if (exiting()) {
+      stop_for_good();
+    }
+    --g->pinned;
+    g_scheduler.in_blocking.fetch_sub(1, kRelaxed);  // relaxed: as above
+    take_slot_back(*this_worker());
   }
 }
 

@@ -90,6 +90,13 @@ void push_ring(Worker& w, Goroutine* g) noexcept;
 void push_global(Goroutine* g) noexcept;
 void wake_for_lone(Worker& w) noexcept;
 
+// park.cpp
+// Leaves this worker's goroutines to the others, and its slot: it is about to block. False: it had
+// none.
+bool lend_slot(Worker& w) noexcept;
+// If there is one; else the worker runs on without until its next scheduling point.
+void take_slot_back(Worker& w) noexcept;
+
 // timers.cpp
 Nanos earliest_timer() noexcept;
 void tell_of_timers(Nanos when) noexcept;         // one that is due then was added or moved

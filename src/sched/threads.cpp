@@ -11,6 +11,7 @@
 #include "os/futex.h"
 #include "os/spin_lock.h"
 #include "sched/exit.h"
+#include "sched/worker.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -103,6 +104,7 @@ void release_thread_record(ThreadRecord* record) noexcept {
 bool ThreadRecord::sleep(Nanos limit) noexcept {
   if (limit == kForever) {
     count_sleep(*this);
+    of_worker.store(this_worker() != nullptr, kRelaxed);  // relaxed: published with kAsleep
     std::uint32_t awake = kAwake;
     // [asleep.2] acq_rel, pairs with [asleep.3]: the count. Fails if woken already.
     word.compare_exchange_strong(awake, kAsleep, kAcqRel, kRelaxed);
@@ -131,11 +133,13 @@ void ThreadRecord::wake() noexcept {
   futex_wake(word, 1);
 }
 
-int sleeping_threads() noexcept {
-  int count = 0;
+SleepingThreads sleeping_threads() noexcept {
+  SleepingThreads count;
   for_each_thread([&count](const ThreadRecord& record) {
     // [asleep.3] acquire, pairs with [asleep.2]: activity() is read after this
-    count += record.word.load(kAcquire) == ThreadRecord::kAsleep ? 1 : 0;
+    if (record.word.load(kAcquire) == ThreadRecord::kAsleep) {
+      ++(record.of_worker.load(kRelaxed) ? count.workers : count.plain);  // relaxed: as above
+    }
   });
   return count;
 }

@@ -30,6 +30,8 @@ struct alignas(64) ThreadRecord {
   enum Word : std::uint32_t { kAwake, kAsleep, kWoken };
 
   atomic<std::uint32_t> word{kAwake};
+  // While kAsleep: the owner is a worker, whose goroutine is pinned (park.h).
+  atomic<bool> of_worker{false};
   atomic<std::uint64_t> sleeps{0};  // how often the owner became kAsleep, or gave the record back
   ReaderRow* row = nullptr;         // the owner's; sync/reader_slots.cpp fills it
   void (*forget_row)() noexcept = nullptr;  // before the thread gives the record back
@@ -58,7 +60,11 @@ ThreadRecord* hold_thread_record() noexcept;
 void release_thread_record(ThreadRecord* record) noexcept;
 
 // How many threads are asleep, and how often any has fallen asleep or ended: see monitor.cpp.
-int sleeping_threads() noexcept;
+struct SleepingThreads {
+  std::uint32_t plain = 0;
+  std::uint32_t workers = 0;  // with a goroutine that keeps its thread
+};
+SleepingThreads sleeping_threads() noexcept;
 std::uint64_t thread_sleeps() noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

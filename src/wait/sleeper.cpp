@@ -8,6 +8,8 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 
+constexpr unsigned kOneThread = ~0U;  // Interrupt::ran_on_: by one that cannot change threads
+
 void end_sleep(Sleeper& sleeper) noexcept {
   if (Goroutine* g = sleeper.goroutine) {
     ready(g);
@@ -30,6 +32,7 @@ void wake(Sleeper& sleeper) noexcept {
 }
 
 Wake sleep_thread(Sleeper& sleeper) noexcept {
+  SleepingWorker const sleeps;
   if (!sleeper.thread->sleep(sleeper.deadline) && !sleeper.take_out(sleeper, Wake::kTimedOut)) {
     (void)sleeper.thread->sleep(kForever);  // a waker got in first and is about to set the word
   }
@@ -48,7 +51,7 @@ void sleep_for_ever(const char* reason) noexcept {
   }
 }
 
-Interrupt::Interrupt(Sleeper& sleeper, Nanos deadline) : stop_(std::stop_token{}, Stop{&sleeper}) {
+Interrupt::Interrupt(Sleeper& sleeper, Nanos deadline) : sleeper_(sleeper) {
   if (deadline == kForever) {
     return;
   }
@@ -63,15 +66,55 @@ Interrupt::Interrupt(Sleeper& sleeper, Nanos deadline) : stop_(std::stop_token{}
   add_timer(alarm_, deadline);
 }
 
-Interrupt::Interrupt(Sleeper& sleeper, std::stop_token token)
-    : stop_(std::move(token), Stop{&sleeper}) {}
+Interrupt::Interrupt(Sleeper& sleeper, std::stop_token token) noexcept
+    : sleeper_(sleeper), token_(std::move(token)) {
+  stop_.emplace(token_, Stop{this});
+}
 
 Interrupt::~Interrupt() {
   if (alarm_.heap != nullptr) {
     remove_timer(alarm_);
   }
+  if (stop_.has_value() && HAMGAM_UNLIKELY(token_.stop_requested()) &&
+      callback_may_be_elsewhere()) {
+    remove_callback_elsewhere();
+  }
 }
 
-void Interrupt::Stop::operator()() const noexcept { interrupt(*sleeper, Wake::kStopped); }
+bool Interrupt::callback_may_be_elsewhere() const noexcept {
+  if (worker_index() == 0) {
+    return false;  // a plain thread
+  }
+  unsigned const ran_on = ran_on_.load(kRelaxed);  // relaxed: see the header
+  return ran_on != kOneThread && ran_on != worker_index();
+}
+
+void Interrupt::remove_callback_elsewhere() noexcept {
+  struct Removal : Chore {
+    explicit Removal(std::optional<StopCallback>& of) noexcept : callback(of) {
+      run = [](Chore& chore) noexcept {
+        auto& self = static_cast<Removal&>(chore);
+        self.callback.reset();
+        wake(self.sleeper);
+      };
+    }
+    std::optional<StopCallback>& callback;
+    Sleeper sleeper{nullptr};
+  } removal(stop_);
+  if (removal.sleeper.goroutine != nullptr) {
+    park([](void* chore) noexcept { add_chore(*static_cast<Removal*>(chore)); }, &removal,
+         "stop callback");
+  } else {
+    add_chore(removal);
+    (void)sleep_thread(removal.sleeper);
+  }
+}
+
+void Interrupt::Stop::operator()() const noexcept {
+  // Before the sleeper can go on. relaxed: whoever is on the same thread later sees it; for others
+  // it decides between two ways that are both right
+  self->ran_on_.store(goroutine_to_park() != nullptr ? worker_index() : kOneThread, kRelaxed);
+  interrupt(self->sleeper_, Wake::kStopped);
+}
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

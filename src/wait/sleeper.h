@@ -7,6 +7,7 @@
 // afterwards it may be gone (wake() does).
 
 #include <cstdint>
+#include <optional>
 #include <stop_token>
 
 #include "hamgam/detail/atomic.h"
@@ -33,7 +34,7 @@ struct Sleeper {
   // will see `how`.
   using TakeOut = bool (*)(Sleeper& sleeper, Wake how) noexcept;
 
-  explicit Sleeper(TakeOut hook) noexcept : goroutine(current_goroutine()), take_out(hook) {
+  explicit Sleeper(TakeOut hook) noexcept : goroutine(goroutine_to_park()), take_out(hook) {
     if (goroutine == nullptr) {
       thread = hold_thread_record();
       thread->begin_sleep();
@@ -47,7 +48,7 @@ struct Sleeper {
   Sleeper(const Sleeper&) = delete;
   Sleeper& operator=(const Sleeper&) = delete;
 
-  Goroutine* const goroutine;      // null: a plain thread
+  Goroutine* const goroutine;      // null: a plain thread, or a goroutine that keeps its thread
   TakeOut const take_out;          // null: it can't be interrupted
   ThreadRecord* thread = nullptr;  // a plain thread's, which it sleeps on
   Wake outcome = Wake::kNone;
@@ -66,26 +67,46 @@ void wake(Sleeper& sleeper) noexcept;
 
 // While it lives, the sleeper's sleeps end when the deadline passes or the token is stopped, and
 // further ones do not begin. When its destructor returns, nobody looks at the sleeper any more.
+//
+// The second sentence is not to be had from ~stop_callback alone. It waits until the callback has
+// returned, unless it is called by the callback itself, and it takes any caller on the thread that
+// called request_stop() for that. A goroutine R that called it, and that another callback made
+// park, may have left that thread to us, and be about to run our callback, or in it, on another
+// one. So:
+//   * no stop was requested before the destructor, or we are a plain thread: the thread that
+//     requests, then or later, is another one than ours as long as we are in here;
+//   * our callback ran in a plain thread or a pinned goroutine: that had one thread all the time;
+//   * our callback ran on the thread that we are on: it is over, for our callback does not park,
+//     and another goroutine runs there now.
+// In these cases ~stop_callback is right. Else it is left to the monitor's thread, which nobody
+// calls request_stop() on, and we sleep until that is done.
 class Interrupt {
  public:
   // Throws std::bad_alloc.
   Interrupt(Sleeper& sleeper, Nanos deadline);
-  Interrupt(Sleeper& sleeper, std::stop_token token);
+  Interrupt(Sleeper& sleeper, std::stop_token token) noexcept;
   ~Interrupt();
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
 
  private:
   struct Stop {
-    Sleeper* sleeper;
+    Interrupt* self;
     void operator()() const noexcept;
   };
   struct Alarm : Timer {
     Sleeper* sleeper = nullptr;
   };
+  using StopCallback = std::stop_callback<Stop>;
+
+  [[nodiscard]] bool callback_may_be_elsewhere() const noexcept;
+  HAMGAM_NOINLINE void remove_callback_elsewhere() noexcept;
 
   Alarm alarm_;
-  std::stop_callback<Stop> stop_;
+  Sleeper& sleeper_;
+  std::stop_token token_;
+  atomic<unsigned> ran_on_{0};  // the worker_index() where our callback ran, or kOneThread
+  std::optional<StopCallback> stop_;
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <stop_token>
 #include <thread>
 #include <vector>
@@ -199,6 +200,85 @@ TEST_P(WaiterTest, stop_races_with_wake) {
     ASSERT_TRUE(ended.load());
     ASSERT_EQ(how, delivered.load() == 1 ? Wake::kWoken : Wake::kStopped);
   }
+}
+
+// A sleeper whose callback takes its time.
+struct SlowToTakeOut : detail::Sleeper {
+  SlowToTakeOut() : Sleeper(&take_out_slowly) {}
+
+  static bool take_out_slowly(Sleeper& sleeper, Wake) noexcept {
+    auto& self = static_cast<SlowToTakeOut&>(sleeper);
+    self.in_callback.store(true);
+    while (!self.go_on.load()) {
+      std::this_thread::yield();
+    }
+    self.callback_over.store(true);
+    return false;
+  }
+
+  std::atomic<bool> in_callback{false};
+  std::atomic<bool> go_on{false};
+  std::atomic<bool> callback_over{false};
+};
+
+// R calls request_stop(), and another callback makes it park. Its thread goes to G; R is in G's
+// callback, on another thread, when G has done with its Interrupt. To std::stop_callback G looks
+// like the callback itself, so its destructor returned at once, and the callback went on with what
+// was no more.
+TEST(Interrupt, ends_after_a_callback_whose_runner_left_its_thread_to_us) {
+  test::Procs const limit(2);
+  int hits = 0;
+  for (int round = 0; hits < 3 && round < 2000; ++round) {
+    std::stop_source source;
+    WaitGroup gate;
+    gate.add(1);
+    std::atomic<bool> registered{false};
+    std::atomic<bool> parks{false};
+    std::thread::id requester;
+    WaitGroup group;
+    std::thread helper;
+    group.go([&] {  // G
+      SlowToTakeOut me;
+      {
+        Interrupt const interrupt(me, source.get_token());
+        registered.store(true);
+        while (!parks.load()) {
+          yield();
+        }
+        bool const ours = std::this_thread::get_id() == requester;
+        gate.done();
+        // Without a scheduling point, so that R has to run elsewhere; should nobody take it, we let
+        // it run here.
+        for (int i = 0; i < 1'000'000 && !me.in_callback.load(); ++i) {
+          detail::spin_pause();
+        }
+        bool const hit = ours && me.in_callback.load();
+        hits += hit ? 1 : 0;
+        helper = std::thread([&me, hit] {
+          if (hit) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));  // G is at the end by now
+          }
+          me.go_on.store(true);
+        });
+      }
+      EXPECT_EQ(me.callback_over.load(), me.in_callback.load());
+      me.go_on.store(true);
+      helper.join();
+    });
+    group.go([&] {  // R
+      while (!registered.load()) {
+        yield();
+      }
+      std::stop_callback const first(source.get_token(), [&] {
+        requester = std::this_thread::get_id();
+        parks.store(true);
+        gate.wait();
+      });
+      source.request_stop();
+    });
+    group.wait();
+  }
+  std::printf("%d hits\n", hits);
 }
 
 // wake_all passes through a chain whose waiters may be gone as soon as they are woken.

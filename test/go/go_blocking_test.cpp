@@ -102,9 +102,8 @@ TEST(Blocking, surplus_retires) {
   EXPECT_LT(overlaps, 20);
 }
 
-// f may park: the goroutine then leaves the blocking region on another worker than it entered it
-// on.
-TEST(Blocking, parks_inside) {
+// f may wait: the goroutine keeps its thread meanwhile.
+TEST(Blocking, waits_inside) {
   int const rounds = test::scaled(500);
   Procs const limit(2);
   WaitGroup group;
@@ -114,13 +113,17 @@ TEST(Blocking, parks_inside) {
     group.go([&] {
       for (int round = 0; round < rounds; ++round) {
         blocking([&] {
-          LockGuard const guard(mutex);
-          ++counter;
-          yield();
+          auto const thread = std::this_thread::get_id();
+          {
+            LockGuard const guard(mutex);
+            ++counter;
+            yield();
+          }
+          if (round % 32 == 0) {
+            sleep(10us);
+          }
+          EXPECT_EQ(std::this_thread::get_id(), thread);
         });
-        if (round % 32 == 0) {
-          blocking([] { sleep(10us); });
-        }
       }
     });
   }

@@ -41,6 +41,22 @@ TEST(MisuseDeadlock, SC12_simple) {
   EXPECT_TRUE(child.says("\ngoroutine 1 [sync.Mutex.Lock]:\n")) << child.error;
 }
 
+// A goroutine that keeps its thread sleeps on it.
+TEST(MisuseDeadlock, in_a_stop_callback) {
+  auto child = in_child([] {
+    (void)run([] {
+      auto [ctx, cancel] = with_cancel(Context::background());
+      std::stop_callback const callback(ctx.stop_token(), [] { (void)Chan<int>().recv(); });
+      WaitGroup group;
+      group.go([stop = cancel] { stop(); });
+      group.wait();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  EXPECT_TRUE(child.says(" [waits on its thread]:\n")) << child.error;
+}
+
 TEST(MisuseDeadlock, all_of_several) {
   auto child = in_child([] {
     (void)run([] {
