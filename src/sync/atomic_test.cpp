@@ -246,7 +246,7 @@ TEST_P(AtomicTest, AT5_release_acquire_litmus) {
 // library is needed.
 template <std::size_t size>
 void hammer_wide(Who who) {
-  int const rounds = test::scaled(3000);
+  int const rounds = test::scaled(1000);
   constexpr unsigned kParties = 4;
   Atomic<Bytes<size>> value;
   Atomic<Bytes<size>> counter;
@@ -279,7 +279,7 @@ TEST_P(AtomicTest, wide_hammer) {
 
 // As AT4, with a wide value on one side: all operations are in one order.
 TEST_P(AtomicTest, wide_store_buffer_litmus) {
-  int const rounds = test::emulated() ? 0 : test::scaled(1500);
+  int const rounds = test::emulated() ? 0 : test::scaled(300);
   Atomic<Bytes<16>> x;
   Atomic<int> y;
   Atomic<int> arrived;
