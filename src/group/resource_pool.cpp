@@ -245,34 +245,28 @@ void ResourceCore::discard(ResourceEntry* entry) noexcept { close_and_give_back(
 void ResourceCore::add_idle(ResourceEntry* entry) noexcept {
   State& s = *state_;
   tsan_release(entry);
-  Waiter* waiter = nullptr;
-  bool kept = false;
-  bool due_first = false;
   s.lock.lock();
   Nanos const time = HAMGAM_UNLIKELY(s.keeps_time()) ? now() : 0;
   if (HAMGAM_LIKELY(!s.closed && (s.limits.max_open == 0 || s.open <= s.limits.max_open))) {
-    if (HAMGAM_UNLIKELY(s.expires(*entry) <= time)) {
+    // Once it is kept, the unit is another's, and after the unlock the core may be gone.
+    if (HAMGAM_UNLIKELY(time != 0 && s.expires(*entry) <= time)) {
       ++s.counters.max_lifetime_closed;
-    } else if ((waiter = s.next_waiter()) != nullptr) {
+    } else if (Waiter* const waiter = s.next_waiter()) {
       waiter->token = reinterpret_cast<std::uintptr_t>(entry);
-      kept = true;
-    } else if (s.idle < s.max_idle()) {
+      s.lock.unlock();
+      wake(*waiter);
+      return;
+    } else if (HAMGAM_LIKELY(s.idle < s.max_idle())) {
       entry->returned = time;
       s.push_idle(*entry);
-      kept = true;
-      due_first = time != 0 && s.due(*entry) < s.looks_again;
+      unlock(time != 0 && s.due(*entry) < s.looks_again);
+      return;
     } else {
       ++s.counters.max_idle_closed;
     }
   }
-  unlock(due_first);
-  // If it was kept, the unit is another's, and the core may be gone.
-  if (waiter != nullptr) {
-    wake(*waiter);
-  }
-  if (HAMGAM_UNLIKELY(!kept)) {
-    close_and_give_back(entry);
-  }
+  s.lock.unlock();
+  close_and_give_back(entry);
 }
 
 void ResourceCore::close_and_give_back(ResourceEntry* entry) noexcept {
