@@ -190,7 +190,7 @@ bool Cases::attempt(SelectOp& op) noexcept {
 }
 
 std::size_t Cases::poll(bool surely) {
-  if (surely) {
+  if (surely) {    // unfenced: a glance may miss
     full_fence();  // [chan.5] seq_cst, pairs with [chan.4] and itself: as for one channel
   }
   for (int glance = 0; glance < kGlances; ++glance) {

@@ -277,8 +277,8 @@ bool RWMutex::Slow::enter_claimed(std::int64_t former) noexcept {
   if ((former & kSlots) == 0) {
     return count(former) == 0;
   }
-  if ((former & kFenced) != 0) {
-    detail::full_fence();  // [rw.15] seq_cst, pairs with [rw.14]
+  if ((former & kFenced) != 0) {  // unfenced: revoke() is more than a fence
+    detail::full_fence();         // [rw.15] seq_cst, pairs with [rw.14]
   } else {
     revoke();
   }

@@ -103,6 +103,33 @@ class CheckOrders(ToolTest):
                    "full_fence();\nint y;\nfull_fence();\n")
         self.expect("src/sync/a.cpp:5: full_fence without a tag")
 
+    def test_described_with_a_fence(self):
+        head = "// [a.1] who: store x;  fence; load y\n// [a.2] other: store y; load x\n\n"
+        bare = "// [a.1] seq_cst, pairs with [a.2]\nx.store(1, kSeqCst);\n{}// [a.2] seq_cst\ny.store(1, kSeqCst);\n"
+        self.write("src/sync/a.cpp", head + bare.format("fence_after_rmw();\n"))
+        self.expect_clean()
+        self.write("src/sync/a.cpp", head + bare.format("int z;\n"))
+        self.expect("src/sync/a.cpp:5: [a.1] is described with a fence, and none stands here")
+
+    def test_fence_in_a_branch(self):
+        function = ("void f() {{\n  if (rarely) {{{}\n    x.load(kRelaxed);  // relaxed: fenced below\n"
+                    "    full_fence();  // [a.1] seq_cst, pairs with itself\n{}  }}\n{}}}\n\nint z;\n")
+        for passes in (function.format("", "", ""), function.format("", "    return;\n", "  y();\n"),
+                       function.format("", "", "  return z;\n"),
+                       function.format("  // unfenced: why", "", "  y();\n"),
+                       function.format("", "    while (a) {\n      continue;\n    }\n    return;\n", "  y();\n")):
+            self.write("src/sync/a.cpp", passes)
+            self.expect_clean()
+        for fails in (function.format("", "", "  y();\n"), function.format("", "", "  return y();\n"),
+                      function.format("", "    while (a) {\n      continue;\n    }\n", "  y();\n"),
+                      function.format("", "  } else {\n    y();\n", "  y();\n")):
+            self.write("src/sync/a.cpp", fails)
+            self.expect("src/sync/a.cpp:4: a fence in a branch that others pass by")
+
+    def test_fence_in_a_loop(self):
+        self.write("src/sync/a.cpp", "for (;;) {\n  full_fence();  // [a.1] seq_cst, pairs with itself\n}\ny();\n")
+        self.expect_clean()
+
     def test_relaxed_access_that_others_order(self):
         self.write("src/sync/a.cpp",
                    "x.load(kRelaxed);  // relaxed: fenced, [a.2] pairs with [a.1]\n// [a.1] seq_cst\nx.store(1, kSeqCst);\n")
