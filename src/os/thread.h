@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "hamgam/detail/config.h"
+#include "os/clock.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -37,6 +38,9 @@ int available_cpus() noexcept;
 // in the kernel.
 int thread_id() noexcept;
 bool thread_runs(int id) noexcept;
+
+// How long a thread of this process has had a CPU; 0 if it can't be told.
+Nanos thread_cpu_time(int id) noexcept;
 
 // The number of threads in this process, 0 if it can't be told.
 int count_threads() noexcept;

@@ -222,6 +222,13 @@ bool thread_runs(int id) noexcept {
   return state != nullptr && *state == 'R';
 }
 
+Nanos thread_cpu_time(int id) noexcept {
+  // The kernel's number for the clock of a thread: ~id, 4 for a thread's, 2 for time on a CPU.
+  auto const clock = static_cast<clockid_t>((~static_cast<unsigned>(id) << 3U) | 6U);
+  timespec time{};
+  return clock_gettime(clock, &time) == 0 ? time.tv_sec * 1'000'000'000 + time.tv_nsec : 0;
+}
+
 int count_threads() noexcept {
   char text[1024];
   const char* at = read_stat("/proc/self/stat", text);

@@ -73,10 +73,15 @@ void take_all_slots(const Worker* mine) noexcept {
   });
 }
 
-bool any_runs(const Worker* mine) noexcept {
+// Does any of the others run, or want to? `used`: how long they have had a CPU, in all.
+bool any_runs(const Worker* mine, Nanos& used) noexcept {
   bool found = false;
-  g_places.for_each([&found, mine](const Worker& worker) {
-    found = found || (&worker != mine && thread_runs(worker.thread_id));
+  used = 0;
+  g_places.for_each([&found, &used, mine](const Worker& worker) {
+    if (&worker != mine) {
+      found = found || thread_runs(worker.thread_id);
+      used += thread_cpu_time(worker.thread_id);
+    }
   });
   return found;
 }
@@ -98,17 +103,22 @@ void stop_goroutines() noexcept {
   set_worker_slot(0);
   g_scheduler.idle.set_width(0);
   Nanos const begin = now();
+  Nanos used_at_grace = -1;
   for (;;) {
     take_all_slots(mine);
     if (all_stopped(mine)) {
       return;
     }
-    Nanos const waited = now() - begin;
-    if (waited > kGrace && !any_runs(mine)) {
-      return;
-    }
-    if (waited > 2 * kGrace) {
-      end_process(g_status);
+    if (now() - begin > kGrace) {
+      Nanos used = 0;
+      if (!any_runs(mine, used)) {
+        return;
+      }
+      if (used_at_grace < 0) {
+        used_at_grace = used;
+      } else if (used - used_at_grace > kGrace) {
+        end_process(g_status);
+      }
     }
     nap_thread();
   }

@@ -151,7 +151,7 @@ TEST(Map, ARemovedValueGoesThoughNobodyComesAnyMore) {
   std::atomic<int> round{0};
   std::atomic<int> inside{0};
   std::atomic<int> leave{0};
-  int const rounds = kSanitized ? 300 : 2000;
+  int const rounds = kSanitized ? 50 : 300;
   std::thread reader([&] {
     for (int mine = 1; mine <= rounds; ++mine) {
       while (round < mine) {
@@ -205,7 +205,7 @@ TEST(Map, NoDestructorRunsInAReader) {
   std::atomic<int> gone{0};
   hamgam::Map<int, std::shared_ptr<Locking>> map;
   map.store(0, nullptr);
-  int const rounds = kSanitized ? 50 : 500;
+  int const rounds = kSanitized ? 20 : 100;
   for (int i = 1; i <= rounds; ++i) {
     map.store(1, std::make_shared<Locking>(&mutex, &gone));
     WaitGroup writer;

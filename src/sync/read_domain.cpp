@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -86,6 +87,16 @@ void give_free(ReadRecord* record) noexcept {
   g_free = record;
 }
 
+// The lock of a domain's lists, shared with few others: not a Mutex, which may be handed over to a
+// goroutine that does not get to run, in particular when the process exits.
+SpinLock& lock_of(const ReadDomain& domain) noexcept {
+  struct alignas(64) Lock {
+    SpinLock lock;
+  };
+  static constinit Lock locks[64];
+  return locks[(reinterpret_cast<std::uintptr_t>(&domain) >> 4) * 0x9E3779B97F4A7C15U >> 58].lock;
+}
+
 void append(Retired*& list, Retired* more) noexcept {
   Retired** end = &list;
   while (*end != nullptr) {
@@ -163,11 +174,11 @@ class ReadDomain::Sweep final : public Aged {
       pause_ = std::min(2 * pause_, kLongPause);  // readers come and go, and one stays for long
     } else {
       looked_ = false;
-      domain_.lock_.lock();
+      lock_of(domain_).lock();
       if (domain_.litter_.load(kRelaxed) != kNone) {
         domain_.litter_.store(kLeft, kRelaxed);
       }
-      domain_.lock_.unlock();
+      lock_of(domain_).unlock();
       await_stores();
       append(done, domain_.collect());
     }
@@ -203,7 +214,7 @@ void ReadDomain::retire(Retired* retired) noexcept {
   }
   bool first = false;
   {
-    std::lock_guard const guard(lock_);
+    std::lock_guard const guard(lock_of(*this));
     retired->next_retired = fresh_;
     fresh_ = retired;
     // relaxed throughout: under the lock
@@ -227,7 +238,7 @@ void ReadDomain::retire(Retired* retired) noexcept {
 // Takes off what nobody reads any more.
 Retired* ReadDomain::collect() noexcept {
   Retired* done = nullptr;
-  std::lock_guard const guard(lock_);
+  std::lock_guard const guard(lock_of(*this));
   for (;;) {
     if (old_ != nullptr) {
       if (read_before(old_epoch_)) {
@@ -259,16 +270,17 @@ void ReadDomain::tell() noexcept {
 
 // By whoever has made litter_ kTold, so never by two at once.
 void ReadDomain::call_janitor() noexcept {
-  lock_.lock();
+  TsanIgnore const ignore;
+  std::unique_ptr<Sweep> made(new (std::nothrow) Sweep(*this));
+  lock_of(*this).lock();
   if (sweep_ == nullptr) {
-    TsanIgnore const ignore;
-    sweep_ = new (std::nothrow) Sweep(*this);
+    sweep_ = made.release();
   }
   Sweep* const sweep = sweep_;
-  lock_.unlock();
+  lock_of(*this).unlock();
   if (sweep == nullptr || !attend(*sweep, now())) {
     // No memory or no thread: whoever leaves next tries again, or writes.
-    std::lock_guard const guard(lock_);
+    std::lock_guard const guard(lock_of(*this));
     if (litter_.load(kRelaxed) == kTold) {  // relaxed: under the lock
       litter_.store(kLeft, kRelaxed);       // relaxed: as above
     }

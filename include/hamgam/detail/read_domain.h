@@ -16,7 +16,6 @@
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
-#include "hamgam/detail/inner_mutex.h"
 #include "hamgam/detail/light_barrier.h"
 #include "hamgam/detail/worker_slot.h"
 
@@ -98,9 +97,9 @@ class ReadDomain {
   class Sweep;
 
   // litter_: what is retired and not destroyed yet      changed by
-  //   kNone    nothing                                  whoever collects the last, under lock_
-  //   kTold    something; somebody is going to look     retire, under lock_; who leaves: by CAS
-  //   kLeft    something; whoever leaves tells          the janitor, under lock_
+  //   kNone    nothing                                  whoever collects the last, under the lock
+  //   kTold    something; somebody is going to look     retire, under the lock; who leaves: by CAS
+  //   kLeft    something; whoever leaves tells          the janitor, under the lock
   enum LitterState : std::uint32_t { kNone, kTold, kLeft };
 
   HAMGAM_API static ReadRecord* claim_record() noexcept;
@@ -114,11 +113,9 @@ class ReadDomain {
   void (*const destroy_)(Retired*) noexcept;
   atomic<std::uint64_t> epoch_{ReadRecord::kFree + 1};
   atomic<std::uint32_t> litter_{kNone};
-  // Under lock_: waits until nobody reads who pinned before old_epoch_; waits for old_ to be
-  // destroyed.
-  InnerMutex lock_;
-  Retired* old_ = nullptr;
-  Retired* fresh_ = nullptr;
+  // All below under the domain's lock, lock_of() in src/sync/read_domain.cpp.
+  Retired* old_ = nullptr;    // waits until nobody reads who pinned before old_epoch_
+  Retired* fresh_ = nullptr;  // waits for old_ to be destroyed
   std::uint64_t old_epoch_ = 0;
   Sweep* sweep_ = nullptr;  // what the janitor looks at; made when it is first called
 };
