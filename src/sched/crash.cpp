@@ -224,11 +224,13 @@ void on_fault(const void* address) noexcept {
 // Frames without the help of malloc, which may be what faulted.
 _Unwind_Reason_Code write_frame(_Unwind_Context* context, void* raw) {
   auto* walk = static_cast<Walk*>(raw);
-  auto const address = _Unwind_GetIP(context);
+  int at_fault = 0;  // else it is a return address
+  auto const address = _Unwind_GetIPInfo(context, &at_fault);
   if (address == 0 || ++walk->frames > kMaxFrames) {
     return _URC_END_OF_STACK;
   }
-  Symbol const symbol = find_symbol(reinterpret_cast<const void*>(address - 1));
+  Symbol const symbol =
+      find_symbol(reinterpret_cast<const void*>(address - (at_fault != 0 ? 0 : 1)));
   write_error(symbol.name != nullptr ? symbol.name : "??");
   write_error("\n");
   return _URC_NO_REASON;
