@@ -64,8 +64,8 @@ TEST_P(ResourcePoolDestroyed, BesideAWaiterThatGaveUp) {
       until([raw] { return raw->stats().wait_count == 1; });
       waiters.go([raw, &returned] {
         try {
-          EXPECT_FALSE(raw->acquire_for(3ms));
-        } catch (const std::system_error&) {  // the timer was late
+          (void)raw->acquire_for(3ms);
+        } catch (const std::system_error&) {  // when the timer was late; it may even be served
         }
         returned = true;
       });
