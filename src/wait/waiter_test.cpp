@@ -228,7 +228,7 @@ struct SlowToTakeOut : detail::Sleeper {
 TEST(Interrupt, ends_after_a_callback_whose_runner_left_its_thread_to_us) {
   test::Procs const limit(2);
   int hits = 0;
-  for (int round = 0; hits < 3 && round < 2000; ++round) {
+  for (int round = 0; hits < 3 && round < test::scaled(200); ++round) {
     std::stop_source source;
     WaitGroup gate;
     gate.add(1);
@@ -249,7 +249,7 @@ TEST(Interrupt, ends_after_a_callback_whose_runner_left_its_thread_to_us) {
         gate.done();
         // Without a scheduling point, so that R has to run elsewhere; should nobody take it, we let
         // it run here.
-        for (int i = 0; i < 1'000'000 && !me.in_callback.load(); ++i) {
+        for (int i = 0; i < 200'000 && !me.in_callback.load(); ++i) {
           detail::spin_pause();
         }
         bool const hit = ours && me.in_callback.load();
