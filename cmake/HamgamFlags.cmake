@@ -102,6 +102,8 @@ function(hamgam_library_flags target)
   set(scope PUBLIC)
   if(HAMGAM_SANITIZE STREQUAL "thread-user")
     set(scope INTERFACE)
+    set_source_files_properties(${PROJECT_SOURCE_DIR}/src/wait/stop.cpp PROPERTIES
+      COMPILE_OPTIONS "${hamgam_sanitizer_options}")  # its head says why
   endif()
   target_compile_options(${target} ${scope} ${hamgam_sanitizer_options})
   target_link_options(${target} ${scope} ${hamgam_sanitizer_link_options})

@@ -9,6 +9,7 @@
 #include "chan/chan_core.h"
 #include "hamgam/detail/select_ops.h"
 #include "os/clock.h"
+#include "wait/stop.h"
 
 // select, in three steps.
 //
@@ -153,7 +154,7 @@ class Cases::Stops {
 
 bool Cases::may_be_ready(SelectOp& op) const noexcept {
   if (op.kind == SelectOp::kStop) {
-    return op.token->stop_requested();
+    return stop_requested(*op.token);
   }
   if (op.chan == nullptr) {
     return false;
@@ -366,7 +367,7 @@ std::size_t Cases::outcome() noexcept {
   }
   if (me_.was_stopped()) {
     const SelectOp* const stopped = std::find_if(ops_, ops_ + count_, [](const SelectOp& op) {
-      return op.kind == SelectOp::kStop && op.token->stop_requested();
+      return op.kind == SelectOp::kStop && stop_requested(*op.token);
     });
     return static_cast<std::size_t>(stopped - ops_);
   }

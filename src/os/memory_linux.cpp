@@ -118,6 +118,12 @@ void forget_memory([[maybe_unused]] void* start, [[maybe_unused]] std::size_t si
   // ThreadSanitizer resets a range when it is mapped anew while accesses are being ignored.
   TsanIgnore const ignore;
   mmap(start, size, kProtection, kFlags | MAP_FIXED, -1, 0);
+  // The edges of what stood there it forgets before it lets the kernel unmap a range. This one the
+  // kernel refuses, as it does not begin with a page.
+  constexpr std::size_t kCell = 16;
+  int const saved = errno;
+  munmap(static_cast<char*>(start) + kCell, size - kCell);
+  errno = saved;
 #endif
 }
 

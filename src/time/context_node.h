@@ -31,12 +31,14 @@
 
 #include <exception>
 #include <stop_token>
+#include <utility>
 
 #include "hamgam/chan.h"
 #include "hamgam/context.h"
 #include "hamgam/detail/inner_mutex.h"
 #include "os/clock.h"
 #include "sched/park.h"
+#include "wait/stop.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -47,6 +49,7 @@ struct CancelNode : ContextNode {
     canceller = this;
     ContextNode::error = &error;
   }
+  ~CancelNode() override { drop_stop(std::move(stop)); }
 
   // After the node was cancelled, by the canceller, without locks.
   virtual void cancelled() noexcept {}

@@ -62,6 +62,7 @@ void mark(CancelNode& node, ContextError code, const std::exception_ptr& cause) 
   if ((node.made.load(kRelaxed) & CancelNode::kDone) != 0) {
     node.error.store(error | kClosing,
                      kRelease);  // [ctx.8] release, pairs with [ctx.1] and [ctx.3]
+    TsanIgnore const ignore;     // nobody else can close it
     node.done.close();
   }
   // [ctx.2] release, pairs with [ctx.1], [ctx.3]: the cause, and what was before the cancel
@@ -288,7 +289,7 @@ void cancel_tree(CancelNode& root, ContextError code, const std::exception_ptr& 
     // relaxed: what is made later sees the error
     if ((node.made.load(kRelaxed) & CancelNode::kStop) != 0) {
       Pin const pin;  // the callbacks may wait, and their runner is known by its thread
-      node.stop.request_stop();
+      request_stop(node.stop);
     }
     node.cancelled();
   };

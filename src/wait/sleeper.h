@@ -65,6 +65,9 @@ Wake sleep_thread(Sleeper& sleeper) noexcept;
 // Ends the sleep of one that was taken off its queue. Its last touch of the sleeper is inside.
 void wake(Sleeper& sleeper) noexcept;
 
+// Ends its sleep for the reason `how`, unless a waker comes first.
+void interrupt(Sleeper& sleeper, Wake how) noexcept;
+
 // While it lives, the sleeper's sleeps end when the deadline passes or the token is stopped, and
 // further ones do not begin. When its destructor returns, nobody looks at the sleeper any more.
 //
@@ -80,6 +83,7 @@ void wake(Sleeper& sleeper) noexcept;
 //     and another goroutine runs there now.
 // In these cases ~stop_callback is right. Else it is left to the monitor's thread, which nobody
 // calls request_stop() on, and we sleep until that is done.
+// (wait/stop.cpp)
 class Interrupt {
  public:
   // Throws std::bad_alloc.

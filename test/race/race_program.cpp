@@ -8,9 +8,15 @@
 #include <hamgam/hamgam.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <functional>
+#include <future>
 #include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <shared_mutex>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -73,6 +79,230 @@ void race_with_creator() {
   run([] {
     go(touch);
     touch();
+    await_last();
+  });
+}
+
+// What nothing orders though both did something with the same thing, one after the other on one
+// worker: `first` in a goroutine that ends before that of `second` is started.
+template <class F, class G>
+void one_after_the_other(F first, G second) {
+  max_procs(1);
+  run([&] {
+    go(first);
+    await_last();
+    go(second);
+    await_last();
+  });
+}
+
+// A WaitGroup orders what was done before its waits, not what is started after it.
+void race_over_add() {
+  max_procs(1);
+  run([] {
+    WaitGroup group;
+    group.go(touch);
+    await_last();
+    group.go(touch);
+    group.wait();
+  });
+}
+
+void race_over_add_by_hand() {
+  max_procs(1);
+  run([] {
+    WaitGroup group;
+    group.add(1);
+    go([&] {
+      touch();
+      group.done();
+    });
+    await_last();
+    group.add(1);
+    touch();
+    group.done();
+    group.wait();
+  });
+}
+
+void race_of_readers() {
+  RWMutex mutex;
+  auto const read = [&] {
+    std::shared_lock const lock(mutex);
+    touch();
+  };
+  one_after_the_other(read, read);
+}
+
+void race_over_dropped_handle() {
+  max_procs(1);
+  run([] {
+    auto ch = make_chan<Unit>();
+    ch.close();
+    go([ch] { touch(); });
+    await_last();
+    ch.recv();
+    touch();
+  });
+}
+
+// The one that comes second might have come first.
+void race_of_close_and_send() {
+  auto ch = make_chan<int>(8);
+  one_after_the_other([ch] { ch.send(1); }, [ch] { ch.close(); });
+}
+
+void race_of_close_and_select() {
+  auto ch = make_chan<int>(8);
+  one_after_the_other([ch] { select(on_send(ch, 1), otherwise()); }, [ch] { ch.close(); });
+}
+
+// The record of the goroutine that the first one starts is that of the second.
+void race_over_records() {
+  one_after_the_other(
+      [] {
+        touch();
+        go([] {});
+      },
+      touch);
+}
+
+// Each has a lock of its own, at the same place of the same stack.
+void race_over_stacks() {
+  auto const work = [] {
+    Mutex mutex;
+    std::lock_guard const lock(mutex);
+    touch();
+  };
+  one_after_the_other(work, work);
+}
+
+// Timers are fired by whoever comes by.
+void race_over_timers() {
+  max_procs(1);
+  run([] {
+    go([] {
+      touch();
+      auto const first = after_func(1ms, [] {});
+    });
+    auto const second = after_func(30ms, touch);
+    sleep(60ms);
+  });
+}
+
+void race_beside_a_done_once() {
+  Once once;
+  once.call([] {});
+  one_after_the_other(
+      [&] {
+        touch();
+        once.call([] {});
+      },
+      [&] {
+        once.call([] {});
+        touch();
+      });
+}
+
+void race_beside_a_pool() {
+  Pool<int> pool;
+  one_after_the_other(
+      [&] {
+        touch();
+        (void)pool.take();
+      },
+      [&] {
+        pool.put(std::make_unique<int>(1));
+        touch();
+      });
+}
+
+void race_beside_a_map_of_others() {
+  Map<int, int> map;
+  one_after_the_other(
+      [&] {
+        touch();
+        map.store(1, 1);
+      },
+      [&] {
+        map.store(1, 2);
+        map.store(2, 2);
+        touch();
+      });
+}
+
+void race_beside_a_read_map() {
+  Map<int, int> map;
+  map.store(1, 1);
+  one_after_the_other(
+      [&] {
+        touch();
+        (void)map.load(1);
+      },
+      [&] {
+        map.erase(1);
+        touch();
+      });
+}
+
+void race_beside_a_read_value() {
+  AtomicValue<int> value(1);
+  auto const held = value.load();
+  one_after_the_other(
+      [&] {
+        touch();
+        auto const kept = new std::shared_ptr<const int>(value.load());
+        static_cast<void>(kept);
+      },
+      [&] {
+        auto const seen = value.load();
+        touch();
+      });
+}
+
+void race_beside_a_semaphore() {
+  Semaphore slots(2);
+  one_after_the_other(
+      [&] {
+        touch();
+        slots.acquire();
+      },
+      [&] {
+        slots.acquire();
+        touch();
+      });
+}
+
+void race_beside_a_context() {
+  auto const parent = with_cancel(Context::background());
+  one_after_the_other(
+      [&] {
+        touch();
+        auto const child = with_cancel(parent.ctx);
+        (void)child.ctx.err();
+      },
+      [&] {
+        auto const child = with_cancel(parent.ctx);
+        (void)child.ctx.err();
+        touch();
+      });
+}
+
+void race_beside_a_counter() {
+  Counter counter;
+  auto const count = [&] {
+    touch();
+    counter.add();
+  };
+  one_after_the_other(count, count);
+}
+
+// The report is to say who they are and where they were started.
+void start_painter() { go(GoOptions{"painter"}, touch); }
+void race_of_painters() {
+  run([] {
+    start_painter();
+    start_painter();
     await_last();
   });
 }
@@ -275,6 +505,397 @@ void order_by_select() {
   });
 }
 
+void order_by_rwmutex(int procs) {
+  max_procs(procs);
+  RWMutex mutex;
+  std::map<int, int> data;
+  auto const read = [&](int n) {
+    int sum = 0;
+    for (int i = 0; i < n; ++i) {
+      std::shared_lock const lock(mutex);
+      auto const place = data.find(i % 16);
+      sum += place != data.end() ? place->second : 0;
+      i % 64 == 0 ? yield() : void();
+    }
+    return sum;
+  };
+  run([&] {
+    for (int round = 0; round < 5; ++round) {
+      WaitGroup group;
+      for (int i = 0; i < 6; ++i) {
+        group.go([&] { (void)read(1500); });
+      }
+      group.wait();  // by now readers have slots
+      for (int i = 0; i < 6; ++i) {
+        group.go([&] { (void)read(500); });
+      }
+      group.go([&] {
+        for (int i = 0; i < 20; ++i) {
+          std::lock_guard const lock(mutex);
+          data[i] = i;
+          yield();
+        }
+      });
+      group.wait();
+    }
+  });
+}
+
+// It may be destroyed right after the unlock that the destroyer's own lock waited for.
+template <class M>
+void order_by_destroyed() {
+  struct Box {
+    M mutex;
+    bool done = false;
+  };
+  run([] {
+    for (int i = 0; i < 300; ++i) {
+      auto* const box = new Box;
+      WaitGroup group;
+      group.go([box] {
+        for (bool last = false; !last;) {
+          std::lock_guard const lock(box->mutex);
+          last = box->done;
+        }
+        box->mutex.lock();
+        box->mutex.unlock();
+        delete box;
+      });
+      box->mutex.lock();
+      yield();
+      box->done = true;
+      box->mutex.unlock();
+      group.wait();
+    }
+  });
+}
+
+// Everything that can be stopped, by a thread and by goroutines.
+void order_by_stop() {
+  auto const wait_all = [](const std::stop_token& token) {
+    Semaphore none(0);
+    if (none.acquire(token) || sleep(1h, token)) {
+      std::abort();
+    }
+    auto ch = make_chan<int>();
+    (void)ch.recv(token);
+    select(on_recv(ch), on_stop(token));
+    touch();  // after what was before the request
+  };
+  for (int i = 0; i < 50; ++i) {
+    std::stop_source source;
+    WaitGroup started;
+    started.add();
+    std::thread thread([&, token = source.get_token()] {
+      started.done();
+      wait_all(token);
+    });
+    started.wait();
+    touch();
+    source.request_stop();
+    thread.join();
+  }
+  run([&] {
+    for (int i = 0; i < 50; ++i) {
+      std::stop_source source;
+      WaitGroup group;
+      Mutex mutex;
+      for (int k = 0; k < 3; ++k) {
+        group.go([&, token = source.get_token()] {
+          Semaphore none(0);
+          (void)none.acquire(token);
+          std::lock_guard const lock(mutex);
+          touch();
+        });
+      }
+      yield();
+      {
+        std::lock_guard const lock(mutex);
+        touch();
+      }
+      source.request_stop();
+      group.wait();
+    }
+  });
+}
+
+void order_by_context() {
+  run([] {
+    for (int i = 0; i < 50; ++i) {
+      auto derived = with_cancel(Context::background());
+      auto chan = make_chan<Unit>(4);
+      WaitGroup group;
+      auto text = std::make_unique<std::string>("captured");
+      auto const after = after_func(derived.ctx, [chan, text = std::move(text)] {
+        touch();
+        *text += '.';
+        chan.send({});
+      });
+      auto const deeper = with_cancel(derived.ctx);
+      group.go([chan, ctx = deeper.ctx] {
+        ctx.done().recv();
+        chan.recv();
+        touch();
+        chan.send({});
+      });
+      group.go([chan, ctx = derived.ctx] {
+        while (!ctx.err()) {
+          yield();
+        }
+        (void)ctx.cause();
+      });
+      yield();
+      touch();
+      derived.cancel();
+      group.wait();
+      auto const timed = with_timeout(Context::background(), 200us);
+      (void)sleep(1h, timed.ctx.stop_token());
+      touch();
+    }
+  });
+}
+
+void order_by_after_func() {
+  run([] {
+    for (int i = 0; i < 20; ++i) {
+      touch();
+      auto done = make_chan<Unit>();
+      auto number = std::make_unique<int>(i);
+      Timer timer = after_func(100us, [done, number = std::move(number)] {
+        touch();
+        ++*number;
+        done.send({});
+      });
+      done.recv();
+      touch();
+      timer.reset(50us);
+      done.recv();
+      (void)after(10us).recv();
+    }
+  });
+}
+
+void order_by_cond() {
+  Mutex mutex;
+  Cond changed;
+  int turn = 0;
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 4; ++k) {
+      group.go([&, k] {
+        for (int i = 0; i < 50; ++i) {
+          std::unique_lock lock(mutex);
+          changed.wait(lock, [&] { return turn % 4 == k; });
+          touch();
+          ++turn;
+          changed.notify_all();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+void order_by_once() {
+  run([] {
+    for (int i = 0; i < 50; ++i) {
+      Once once;
+      auto value = once_value([] { return std::string(40, 'x'); });
+      WaitGroup group;
+      for (int k = 0; k < 4; ++k) {
+        group.go([&, value]() mutable {
+          once.call(touch);
+          static_cast<void>(shared_number + static_cast<int>(value().size()));
+        });
+      }
+      group.go([&] {
+        while (!once.done()) {
+          yield();
+        }
+        static_cast<void>(shared_number + 1);
+      });
+      group.wait();
+    }
+  });
+}
+
+void order_by_semaphore() {
+  Semaphore one(1);
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 4; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 50; ++i) {
+          one.acquire();
+          touch();
+          yield();
+          one.release();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+void order_by_pool() {
+  Pool<std::vector<int>> pool;
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 8; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 200; ++i) {
+          auto numbers = pool.get();
+          numbers->push_back(i);
+          if (numbers->size() > 20) {
+            numbers->clear();
+            numbers->shrink_to_fit();
+          }
+          i % 10 == 0 ? yield() : void();
+        }
+      });
+    }
+    group.go([&] {
+      for (int i = 0; i < 20; ++i) {
+        pool.trim();
+        yield();
+      }
+    });
+    group.wait();
+  });
+}
+
+void order_by_map() {
+  Map<std::string, std::shared_ptr<int>> map;
+  Map<int, std::string> texts;
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 4; ++k) {
+      group.go([&, k] {
+        for (int i = 0; i < 200; ++i) {
+          map.store("key " + std::to_string(k), std::make_shared<int>(i));
+          texts.store(i % 40, std::string(30, static_cast<char>('a' + k)));
+          if (auto const found = map.load("key " + std::to_string((k + 1) % 4))) {
+            static_cast<void>(**found + 1);
+          }
+          (void)texts.load((i * 7) % 40);
+          i % 5 == 0 ? (void)texts.erase((i * 3) % 40) : (void)texts.swap(i % 40, "swapped");
+          i % 16 == 0 ? yield() : void();
+          if (i % 50 == 0) {
+            texts.for_each([](int, const std::string& text) { static_cast<void>(text.size()); });
+          }
+          if (i % 90 == 0) {
+            texts.clear();
+          }
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+// More than there is room for at once, while destructors on the way let others run.
+void order_by_nothing_thrown() {
+  struct Slow {
+    ~Slow() { sleep(1ms); }
+  };
+  run([] {
+    for (int round = 0; round < 3; ++round) {
+      ErrGroup group;
+      for (int i = 0; i < 200; ++i) {
+        group.go([] {
+          Slow const slow;
+          throw std::runtime_error("thrown");
+        });
+      }
+      try {
+        group.wait();
+      } catch (const std::exception&) {
+      }
+    }
+  });
+}
+
+// The goroutines of a worker share its thread_locals.
+void order_by_nothing_thread_local() {
+  max_procs(1);
+  run([] {
+    WaitGroup group;
+    for (int i = 0; i < 50; ++i) {
+      group.go([] {
+        thread_local std::minstd_rand random(1);
+        static_cast<void>(random());
+        std::once_flag flag;
+        std::call_once(flag, [] {});
+        std::promise<int> promise;
+        promise.set_value(1);
+      });
+    }
+    group.wait();
+  });
+}
+
+void order_by_flight() {
+  SingleFlight<int, std::string> flights;
+  run([&] {
+    for (int round = 0; round < 20; ++round) {
+      WaitGroup group;
+      for (int i = 0; i < 4; ++i) {
+        group.go([&] {
+          try {
+            (void)flights.call(round, [&]() -> std::string {
+              touch();
+              yield();
+              if (round % 2 == 0) {
+                throw std::runtime_error("no");
+              }
+              return "yes";
+            });
+          } catch (const std::runtime_error&) {
+          }
+        });
+        i == 2 ? group.wait() : void();
+      }
+      group.wait();
+    }
+  });
+}
+
+void order_by_task() {
+  run([] {
+    std::vector<Task<std::vector<int>>> tasks;
+    for (int i = 0; i < 50; ++i) {
+      tasks.push_back(spawn([i] {
+        i % 7 == 0 ? throw std::runtime_error("seven") : void();
+        return std::vector<int>(3, i);
+      }));
+    }
+    for (auto& task : tasks) {
+      try {
+        task.get().push_back(1);
+      } catch (const std::runtime_error&) {
+      }
+    }
+  });
+}
+
+// Each resource is one goroutine's at a time.
+void order_by_resource_pool() {
+  run([] {
+    ResourcePool<std::string> pool([] { return std::string("new"); }, {.max_open = 2});
+    WaitGroup group;
+    for (int k = 0; k < 6; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 30; ++i) {
+          auto resource = pool.acquire();
+          *resource += '.';
+          yield();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
 // Stacks, records and closures are used again by goroutines that nothing orders.
 void order_by_nothing_shared() {
   run([] {
@@ -322,6 +943,24 @@ int main(int argc, char** argv) {
       {"race_beside_a_mutex", race_beside_a_mutex},
       {"race_beside_a_channel", race_beside_a_channel},
       {"race_with_creator", race_with_creator},
+      {"race_over_add", race_over_add},
+      {"race_over_add_by_hand", race_over_add_by_hand},
+      {"race_of_readers", race_of_readers},
+      {"race_over_dropped_handle", race_over_dropped_handle},
+      {"race_of_close_and_send", race_of_close_and_send},
+      {"race_of_close_and_select", race_of_close_and_select},
+      {"race_over_records", race_over_records},
+      {"race_over_stacks", race_over_stacks},
+      {"race_over_timers", race_over_timers},
+      {"race_beside_a_done_once", race_beside_a_done_once},
+      {"race_beside_a_pool", race_beside_a_pool},
+      {"race_beside_a_map_of_others", race_beside_a_map_of_others},
+      {"race_beside_a_read_map", race_beside_a_read_map},
+      {"race_beside_a_read_value", race_beside_a_read_value},
+      {"race_beside_a_semaphore", race_beside_a_semaphore},
+      {"race_beside_a_context", race_beside_a_context},
+      {"race_beside_a_counter", race_beside_a_counter},
+      {"race_of_painters", race_of_painters},
       {"order_by_go", order_by_go},
       {"order_by_mutex_1", [] { order_by_mutex(1); }},
       {"order_by_mutex_4", [] { order_by_mutex(4); }},
@@ -335,6 +974,23 @@ int main(int argc, char** argv) {
       {"order_by_select", order_by_select},
       {"order_by_nothing_shared", order_by_nothing_shared},
       {"order_by_run", order_by_run},
+      {"order_by_rwmutex_1", [] { order_by_rwmutex(1); }},
+      {"order_by_rwmutex_4", [] { order_by_rwmutex(4); }},
+      {"order_by_destroyed_mutex", order_by_destroyed<Mutex>},
+      {"order_by_destroyed_rwmutex", order_by_destroyed<RWMutex>},
+      {"order_by_stop", order_by_stop},
+      {"order_by_context", order_by_context},
+      {"order_by_after_func", order_by_after_func},
+      {"order_by_cond", order_by_cond},
+      {"order_by_once", order_by_once},
+      {"order_by_semaphore", order_by_semaphore},
+      {"order_by_pool", order_by_pool},
+      {"order_by_map", order_by_map},
+      {"order_by_nothing_thrown", order_by_nothing_thrown},
+      {"order_by_nothing_thread_local", order_by_nothing_thread_local},
+      {"order_by_flight", order_by_flight},
+      {"order_by_task", order_by_task},
+      {"order_by_resource_pool", order_by_resource_pool},
   };
   auto const program = programs.find(argc > 1 ? argv[1] : "");
   if (program == programs.end()) {
