@@ -1,0 +1,690 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+
+#include "race/program.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <shared_mutex>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace hamgam;
+using namespace hamgam::test;
+using namespace std::chrono_literals;
+
+void order_by_go() {
+  shared_number = 1;
+  run([] {
+    touch();
+    go([] {
+      touch();
+      go([] {
+        touch();
+        go(touch);
+      });
+    });
+    await_last();
+  });
+}
+
+void order_by_mutex(int procs) {
+  max_procs(procs);
+  Mutex mutex;
+  auto work = [&] {
+    for (int i = 0; i < 200; ++i) {
+      LockGuard<Mutex> const guard(mutex);
+      touch();
+      if (i % 50 == 0) {
+        yield();
+      }
+    }
+  };
+  std::thread thread(work);
+  run([&] {
+    WaitGroup group;
+    for (int i = 0; i < 8; ++i) {
+      group.go(work);
+    }
+    group.wait();
+  });
+  thread.join();
+}
+
+void order_by_timed_lock() {
+  Mutex mutex;
+  run([&] {
+    WaitGroup group;
+    for (int i = 0; i < 8; ++i) {
+      group.go([&] {
+        std::stop_source stop;
+        for (int k = 0; k < 20; ++k) {
+          if (mutex.try_lock_for(k % 2 == 0 ? 10us : 10s)) {
+            touch();
+            sleep(20us);
+            mutex.unlock();
+          }
+          if (mutex.try_lock(stop.get_token())) {
+            touch();
+            mutex.unlock();
+          }
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+void order_by_waitgroup() {
+  run([] {
+    for (int i = 0; i < 100; ++i) {
+      WaitGroup group;
+      group.go(touch);
+      if (i % 2 == 0) {
+        group.wait();
+      } else if (!group.wait_for(10s)) {
+        std::abort();
+      }
+      touch();
+    }
+  });
+  touch();
+}
+
+void order_by_guarded_map() {
+  Guarded<std::map<std::string, int>> words;
+  run([&] {
+    WaitGroup group;
+    for (int i = 0; i < 50; ++i) {
+      group.go(GoOptions{"worker " + std::to_string(i)},
+               [&, i] { words.with([&](auto& map) { ++map[std::to_string(i % 7)]; }); });
+    }
+    group.wait();
+  });
+}
+
+void order_by_atomic() {
+  Atomic<int> flag;
+  run([&] {
+    WaitGroup group;
+    group.go([&] {
+      touch();
+      flag.store(1);
+      flag.notify_all();
+    });
+    group.go([&] {
+      flag.wait(0);
+      touch();
+    });
+    group.wait();
+  });
+}
+
+void order_by_atomic_value() {
+  AtomicValue<std::vector<int>> value(std::vector<int>{1});
+  run([&] {
+    WaitGroup group;
+    for (int i = 0; i < 4; ++i) {
+      group.go([&, i] {
+        for (int k = 0; k < 100; ++k) {
+          value.store(std::vector<int>(static_cast<std::size_t>(k % 5 + 1), i));
+          shared_number == static_cast<int>(value.load()->size()) ? yield() : void();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+// Each hands the number to the next one, by send, close or receive.
+void order_by_channel(std::size_t capacity) {
+  std::thread thread;
+  run([&] {
+    auto values = make_chan<std::vector<int>>(capacity);
+    auto closed = make_chan<Unit>(capacity);
+    WaitGroup group;
+    group.go([=] {
+      for (int i = 0; i < 200; ++i) {
+        touch();
+        values.send(std::vector<int>(3, i));
+        if (closed.cap() == 0) {
+          touch();  // the receive is before the end of the send; its receiver does not touch
+        }
+      }
+      touch();
+      closed.close();
+    });
+    group.go([=] {
+      for (int i = 0; i < 200; ++i) {
+        (void)values.recv()->size();
+      }
+      closed.recv();
+      touch();
+    });
+    group.wait();
+    auto mutex = make_chan<Unit>(1);
+    auto work = [mutex] {
+      for (int i = 0; i < 100; ++i) {
+        if (i % 3 != 0 || !mutex.try_send({})) {
+          mutex.send({});
+        }
+        touch();
+        mutex.recv();
+      }
+    };
+    thread = std::thread(work);
+    group.go(work);
+    group.go(work);
+    group.wait();
+    thread.join();
+  });
+}
+
+void order_by_select() {
+  run([] {
+    auto a = make_chan<std::string>();
+    auto b = make_chan<std::string>();
+    auto acknowledged = make_chan<Unit>(1);
+    WaitGroup group;
+    group.go([=] {
+      for (int i = 0; i < 200; ++i) {
+        touch();
+        select(on_send(a, std::string(50, 'a')), on_send(b, std::string(50, 'b')), on_timeout(10s));
+        acknowledged.recv();
+      }
+      a.close();
+    });
+    group.go([=] {
+      for (bool over = false; !over;) {
+        auto const take = [&](std::optional<std::string> text) {
+          over = !text;
+          if (text) {
+            touch();
+            acknowledged.send({});
+          }
+        };
+        select(on_recv(a, take), on_recv(b, take));
+      }
+      touch();
+    });
+    group.wait();
+  });
+}
+
+void order_by_rwmutex(int procs) {
+  max_procs(procs);
+  RWMutex mutex;
+  std::map<int, int> data;
+  auto const read = [&](int n) {
+    int sum = 0;
+    for (int i = 0; i < n; ++i) {
+      std::shared_lock const lock(mutex);
+      auto const place = data.find(i % 16);
+      sum += place != data.end() ? place->second : 0;
+      i % 64 == 0 ? yield() : void();
+    }
+    return sum;
+  };
+  run([&] {
+    for (int round = 0; round < 5; ++round) {
+      WaitGroup group;
+      for (int i = 0; i < 6; ++i) {
+        group.go([&] { (void)read(1500); });
+      }
+      group.wait();  // by now readers have slots
+      for (int i = 0; i < 6; ++i) {
+        group.go([&] { (void)read(500); });
+      }
+      group.go([&] {
+        for (int i = 0; i < 20; ++i) {
+          std::lock_guard const lock(mutex);
+          data[i] = i;
+          yield();
+        }
+      });
+      group.wait();
+    }
+  });
+}
+
+// It may be destroyed right after the unlock that the destroyer's own lock waited for.
+template <class M>
+void order_by_destroyed() {
+  struct Box {
+    M mutex;
+    bool done = false;
+  };
+  run([] {
+    for (int i = 0; i < 300; ++i) {
+      auto* const box = new Box;
+      WaitGroup group;
+      group.go([box] {
+        for (bool last = false; !last;) {
+          std::lock_guard const lock(box->mutex);
+          last = box->done;
+        }
+        box->mutex.lock();
+        box->mutex.unlock();
+        delete box;
+      });
+      box->mutex.lock();
+      yield();
+      box->done = true;
+      box->mutex.unlock();
+      group.wait();
+    }
+  });
+}
+
+// Everything that can be stopped, by a thread and by goroutines.
+void order_by_stop() {
+  auto const wait_all = [](const std::stop_token& token) {
+    Semaphore none(0);
+    if (none.acquire(token) || sleep(1h, token)) {
+      std::abort();
+    }
+    auto ch = make_chan<int>();
+    (void)ch.recv(token);
+    select(on_recv(ch), on_stop(token));
+    touch();  // after what was before the request
+  };
+  for (int i = 0; i < 50; ++i) {
+    std::stop_source source;
+    WaitGroup started;
+    started.add();
+    std::thread thread([&, token = source.get_token()] {
+      started.done();
+      wait_all(token);
+    });
+    started.wait();
+    touch();
+    source.request_stop();
+    thread.join();
+  }
+  run([&] {
+    for (int i = 0; i < 50; ++i) {
+      std::stop_source source;
+      WaitGroup group;
+      Mutex mutex;
+      for (int k = 0; k < 3; ++k) {
+        group.go([&, token = source.get_token()] {
+          Semaphore none(0);
+          (void)none.acquire(token);
+          std::lock_guard const lock(mutex);
+          touch();
+        });
+      }
+      yield();
+      {
+        std::lock_guard const lock(mutex);
+        touch();
+      }
+      source.request_stop();
+      group.wait();
+    }
+  });
+}
+
+void order_by_context() {
+  run([] {
+    for (int i = 0; i < 50; ++i) {
+      auto derived = with_cancel(Context::background());
+      auto chan = make_chan<Unit>(4);
+      WaitGroup group;
+      auto text = std::make_unique<std::string>("captured");
+      auto const after = after_func(derived.ctx, [chan, text = std::move(text)] {
+        touch();
+        *text += '.';
+        chan.send({});
+      });
+      auto const deeper = with_cancel(derived.ctx);
+      group.go([chan, ctx = deeper.ctx] {
+        ctx.done().recv();
+        chan.recv();
+        touch();
+        chan.send({});
+      });
+      group.go([chan, ctx = derived.ctx] {
+        while (!ctx.err()) {
+          yield();
+        }
+        (void)ctx.cause();
+      });
+      yield();
+      touch();
+      derived.cancel();
+      group.wait();
+      auto const timed = with_timeout(Context::background(), 200us);
+      (void)sleep(1h, timed.ctx.stop_token());
+      touch();
+    }
+  });
+}
+
+void order_by_after_func() {
+  run([] {
+    for (int i = 0; i < 20; ++i) {
+      touch();
+      auto done = make_chan<Unit>();
+      auto number = std::make_unique<int>(i);
+      Timer timer = after_func(100us, [done, number = std::move(number)] {
+        touch();
+        ++*number;
+        done.send({});
+      });
+      done.recv();
+      touch();
+      timer.reset(50us);
+      done.recv();
+      (void)after(10us).recv();
+    }
+  });
+}
+
+void order_by_cond() {
+  Mutex mutex;
+  Cond changed;
+  int turn = 0;
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 4; ++k) {
+      group.go([&, k] {
+        for (int i = 0; i < 50; ++i) {
+          std::unique_lock lock(mutex);
+          changed.wait(lock, [&] { return turn % 4 == k; });
+          touch();
+          ++turn;
+          changed.notify_all();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+void order_by_once() {
+  run([] {
+    for (int i = 0; i < 50; ++i) {
+      Once once;
+      auto value = once_value([] { return std::string(40, 'x'); });
+      WaitGroup group;
+      for (int k = 0; k < 4; ++k) {
+        group.go([&, value]() mutable {
+          once.call(touch);
+          static_cast<void>(shared_number + static_cast<int>(value().size()));
+        });
+      }
+      group.go([&] {
+        while (!once.done()) {
+          yield();
+        }
+        static_cast<void>(shared_number + 1);
+      });
+      group.wait();
+    }
+  });
+}
+
+void order_by_semaphore() {
+  Semaphore one(1);
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 4; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 50; ++i) {
+          one.acquire();
+          touch();
+          yield();
+          one.release();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+void order_by_pool() {
+  Pool<std::vector<int>> pool;
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 8; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 200; ++i) {
+          auto numbers = pool.get();
+          numbers->push_back(i);
+          if (numbers->size() > 20) {
+            numbers->clear();
+            numbers->shrink_to_fit();
+          }
+          i % 10 == 0 ? yield() : void();
+        }
+      });
+    }
+    group.go([&] {
+      for (int i = 0; i < 20; ++i) {
+        pool.trim();
+        yield();
+      }
+    });
+    group.wait();
+  });
+}
+
+void order_by_map() {
+  Map<std::string, std::shared_ptr<int>> map;
+  Map<int, std::string> texts;
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 4; ++k) {
+      group.go([&, k] {
+        for (int i = 0; i < 200; ++i) {
+          map.store("key " + std::to_string(k), std::make_shared<int>(i));
+          texts.store(i % 40, std::string(30, static_cast<char>('a' + k)));
+          if (auto const found = map.load("key " + std::to_string((k + 1) % 4))) {
+            static_cast<void>(**found + 1);
+          }
+          (void)texts.load((i * 7) % 40);
+          i % 5 == 0 ? (void)texts.erase((i * 3) % 40) : (void)texts.swap(i % 40, "swapped");
+          i % 16 == 0 ? yield() : void();
+          if (i % 50 == 0) {
+            texts.for_each([](int, const std::string& text) { static_cast<void>(text.size()); });
+          }
+          if (i % 90 == 0) {
+            texts.clear();
+          }
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+// More than there is room for at once, while destructors on the way let others run.
+void order_by_nothing_thrown() {
+  struct Slow {
+    ~Slow() { sleep(1ms); }
+  };
+  run([] {
+    for (int round = 0; round < 3; ++round) {
+      ErrGroup group;
+      for (int i = 0; i < 200; ++i) {
+        group.go([] {
+          Slow const slow;
+          throw std::runtime_error("thrown");
+        });
+      }
+      try {
+        group.wait();
+      } catch (const std::exception&) {
+      }
+    }
+  });
+}
+
+// The goroutines of a worker share its thread_locals.
+void order_by_nothing_thread_local() {
+  max_procs(1);
+  run([] {
+    WaitGroup group;
+    for (int i = 0; i < 50; ++i) {
+      group.go([] {
+        thread_local std::minstd_rand random(1);
+        static_cast<void>(random());
+        std::once_flag flag;
+        std::call_once(flag, [] {});
+        std::promise<int> promise;
+        promise.set_value(1);
+      });
+    }
+    group.wait();
+  });
+}
+
+void order_by_flight() {
+  SingleFlight<int, std::string> flights;
+  run([&] {
+    for (int round = 0; round < 20; ++round) {
+      WaitGroup group;
+      for (int i = 0; i < 4; ++i) {
+        group.go([&] {
+          try {
+            (void)flights.call(round, [&]() -> std::string {
+              touch();
+              yield();
+              if (round % 2 == 0) {
+                throw std::runtime_error("no");
+              }
+              return "yes";
+            });
+          } catch (const std::runtime_error&) {
+          }
+        });
+        i == 2 ? group.wait() : void();
+      }
+      group.wait();
+    }
+  });
+}
+
+void order_by_task() {
+  run([] {
+    std::vector<Task<std::vector<int>>> tasks;
+    for (int i = 0; i < 50; ++i) {
+      tasks.push_back(spawn([i] {
+        i % 7 == 0 ? throw std::runtime_error("seven") : void();
+        return std::vector<int>(3, i);
+      }));
+    }
+    for (auto& task : tasks) {
+      try {
+        task.get().push_back(1);
+      } catch (const std::runtime_error&) {
+      }
+    }
+  });
+}
+
+// Each resource is one goroutine's at a time.
+void order_by_resource_pool() {
+  run([] {
+    ResourcePool<std::string> pool([] { return std::string("new"); }, {.max_open = 2});
+    WaitGroup group;
+    for (int k = 0; k < 6; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 30; ++i) {
+          auto resource = pool.acquire();
+          *resource += '.';
+          yield();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+// Stacks, records and closures are used again by goroutines that nothing orders.
+void order_by_nothing_shared() {
+  run([] {
+    WaitGroup group;
+    for (int i = 0; i < 5000; ++i) {
+      group.go(
+          [](std::vector<int> mine, std::string text) {
+            for (int& n : mine) {
+              n += static_cast<int>(text.size());
+            }
+            if (mine.size() % 3 == 0) {
+              yield();
+            }
+            try {
+              throw std::runtime_error(text);
+            } catch (const std::exception&) {
+              yield();
+            }
+          },
+          std::vector<int>(static_cast<std::size_t>(i % 100), i), std::string(40, 'x'));
+      if (i % 500 == 0) {
+        group.wait();
+      }
+    }
+    group.wait();
+  });
+}
+
+void order_by_run() {
+  for (int i = 0; i < 20; ++i) {
+    shared_number += run([&] {
+      blocking([&] { touch(); });
+      return shared_number;
+    });
+    touch();
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_program(
+      {
+          {"order_by_go", order_by_go},
+          {"order_by_mutex_1", [] { order_by_mutex(1); }},
+          {"order_by_mutex_4", [] { order_by_mutex(4); }},
+          {"order_by_timed_lock", order_by_timed_lock},
+          {"order_by_waitgroup", order_by_waitgroup},
+          {"order_by_guarded_map", order_by_guarded_map},
+          {"order_by_atomic", order_by_atomic},
+          {"order_by_atomic_value", order_by_atomic_value},
+          {"order_by_channel_0", [] { order_by_channel(0); }},
+          {"order_by_channel_3", [] { order_by_channel(3); }},
+          {"order_by_select", order_by_select},
+          {"order_by_nothing_shared", order_by_nothing_shared},
+          {"order_by_run", order_by_run},
+          {"order_by_rwmutex_1", [] { order_by_rwmutex(1); }},
+          {"order_by_rwmutex_4", [] { order_by_rwmutex(4); }},
+          {"order_by_destroyed_mutex", order_by_destroyed<Mutex>},
+          {"order_by_destroyed_rwmutex", order_by_destroyed<RWMutex>},
+          {"order_by_stop", order_by_stop},
+          {"order_by_context", order_by_context},
+          {"order_by_after_func", order_by_after_func},
+          {"order_by_cond", order_by_cond},
+          {"order_by_once", order_by_once},
+          {"order_by_semaphore", order_by_semaphore},
+          {"order_by_pool", order_by_pool},
+          {"order_by_map", order_by_map},
+          {"order_by_nothing_thrown", order_by_nothing_thrown},
+          {"order_by_nothing_thread_local", order_by_nothing_thread_local},
+          {"order_by_flight", order_by_flight},
+          {"order_by_task", order_by_task},
+          {"order_by_resource_pool", order_by_resource_pool},
+      },
+      argc, argv);
+}

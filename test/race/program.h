@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+
+#pragma once
+
+// Small programs for ThreadSanitizer as users have it: a library that is not instrumented, a
+// program that is. Those named race_* have one and must be reported, those named order_* have none
+// and must not.
+
+#include <hamgam/hamgam.h>
+
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <string>
+
+namespace hamgam::test {
+
+using namespace std::chrono_literals;
+
+inline int shared_number = 0;
+
+inline void touch() { ++shared_number; }
+
+inline void await_last() {
+  while (num_goroutine() > 1) {
+    yield();
+  }
+}
+
+// Runs the one that is named; lists them if there is none.
+inline int run_program(const std::map<std::string, std::function<void()>>& programs, int argc,
+                       char** argv) {
+  auto const program = programs.find(argc > 1 ? argv[1] : "");
+  if (program == programs.end()) {
+    for (const auto& entry : programs) {
+      std::puts(entry.first.c_str());
+    }
+    return 2;
+  }
+  program->second();
+  std::puts("done");
+  return 0;
+}
+
+}  // namespace hamgam::test
