@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include "sched/threads.h"
 
+#include <cstdlib>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -64,6 +65,14 @@ struct End {
   }
 };
 
+// The C library ends the process where it has no memory to note a thread_local's destructor. More
+// than is kept back for small requests, so that it finds what is given back here.
+bool has_memory() noexcept {
+  void* volatile probe = std::malloc(2048);
+  std::free(probe);
+  return probe != nullptr;
+}
+
 template <class F>
 void for_each_thread(F f) noexcept {
   // [threads.2] acquire, pairs with [threads.1]: the records are constructed
@@ -77,6 +86,9 @@ void for_each_thread(F f) noexcept {
 HAMGAM_NOINLINE ThreadRecord* this_thread_record() noexcept {
   asm volatile("");  // the address of a thread_local must not be known to callers
   if (HAMGAM_UNLIKELY(t_record == nullptr && !t_over)) {
+    if (!has_memory()) {
+      return nullptr;
+    }
     static thread_local End const end;
     static_cast<void>(&end);
     t_record = take_record();

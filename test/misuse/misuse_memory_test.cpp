@@ -224,9 +224,9 @@ TEST(MisuseMemory, timers_fire_while_one_starves) {
 TEST(MisuseMemory, timers_try_again_without_a_record) {
   auto const body = [] {
     std::atomic<int> fired{0};
-    Timer timer = after_func(20ms, [&] { ++fired; });
-    Timer stopped = after_func(20ms, [&] { fired += 100; });
-    auto [timed, stop] = with_timeout(Context::background(), 20ms);
+    Timer timer = after_func(300ms, [&] { ++fired; });
+    Timer stopped = after_func(300ms, [&] { fired += 100; });
+    auto [timed, stop] = with_timeout(Context::background(), 300ms);
     auto const done = timed.done();
     Mutex gate;
     gate.lock();
@@ -242,7 +242,7 @@ TEST(MisuseMemory, timers_try_again_without_a_record) {
       }
     } catch (const std::bad_alloc&) {
     }
-    sleep(60ms);
+    sleep(400ms);
     bool const too_early = fired.load() != 0 || timed.err();
     bool const was_stopped = stopped.stop();
     gate.unlock();
