@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "hamgam/hamgam.h"
+#include "support/asleep.h"
 #include "support/crew.h"
 
 namespace {
@@ -417,6 +418,47 @@ struct SetWait : ChanRecv {
   }
 };
 
+// Free: the other one has arrived.
+struct BarrierWait {
+  hamgam::Barrier barrier{2};
+  hamgam::WaitGroup other;
+  bool free = false;
+  BarrierWait() { unlock(); }
+  ~BarrierWait() {
+    if (free) {
+      lock();
+    }
+  }
+  BarrierWait(const BarrierWait&) = delete;
+  BarrierWait& operator=(const BarrierWait&) = delete;
+  void lock() {
+    barrier.arrive_and_wait();
+    other.wait();
+    free = false;
+  }
+  void unlock() {
+    free = true;
+    other.go([this] { barrier.arrive_and_wait(); });
+    hamgam::test::until(
+        [this] { return other.wait_for(0s) || hamgam::test::count_asleep(&barrier) > 0; });
+  }
+  bool got(bool yes) {
+    if (yes) {
+      other.wait();
+      unlock();
+    }
+    return yes;
+  }
+  template <class R, class P>
+  bool get(const duration<R, P>& d) {
+    return got(barrier.arrive_and_wait_for(d));
+  }
+  template <class C, class D>
+  bool get(const time_point<C, D>& t) {
+    return got(barrier.arrive_and_wait_until(t));
+  }
+};
+
 struct PoolAcquire {
   hamgam::ResourcePool<int> pool{[] { return 1; }, {.max_open = 1}};
   std::optional<hamgam::ResourcePool<int>::Lease> held;
@@ -569,6 +611,24 @@ struct ContextDeadline {
   }
 };
 
+// The next token comes in time, or is known not to. What is there is granted in any case.
+struct RateWait {
+  template <class When>
+  static bool over(When when, hamgam::Clock::duration patience) {
+    hamgam::RateLimiter limiter(patience > 1s ? 0.001 : 1000, 1);
+    EXPECT_TRUE(granted(limiter, when));
+    return !granted(limiter, when);
+  }
+  template <class R, class P>
+  static bool granted(hamgam::RateLimiter& limiter, const duration<R, P>& d) {
+    return limiter.wait_for(d);
+  }
+  template <class C, class D>
+  static bool granted(hamgam::RateLimiter& limiter, const time_point<C, D>& t) {
+    return limiter.wait_until(t);
+  }
+};
+
 // What a pool keeps too long it closes. 0 or less is no limit at all.
 struct PoolLimits {
   template <class R, class P>
@@ -598,9 +658,9 @@ concept Passes = requires(When when) { F::over(when, 1ms); };
 using Functions =
     testing::Types<TryLock<hamgam::Mutex>, TryLock<hamgam::RWMutex>, TryLockShared, GuardedTryLock,
                    SemaphoreAcquire, WaitGroupWait, TaskWait, CondWait, CondWaitReady, SendRvalue,
-                   SendLvalue, Recv, SelectTimeout, SetTimeout, SetWait, PoolAcquire, Sleep,
-                   SleepStoppable, After, TimerTick, TimerReset, AfterFuncCall, AfterFuncReset,
-                   TickerTick, TickerReset, ContextDeadline, PoolLimits>;
+                   SendLvalue, Recv, SelectTimeout, SetTimeout, SetWait, PoolAcquire, BarrierWait,
+                   Sleep, SleepStoppable, After, TimerTick, TimerReset, AfterFuncCall,
+                   AfterFuncReset, TickerTick, TickerReset, ContextDeadline, RateWait, PoolLimits>;
 
 using Times =
     std::tuple<Time<hamgam::Clock, hamgam::Clock::duration>, Time<steady_clock, std::chrono::hours>,
