@@ -6,6 +6,7 @@
 #include <mutex>
 #include <utility>
 
+#include "os/fork.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
 #include "sched/exit.h"
@@ -40,7 +41,7 @@ class Janitor {
       }
       starts = !std::exchange(started_, true);
     }
-    if (starts && !start()) {
+    if (starts && (is_forked_child() || !start())) {
       std::lock_guard const guard(lock_);
       started_ = false;  // the next one tries again
       return false;
