@@ -139,7 +139,7 @@ class AtomicValue {
   [[nodiscard]] std::shared_ptr<const T> load() const {
     Section const section(*this);
     detail::tsan_acquire(this);
-    detail::TsanIgnore const ignore;
+    detail::TsanHide const hide;
     detail::TsanNoEdges const no_edges;
     return value_;
   }
@@ -153,7 +153,7 @@ class AtomicValue {
     detail::tsan_acquire(this);
     detail::tsan_forget(this);
     detail::tsan_release(this);
-    detail::TsanIgnore const ignore;
+    detail::TsanHide const hide;
     value_.swap(next);
     return next;
   }

@@ -300,7 +300,7 @@ class Map {
 
   // Whoever compares keys is not by that after whoever stored them, who reads a value is.
   [[nodiscard]] bool has_key(const Node& node, const K& key) const {
-    detail::TsanIgnore const ignore;
+    detail::TsanHide const hide;
     return eq_(node.key, key);
   }
   static const V& value_of(const Node& node) noexcept {

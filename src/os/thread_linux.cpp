@@ -126,7 +126,7 @@ int cgroup_cpus() noexcept {
 bool start_thread(const char* name, void (*entry)(void*), void* argument,
                   Signals signals) noexcept {
   // Whoever happens to start it is not by that before what runs there.
-  TsanIgnore const ignore;
+  TsanHide const hide;
   TsanNoEdges const no_edges;
   std::unique_ptr<Start> start(new (std::nothrow) Start{name, entry, argument, signals});
   if (start == nullptr) {

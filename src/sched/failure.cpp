@@ -99,7 +99,7 @@ _Unwind_Reason_Code note_frame(_Unwind_Context* context, void* raw) {
 }
 
 void note(const void* exception) noexcept {
-  TsanIgnore const ignore;  // the list gives memory from one goroutine to another
+  TsanHide const hide;  // the list gives memory from one goroutine to another
   if (TracePtr first = trace_if_rethrown(exception)) {
     g_thrown.value.put(std::move(first));  // it changes goroutines once more
     return;
@@ -140,7 +140,7 @@ __attribute__((init_priority(101))) const TracerTypeInfo g_tracer_type;
 #endif
 
 Failure current_failure() noexcept {
-  TsanIgnore const ignore;
+  TsanHide const hide;
   Failure failure{std::current_exception(), nullptr};
   failure.trace = g_thrown.value.take(object_of(failure.exception));
   return failure;
@@ -148,7 +148,7 @@ Failure current_failure() noexcept {
 
 void rethrow(const Failure& failure) {
   if (failure.trace != nullptr) {
-    TsanIgnore const ignore;
+    TsanHide const hide;
     g_rethrown.value.put(failure.trace);
   }
   throw_again(failure.exception);

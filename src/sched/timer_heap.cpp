@@ -133,7 +133,7 @@ std::size_t TimerHeap::run_due(Nanos time) noexcept {
     lock_.unlock();
     {
       // Whoever keeps time must not become the one by whom all that wait for it are in order.
-      TsanIgnore const ignore;
+      TsanHide const hide;
       TsanNoEdges const no_edges;
       timer.fire(timer);
     }

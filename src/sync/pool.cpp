@@ -204,7 +204,7 @@ struct Doomed {
         tsan_acquire(object);
         function(object);
       }
-      TsanIgnore const ignore;
+      TsanHide const hide;
       delete magazine;
     }
     return destroyed;
@@ -406,7 +406,7 @@ PoolCore::~PoolCore() {
   state_->take_victims(doomed);
   doomed.destroy(state_->destroy);
   state_->for_each_shard([](PoolShard& shard, unsigned /*slot*/) {
-    TsanIgnore const ignore;
+    TsanHide const hide;
     delete &shard;
   });
   delete state_;
@@ -428,7 +428,7 @@ PoolShard* PoolCore::own_shard() noexcept {
   unsigned const slot = worker_slot();
   PoolShard* shard = shards_[slot].load(kAcquire);  // [pool.1] acquire, pairs with [pool.2]
   if (shard == nullptr && slot != 0 && state_->sharded) {
-    TsanIgnore const ignore;  // whoever makes it: it is this worker's
+    TsanHide const hide;  // whoever makes it: it is this worker's
     shard = new (std::nothrow) PoolShard;
     shards_[slot].store(shard, kRelease);  // [pool.2] release, pairs with [pool.1] and [pool.6]
   }
@@ -535,14 +535,14 @@ bool PoolCore::put_slow(void* object, std::size_t weight) noexcept {
     if (!wants_magazine) {
       break;
     }
-    TsanIgnore const ignore;
+    TsanHide const hide;
     spare = new (std::nothrow) PoolMagazine;
     if (spare == nullptr) {
       break;
     }
   }
   {
-    TsanIgnore const ignore;
+    TsanHide const hide;
     delete spare;
   }
   if (news) {

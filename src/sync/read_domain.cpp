@@ -71,7 +71,7 @@ ReadRecord* take_free() noexcept {
       return std::exchange(g_free, g_free->next_free);
     }
   }
-  TsanIgnore const ignore;
+  TsanHide const hide;
   auto* record = new (std::nothrow) ReadRecord;
   if (record == nullptr) {
     std::abort();  // out of memory where nothing may throw
@@ -107,7 +107,7 @@ void append(Retired*& list, Retired* more) noexcept {
 
 // Those who have read it are not by that before who removed it; so ThreadSanitizer does not look.
 void destroy_all(Retired* first, void (*destroy)(Retired*) noexcept) noexcept {
-  TsanIgnore const ignore;
+  TsanHide const hide;
   while (first != nullptr) {
     destroy(std::exchange(first, first->next_retired));
   }
@@ -208,7 +208,7 @@ void ReadDomain::retire(Retired* retired) noexcept {
   auto* const destroy = destroy_;
   full_fence();  // [reads.2] seq_cst, pairs with [reads.1]
   if (!read_before(UINT64_MAX)) {
-    TsanIgnore const ignore;  // as in destroy_all
+    TsanHide const hide;  // as in destroy_all
     destroy(retired);
     return;
   }
@@ -270,7 +270,7 @@ void ReadDomain::tell() noexcept {
 
 // By whoever has made litter_ kTold, so never by two at once.
 void ReadDomain::call_janitor() noexcept {
-  TsanIgnore const ignore;
+  TsanHide const hide;
   std::unique_ptr<Sweep> made(new (std::nothrow) Sweep(*this));
   lock_of(*this).lock();
   if (sweep_ == nullptr) {
@@ -290,7 +290,7 @@ void ReadDomain::call_janitor() noexcept {
 ReadDomain::~ReadDomain() {
   if (sweep_ != nullptr) {
     strike_off(*sweep_);
-    TsanIgnore const ignore;
+    TsanHide const hide;
     delete sweep_;
   }
   destroy_all(std::exchange(old_, nullptr), destroy_);

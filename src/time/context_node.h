@@ -49,7 +49,11 @@ struct CancelNode : ContextNode {
     canceller = this;
     ContextNode::error = &error;
   }
-  ~CancelNode() override { drop_stop(std::move(stop)); }
+  ~CancelNode() override {
+    if (stop.stop_possible()) {
+      drop_stop(std::move(stop));
+    }
+  }
 
   // After the node was cancelled, by the canceller, without locks.
   virtual void cancelled() noexcept {}

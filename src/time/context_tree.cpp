@@ -62,7 +62,7 @@ void mark(CancelNode& node, ContextError code, const std::exception_ptr& cause) 
   if ((node.made.load(kRelaxed) & CancelNode::kDone) != 0) {
     node.error.store(error | kClosing,
                      kRelease);  // [ctx.8] release, pairs with [ctx.1] and [ctx.3]
-    TsanIgnore const ignore;     // nobody else can close it
+    TsanHide const hide;         // nobody else can close it
     node.done.close();
   }
   // [ctx.2] release, pairs with [ctx.1], [ctx.3]: the cause, and what was before the cancel

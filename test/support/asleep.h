@@ -12,7 +12,7 @@ namespace hamgam::test {
 
 // How many sleep on a Mutex, a WaitGroup and the like.
 inline int count_asleep(const void* object) {
-  detail::TsanIgnore const ignore;
+  detail::TsanHide const hide;
   detail::Bucket& bucket = detail::bucket_of(object);
   bucket.lock();
   int count = 0;
