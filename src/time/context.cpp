@@ -110,7 +110,7 @@ RecvChan<Unit> Context::done() const {
     std::lock_guard const guard(node->lock);
     // relaxed throughout: under the lock
     if ((node->made.load(detail::kRelaxed) & CancelNode::kDone) == 0) {
-      detail::TsanIgnore const ignore;  // whoever makes it is before nobody by that
+      detail::TsanHide const hide;  // whoever makes it is before nobody by that
       node->done = make_chan<Unit>();
       if (node->error.load(detail::kRelaxed) != 0) {
         node->done.close();
@@ -132,7 +132,7 @@ std::stop_token Context::stop_token() const {
     std::lock_guard const guard(node->lock);
     // relaxed throughout: under the lock
     if ((node->made.load(detail::kRelaxed) & CancelNode::kStop) == 0) {
-      detail::TsanIgnore const ignore;  // as in done()
+      detail::TsanHide const hide;  // as in done()
       node->stop = std::stop_source();
       if (node->error.load(detail::kRelaxed) != 0) {
         detail::request_stop(node->stop);  // nobody has registered a callback yet
