@@ -9,11 +9,13 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
+#include <source_location>
 #include <stop_token>
 #include <string>
 #include <system_error>
@@ -63,7 +65,12 @@ namespace {
 
 int g_failures = 0;
 
-void check(bool right) { g_failures += right ? 0 : 1; }
+void check(bool right, std::source_location at = std::source_location::current()) {
+  if (!right) {
+    std::fprintf(stderr, "line %u is wrong\n", static_cast<unsigned>(at.line()));
+    ++g_failures;
+  }
+}
 
 // Types that hold handles to things of their own kind.
 struct Request {
@@ -205,7 +212,7 @@ void goroutines() {
   check(nothing.wait_until(hamgam::Clock::now()) && nothing.wait(std::stop_token()));
 
   hamgam::ErrGroup errors;
-  errors.set_limit(3);
+  errors.set_limit(4);
   errors.go([] {});
   errors.go([] { return std::error_code(); });
   errors.go([] { return std::error_code(); });
