@@ -300,7 +300,7 @@ TEST_P(SemaphoreOf, guard) {
   crew.join();
   EXPECT_TRUE(semaphore.try_acquire(5));
   semaphore.release(5);
-  EXPECT_THROW(SemaphoreGuard(semaphore, -1), hamgam::Panic);
+  EXPECT_THROW(static_cast<void>(SemaphoreGuard(semaphore, -1)), hamgam::Panic);
   SemaphoreGuard const nothing;
 }
 

@@ -146,7 +146,7 @@ struct LateClock {
   using period = std::nano;
   using duration = std::chrono::nanoseconds;
   using time_point = std::chrono::time_point<LateClock>;
-  static constexpr bool is_steady = false;
+  [[maybe_unused]] static constexpr bool is_steady = false;
   static time_point now() {
     if (++calls == 2) {
       on_second_call();
