@@ -248,8 +248,8 @@ TEST(Exit, beside_a_goroutine_that_computes) {
   auto child = in_child([] {
     static Watched watched;
     (void)run([] {
-      std::atomic<bool> there{false};
-      go([&] {
+      static std::atomic<bool> there{false};
+      go([] {
         for (;;) {
           watched.use();
           there = true;

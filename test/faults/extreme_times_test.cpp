@@ -144,7 +144,9 @@ struct Time {
   }
 
   static D seconds(long double n) {
-    return D(static_cast<Rep>(n * D::period::den / D::period::num));
+    long double const ticks = n * D::period::den / D::period::num;
+    return D(ticks < static_cast<long double>(highest<Rep>()) ? static_cast<Rep>(ticks)
+                                                              : highest<Rep>());
   }
 
   static time_point<C, D> from_now(long double n) {
@@ -202,8 +204,8 @@ struct TryLockShared : LockBase<hamgam::RWMutex> {
 struct GuardedTryLock {
   using Data = hamgam::Guarded<int>;
   Data data{0};
-  std::optional<Data::Locked> held;
-  void lock() { held.emplace(data.lock()); }
+  std::unique_ptr<Data::Locked> held;  // gcc believes that an optional may be uninitialised
+  void lock() { held = std::make_unique<Data::Locked>(data.lock()); }
   void unlock() { held.reset(); }
   template <class R, class P>
   bool get(const duration<R, P>& d) {
@@ -461,8 +463,8 @@ struct BarrierWait {
 
 struct PoolAcquire {
   hamgam::ResourcePool<int> pool{[] { return 1; }, {.max_open = 1}};
-  std::optional<hamgam::ResourcePool<int>::Lease> held;
-  void lock() { held.emplace(pool.acquire()); }
+  std::unique_ptr<hamgam::ResourcePool<int>::Lease> held;  // as above
+  void lock() { held = std::make_unique<hamgam::ResourcePool<int>::Lease>(pool.acquire()); }
   void unlock() { held.reset(); }
   template <class R, class P>
   bool get(const duration<R, P>& d) {

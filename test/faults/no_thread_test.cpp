@@ -211,8 +211,8 @@ TEST(NoThread, the_monitor_is_started_later) {
 // More than there were workers in a former version.
 TEST(NoThread, thousands_that_block_at_once) {
   int const count = test::kSanitized || test::emulated() ? 100 : 4200;
-  auto child = in_child([count] {
-    (void)run([count] {
+  auto child = in_child([&] {
+    (void)run([&] {
       std::mutex mutex;
       std::condition_variable all;
       int inside = 0;

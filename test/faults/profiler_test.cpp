@@ -36,12 +36,18 @@ _Unwind_Reason_Code count_frame(_Unwind_Context* context, void* raw) {
 }
 
 constexpr long kMostSteps = 40'000;
+std::atomic<bool> g_steps{false};  // trap after every single instruction of this thread
 
 void sample(int signal, siginfo_t* /*info*/, [[maybe_unused]] void* context) {
 #if defined(__x86_64__)
-  if (signal == SIGTRAP && g_samples > kMostSteps) {
-    static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_EFL] &= ~0x100;  // on this thread
-    return;
+  if (signal == SIGTRAP && context != nullptr) {
+    constexpr greg_t kTrapFlag = 0x100;
+    greg_t& flags = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_EFL];
+    if (!g_steps || g_samples > kMostSteps) {
+      flags &= ~kTrapFlag;
+      return;
+    }
+    flags |= kTrapFlag;
   }
 #endif
   int frames = 0;
@@ -102,13 +108,11 @@ TEST(Profiler, samples_by_a_timer) {
 
 #if defined(__x86_64__) && !defined(HAMGAM_CONTEXT_UCONTEXT)
 
-// The processor traps after every single instruction of this thread.
-HAMGAM_NOINLINE void step() {
-  asm volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
+void step() {
+  g_steps = true;
+  raise(SIGTRAP);
 }
-HAMGAM_NOINLINE void stop_stepping() {
-  asm volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc");
-}
+void stop_stepping() { g_steps = false; }
 
 TEST(Profiler, samples_at_every_instruction) {
   auto child = in_child(

@@ -24,26 +24,32 @@ namespace {
 std::atomic<bool> g_no_memory{false};
 }  // namespace
 
-void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
+// Out of line: else gcc takes their halves for functions that do not match.
+HAMGAM_NOINLINE void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
   return g_no_memory.load() ? nullptr : std::malloc(size);
 }
-void* operator new(std::size_t size, std::align_val_t align,
-                   const std::nothrow_t& /*tag*/) noexcept {
+HAMGAM_NOINLINE void* operator new(std::size_t size, std::align_val_t align,
+                                   const std::nothrow_t& /*tag*/) noexcept {
   auto const to = static_cast<std::size_t>(align);
   return g_no_memory.load() ? nullptr : std::aligned_alloc(to, (size + to - 1) / to * to);
 }
-void operator delete(void* memory, std::align_val_t /*align*/) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t /*size*/, std::align_val_t /*align*/) noexcept {
+HAMGAM_NOINLINE void operator delete(void* memory, std::align_val_t /*align*/) noexcept {
   std::free(memory);
 }
-void* operator new(std::size_t size) {
+HAMGAM_NOINLINE void operator delete(void* memory, std::size_t /*size*/,
+                                     std::align_val_t /*align*/) noexcept {
+  std::free(memory);
+}
+HAMGAM_NOINLINE void* operator new(std::size_t size) {
   if (void* memory = operator new(size, std::nothrow)) {
     return memory;
   }
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t /*size*/) noexcept { std::free(memory); }
+HAMGAM_NOINLINE void operator delete(void* memory) noexcept { std::free(memory); }
+HAMGAM_NOINLINE void operator delete(void* memory, std::size_t /*size*/) noexcept {
+  std::free(memory);
+}
 
 namespace hamgam {
 namespace {
