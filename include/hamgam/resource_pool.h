@@ -35,6 +35,7 @@
 #include <stop_token>
 #include <utility>
 
+#include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/deadline.h"
 #include "hamgam/detail/fatal.h"
@@ -127,29 +128,29 @@ class ResourcePool {
   // `healthy`, if given, is asked before a resource is used again.
   explicit ResourcePool(std::function<T()> open, ResourcePoolOptions options = {},
                         std::function<bool(T&)> healthy = {})
-      : core_(*new Core(std::move(open), limits_of(options), std::move(healthy))) {
-    core_.warm_up();
+      : core_(new Core(std::move(open), limits_of(options), std::move(healthy))) {
+    core_->warm_up();
   }
-  ~ResourcePool() { core_.drop(); }
+  ~ResourcePool() { core_->drop(); }
   ResourcePool(const ResourcePool&) = delete;
   ResourcePool& operator=(const ResourcePool&) = delete;
 
   // Waits until a resource is free or may be opened.
   Lease acquire() {
-    Core& core = core_;  // after a wait the pool may be gone, here and below
+    Core& core = *core_;  // after a wait the pool may be gone, here and below
     return Lease(core, core.acquire());
   }
 
   // Nothing if it would have to wait: at all, too long, or when stop is requested.
-  [[nodiscard]] std::optional<Lease> try_acquire() { return lease(core_, core_.try_acquire()); }
+  [[nodiscard]] std::optional<Lease> try_acquire() { return lease(*core_, core_->try_acquire()); }
   template <class Rep, class Period>
   [[nodiscard]] std::optional<Lease> acquire_for(const std::chrono::duration<Rep, Period>& d) {
-    Core& core = core_;
+    Core& core = *core_;
     return lease(core, core.acquire_deadline(detail::deadline_after(d)));
   }
   template <class C, class D>
   [[nodiscard]] std::optional<Lease> acquire_until(const std::chrono::time_point<C, D>& t) {
-    Core& core = core_;
+    Core& core = *core_;
     typename Core::Visit const visit(core);  // between two attempts, too
     detail::ResourceEntry* entry = nullptr;
     (void)detail::attempt_until(t, [&core, &entry](std::int64_t deadline) {
@@ -159,29 +160,29 @@ class ResourcePool {
     return lease(core, entry);
   }
   [[nodiscard]] std::optional<Lease> acquire(std::stop_token token) {
-    Core& core = core_;
+    Core& core = *core_;
     return lease(core, core.acquire_stoppable(std::move(token)));
   }
 
-  [[nodiscard]] ResourcePoolStats stats() const noexcept { return core_.stats(); }
+  [[nodiscard]] ResourcePoolStats stats() const noexcept { return core_->stats(); }
 
   // Closes what is idle, refuses and wakes who waits. May be called again.
-  void close() noexcept { core_.close(); }
+  void close() noexcept { core_->close(); }
 
   // As in the options, also for what is open already: its life counts from when it was opened, its
   // idle time from when it came back, or from the first call that sets a limit of time. What is
   // idle and too much is closed at once, what is idle and too old soon, what is in use when it
   // comes back.
-  void set_max_open(std::size_t n) noexcept { core_.set_limit(&Limits::max_open, n); }
-  void set_max_idle(std::size_t n) noexcept { core_.set_limit(&Limits::max_idle, n); }
-  void set_min_idle(std::size_t n) noexcept { core_.set_limit(&Limits::min_idle, n); }
+  void set_max_open(std::size_t n) noexcept { core_->set_limit(&Limits::max_open, n); }
+  void set_max_idle(std::size_t n) noexcept { core_->set_limit(&Limits::max_idle, n); }
+  void set_min_idle(std::size_t n) noexcept { core_->set_limit(&Limits::min_idle, n); }
   template <class Rep, class Period>
   void set_max_lifetime(const std::chrono::duration<Rep, Period>& d) noexcept {
-    core_.set_limit(&Limits::max_lifetime, detail::saturated_nanos(d));
+    core_->set_limit(&Limits::max_lifetime, detail::saturated_nanos(d));
   }
   template <class Rep, class Period>
   void set_max_idle_time(const std::chrono::duration<Rep, Period>& d) noexcept {
-    core_.set_limit(&Limits::max_idle_time, detail::saturated_nanos(d));
+    core_->set_limit(&Limits::max_idle_time, detail::saturated_nanos(d));
   }
 
  private:
@@ -217,7 +218,7 @@ class ResourcePool {
     return entry != nullptr ? std::optional<Lease>(Lease(core, entry)) : std::nullopt;
   }
 
-  Core& core_;
+  detail::unseen<Core*> const core_;  // whoever waits may be overtaken by the destructor
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI

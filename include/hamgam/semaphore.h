@@ -127,7 +127,7 @@ class Semaphore {
   HAMGAM_API void release_slow(std::int64_t n);
 
   detail::atomic<std::int64_t> state_;
-  const std::int64_t size_;
+  const detail::unseen<std::int64_t> size_;  // read beside what the units protect
 };
 
 // Units of a Semaphore that are given back at the end of the scope. Movable; empty if made by

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "hamgam/hamgam.h"
+#include "support/close.h"
 #include "support/scale.h"
 #include "support/seed.h"
 
@@ -355,7 +356,7 @@ TEST(ManySenders, all_fail_when_the_channel_is_closed) {
         yield();
       }
     });
-    chan.close();
+    test::close_beside_senders(chan);
     group.wait();
     EXPECT_EQ(received.load() - 1 + failed.load(), kSenders);
   }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "hamgam/hamgam.h"
+#include "support/close.h"
 #include "support/crew.h"
 #include "support/scale.h"
 
@@ -396,7 +397,7 @@ TEST_P(Channels, close_gives_the_value_back) {
         }
       });
     }
-    crew.start([&] { ch.close(); });
+    crew.start([&] { hamgam::test::close_beside_senders(ch); });
     crew.join();
     EXPECT_EQ(threw, 6);
   }

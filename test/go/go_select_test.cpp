@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "hamgam/hamgam.h"
+#include "support/close.h"
 #include "support/crew.h"
 #include "support/scale.h"
 
@@ -302,7 +303,7 @@ TEST_P(Selects, CH15_nil_and_closed) {
   auto open = make_chan<int>();
   Crew crew(GetParam());
   crew.start([&] { EXPECT_THROW(select(on_recv(nil), on_send(open, 1)), hamgam::Panic); });
-  crew.start([&] { open.close(); });
+  crew.start([&] { hamgam::test::close_beside_senders(open); });
 }
 
 // CH18: what a select that did not choose a case left in a queue is gone.

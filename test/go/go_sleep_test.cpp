@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <stop_token>
 #include <thread>
 #include <vector>
@@ -110,6 +111,7 @@ TEST_P(SleepTest, stop) {
 // in any order, so it is tried with wider and wider gaps, as Go's test does.
 TEST(Sleep, TI2_order) {
   test::Procs const limit(1);
+  hamgam::Mutex mutex;
   std::vector<int> order;
   auto gap = 1ms;
   do {
@@ -121,6 +123,7 @@ TEST(Sleep, TI2_order) {
       for (int slot : {5, 3, 6, 6, 6, 1, 1, 2, 7, 9, 4, 8, 0}) {
         group.go([&, slot] {
           sleep_until(start + slot * gap);
+          std::scoped_lock const lock(mutex);
           order.push_back(slot);
         });
       }

@@ -16,6 +16,7 @@
 
 #include "hamgam/hamgam.h"
 #include "stress/linearizability.h"
+#include "support/close.h"
 #include "support/crew.h"
 #include "support/scale.h"
 #include "support/seed.h"
@@ -154,7 +155,7 @@ void do_op(Op& op, const Chans& chans, int patience) {
   try {
     if (op.kind == Op::kClose) {
       op.chosen = 0;
-      chans[op.asks[0].chan].close();
+      hamgam::test::close_beside_senders(chans[op.asks[0].chan]);
     } else if (op.count == 1) {
       do_alone(op, chans, patience);
     } else {

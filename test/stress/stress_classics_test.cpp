@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "hamgam/hamgam.h"
+#include "support/close.h"
 #include "support/scale.h"
 
 namespace {
@@ -187,7 +188,7 @@ TEST(Classics, chameneos_redux) {
         a->other.send(b->colour);
         b->other.send(a->colour);
       }
-      place.close();
+      hamgam::test::close_beside_senders(place);
       all.wait();
       int sum = 0;
       for (int const m : met) {
