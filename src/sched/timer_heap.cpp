@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t kArity = 4;
 }  // namespace
 
-TimerHeap* TimerHeap::lock_heap_of(Timer& timer) noexcept {
+HAMGAM_INLINE TimerHeap* TimerHeap::lock_heap_of(Timer& timer) noexcept {
   // relaxed throughout: under the lock of the heap that it names it stays
   for (;;) {
     TimerHeap* const heap = timer.heap.load(kRelaxed);

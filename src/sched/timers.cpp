@@ -120,8 +120,19 @@ void add_timer(Timer& timer, Nanos when) {
   }
 }
 
-bool remove_timer(Timer& timer) noexcept { return TimerHeap::remove(timer); }
+namespace {
 
-bool withdraw_timer(Timer& timer) noexcept { return TimerHeap::withdraw(timer); }
+// Most channels of timers are stopped before anybody waits for them.
+bool was_added(const Timer& timer) noexcept {
+  return timer.heap.load(kRelaxed) != nullptr;  // relaxed: set once, by the first to add it
+}
+
+}  // namespace
+
+bool remove_timer(Timer& timer) noexcept { return was_added(timer) && TimerHeap::remove(timer); }
+
+bool withdraw_timer(Timer& timer) noexcept {
+  return was_added(timer) && TimerHeap::withdraw(timer);
+}
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
