@@ -44,6 +44,10 @@
 // for what a goroutine holds, the process ends after a second, with its status and a line on
 // standard error. std::quick_exit and std::_Exit stop nobody and destroy nothing.
 //
+// fork: the child has one thread, and none of those that run goroutines, once there are any. It may
+// exec, _exit, and use what need not wait; go, run, timers and waits for somebody end it with a
+// line on standard error. A child of a fork before the first goroutine is like any other process.
+//
 // Environment, read when the runtime starts: HAMGAM_PROCS (as max_procs), HAMGAM_STACK (bytes of a
 // goroutine's stack, 256 KiB unless set; only what is touched costs memory).
 

@@ -118,6 +118,9 @@ class RunQueue {
   Goroutine* steal_into(RunQueue& mine) noexcept {
     // [runq.7] acquire, pairs with [runq.5]
     std::uint32_t head = head_.load(kAcquire);
+    // [runq.16] acquire, pairs with [runq.5], [runq.9]: whoever took what was in our slots has read
+    // them.
+    static_cast<void>(mine.head_.load(kAcquire));
     for (;;) {
       // [runq.6] acquire, pairs with [runq.4]: the goroutines' records.
       std::uint32_t const tail = tail_.load(kAcquire);

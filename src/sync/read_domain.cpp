@@ -3,12 +3,12 @@
 #include "hamgam/detail/read_domain.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <utility>
 
+#include "base/fatal.h"
 #include "os/membarrier.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
@@ -74,7 +74,7 @@ ReadRecord* take_free() noexcept {
   TsanHide const hide;
   auto* record = new (std::nothrow) ReadRecord;
   if (record == nullptr) {
-    std::abort();  // out of memory where nothing may throw
+    fatal("out of memory: no record for a reader of a Map");  // nothing may throw here
   }
   record->next_free = &g_end_of_free;  // not null: it goes back
   enlist_record(*record);
