@@ -36,9 +36,11 @@
 // A sanitizer that is not told of the switches finds faults that are none, and none that are.
 // HAMGAM_LIBRARY: the library itself is not instrumented for thread-user.
 #if defined(HAMGAM_WITH_ASAN) && !defined(HAMGAM_ASAN)
-#error "-fsanitize=address needs Hamgam built with it: configure that with -DHAMGAM_SANITIZE=address"
+#error \
+    "-fsanitize=address needs Hamgam built with it: configure that with -DHAMGAM_SANITIZE=address"
 #elif defined(HAMGAM_WITH_TSAN) && !defined(HAMGAM_TSAN)
-#error "-fsanitize=thread needs Hamgam built for it: configure that with -DHAMGAM_SANITIZE=thread-user"
+#error \
+    "-fsanitize=thread needs Hamgam built for it: configure that with -DHAMGAM_SANITIZE=thread-user"
 #elif defined(HAMGAM_ASAN) && !defined(HAMGAM_WITH_ASAN)
 #error "this Hamgam was built with -DHAMGAM_SANITIZE=address: compile with -fsanitize=address"
 #elif defined(HAMGAM_TSAN) && !defined(HAMGAM_WITH_TSAN) && !defined(HAMGAM_LIBRARY)
