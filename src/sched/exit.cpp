@@ -2,6 +2,8 @@
 // Copyright The Hamgam Authors
 #include "sched/exit.h"
 
+#include <optional>
+
 #include "os/exit.h"
 #include "os/futex.h"
 #include "os/signals.h"
@@ -58,6 +60,13 @@ int g_status = 0;
 thread_local constinit bool t_busy = false;
 constinit atomic<bool> g_claimed{false};      // some thread exits the process
 thread_local constinit bool t_exits = false;  // this one
+
+#if HAMGAM_TSAN_USER
+// What stopped goroutines did was before the rest of the exit, but ThreadSanitizer can't be told so
+// for each of them: it overlooks the thread that exits. It wants that to end, so this is destroyed
+// last.
+[[gnu::init_priority(101)]] std::optional<TsanHide> g_overlooked;
+#endif
 
 bool claim_exit() noexcept {
   return t_exits || (t_exits = !g_claimed.exchange(true, kRelaxed));  // relaxed: only one wins
@@ -134,6 +143,9 @@ void at_exit(int status, void* /*unused*/) noexcept {
   if (!g_exiting.exchange(true, kSeqCst)) {  // [exit.1] seq_cst, pairs with [exit.2]
     g_status = status;
     stop_goroutines();
+#if HAMGAM_TSAN_USER
+    g_overlooked.emplace();
+#endif
   }
 }
 

@@ -89,6 +89,7 @@ HAMGAM_NOINLINE ThreadRecord* this_thread_record() noexcept {
     if (!has_memory()) {
       return nullptr;
     }
+    TsanHide const hide;  // what notes the destructor is freed by whichever goroutine exits
     static thread_local End const end;
     static_cast<void>(&end);
     t_record = take_record();
