@@ -95,10 +95,11 @@ bool any_runs(const Worker* mine, Nanos& used) noexcept {
   return found;
 }
 
-bool all_stopped(const Worker* mine) noexcept {
+// `mine`: 1 if the worker that exits is in none of the counts.
+bool all_stopped(std::uint32_t mine) noexcept {
   // relaxed throughout: they have stopped for good, and what they did before is nobody's
-  std::uint32_t const stopped = g_scheduler.idle.sleepers() +
-                                g_scheduler.in_blocking.load(kRelaxed) + (mine != nullptr ? 1 : 0);
+  std::uint32_t const stopped =
+      g_scheduler.idle.sleepers() + g_scheduler.in_blocking.load(kRelaxed) + mine;
   if (stopped < g_scheduler.threads.load(kRelaxed)) {
     return false;
   }
@@ -108,6 +109,8 @@ bool all_stopped(const Worker* mine) noexcept {
 
 void stop_goroutines() noexcept {
   Worker* const mine = this_worker();
+  const Goroutine* const g = current_goroutine();
+  bool const is_counted = mine == nullptr || (g != nullptr && g->blocking != 0);
   set_this_worker(nullptr);
   set_worker_slot(0);
   g_scheduler.idle.set_width(0);
@@ -115,7 +118,7 @@ void stop_goroutines() noexcept {
   Nanos used_at_grace = -1;
   for (;;) {
     take_all_slots(mine);
-    if (all_stopped(mine)) {
+    if (all_stopped(is_counted ? 0 : 1)) {
       return;
     }
     if (now() - begin > kGrace) {

@@ -27,7 +27,8 @@ struct GoroutineExtras {
 struct Goroutine : GoroutineHead {
   Fiber fiber;
   atomic<const char*> wait_reason{nullptr};  // null: running or runnable
-  unsigned pinned = 0;                       // how many Pins it has; its own
+  unsigned pinned = 0;    // how many Pins it has, and calls of blocking(); its own
+  unsigned blocking = 0;  // how many calls of blocking() it is in; its own
 };
 
 // A worker's free records, in two chunks as Bonwick's magazines (2001): one in use, and a full one

@@ -97,6 +97,7 @@ bool Idle::go_to_sleep(Worker& worker, bool held_slot) noexcept {
   worker.wake.store(Worker::kAsleep, kRelaxed);  // relaxed: wakers write it under lock_ or after it
   worker.asleep = true;
   worker.kept_time = false;
+  worker.looks_at.store(kForever, kRelaxed);  // relaxed: published by the lock, or the RMW below
   worker.prev_sleeper = nullptr;
   Worker*& first = list_of(worker);
   worker.next_sleeper = first;

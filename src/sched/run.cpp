@@ -163,8 +163,10 @@ void run_main(void (*function)(void*), void* argument) {
 void enter_blocking() noexcept {
   if (Goroutine* g = current_goroutine()) {
     ++g->pinned;
-    g_scheduler.in_blocking.fetch_add(1, kRelaxed);  // relaxed: for the detection of deadlocks
-    lend_slot(*this_worker());
+    if (g->blocking++ == 0) {
+      g_scheduler.in_blocking.fetch_add(1, kRelaxed);  // relaxed: for the detection of deadlocks
+      lend_slot(*this_worker());
+    }
   }
 }
 
@@ -174,8 +176,10 @@ void exit_blocking() noexcept {
       stop_for_good();
     }
     --g->pinned;
-    g_scheduler.in_blocking.fetch_sub(1, kRelaxed);  // relaxed: as above
-    take_slot_back(*this_worker());
+    if (--g->blocking == 0) {
+      g_scheduler.in_blocking.fetch_sub(1, kRelaxed);  // relaxed: as above
+      take_slot_back(*this_worker());
+    }
   }
 }
 

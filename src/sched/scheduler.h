@@ -64,7 +64,6 @@ struct Scheduler {
 
   atomic<std::uint32_t> futile_wakes{0};    // workers woken that found nothing
   Immortal<TimerHeap> thread_timers;        // those that plain threads added
-  atomic<Nanos> keeper_looks_at{kForever};  // when the sleeping timekeeper looks at the timers
 
   // The monitor.
   atomic<std::uint32_t> monitor_wake{0};

@@ -11,11 +11,14 @@
 // noticed:
 //   [timers.1] adder:   store earliest_;        fence; load timekeeper, then its or the monitor's
 //                                                      looks_at
-//   [timers.2] keeper:  store keeper_looks_at;  fence; load earliest_
+//   [timers.2] keeper:  store its looks_at;     fence; load earliest_
 //   [timers.3] monitor: store monitor_looks_at; fence; load timekeeper, and earliest_ if there is
 //                                                      none
-//   [timers.4] whoever takes the keeper off: store timekeeper and keeper_looks_at; fence;
+//   [timers.4] whoever takes the keeper off: store timekeeper; fence;
 //              load earliest_, then tell the heir, who does as in 2, or the monitor
+// Each worker has a looks_at of its own, for ever until it has looked as the keeper: an heir that
+// has not yet is told of every timer. (One that all shared was overwritten by a former keeper that
+// had been taken off between its look and its store: the heir slept, and later timers were lost.)
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -60,8 +63,6 @@ void tell_monitor(Nanos when) noexcept {
 }  // namespace
 
 void hand_timers_over() noexcept {
-  // The heir sleeps without a limit yet: let the next adder tell it, however late its timer.
-  g_scheduler.keeper_looks_at.store(kForever, kRelaxed);  // relaxed: fenced below
   full_fence();  // [timers.4] seq_cst, pairs with [timers.1] and [timers.3]
   Nanos const when = earliest_timer();
   if (when == kForever) {
@@ -79,7 +80,7 @@ void tell_of_timers(Nanos when) noexcept {
   full_fence();  // [timers.1] seq_cst, pairs with [timers.2] and [timers.3]
   if (Worker* keeper = g_scheduler.idle.timekeeper()) {
     // relaxed: fenced above
-    if (when < g_scheduler.keeper_looks_at.load(kRelaxed)) {
+    if (when < keeper->looks_at.load(kRelaxed)) {
       tell(*keeper);
     }
   } else {

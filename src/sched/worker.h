@@ -66,6 +66,7 @@ struct alignas(kNoSharing) Worker {
   TimerHeap timers;
   alignas(kCacheLine) atomic<Slot> slot{kHeld};
   atomic<std::uint32_t> wake{kAsleep};
+  atomic<Nanos> looks_at{kForever};  // as the timekeeper: when it looks at the timers
 
   // Under Idle's lock.
   Worker* prev_sleeper = nullptr;

@@ -215,7 +215,7 @@ void sleep(Worker& w) noexcept {
     Nanos deadline = kForever;
     if (idle.timekeeper() == &w) {  // unfenced: who does not keep time looks at no timer
       deadline = earliest_timer();
-      g_scheduler.keeper_looks_at.store(deadline, kRelaxed);  // relaxed: fenced below
+      w.looks_at.store(deadline, kRelaxed);  // relaxed: fenced below
       full_fence();  // [timers.2] seq_cst, pairs with [timers.1]
       deadline = std::min(deadline, earliest_timer());
       Nanos const time = deadline == kForever ? 0 : now();

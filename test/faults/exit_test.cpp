@@ -151,6 +151,18 @@ TEST(Exit, by_a_goroutine) {
   EXPECT_EQ(child.error, "");
 }
 
+// It is one that stopped, not two: the others must be waited for.
+TEST(Exit, by_a_goroutine_in_blocking) {
+  auto child = in_child([] {
+    (void)run([] {
+      start_work();
+      hamgam::blocking([] { hamgam::blocking([] { std::exit(kStatus); }); });
+    });
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
 TEST(Exit, by_a_thread) {
   auto child = in_child([] {
     (void)run([] {

@@ -52,6 +52,15 @@ void destructor_waits(const std::stop_token& token, const Stop& stop) {
   mutex.lock();
   std::atomic<bool> in{false};
   std::atomic<bool> out{false};
+  // Before the callback is there: a deadline may have passed by then, which runs it at once.
+  WaitGroup group;
+  group.go([&] {
+    while (!in) {
+      sleep(20us);
+    }
+    sleep(200us);
+    mutex.unlock();
+  });
   std::optional<Callback> callback(std::in_place, token, [&] {
     in = true;
     { LockGuard const guard(mutex); }
@@ -59,15 +68,10 @@ void destructor_waits(const std::stop_token& token, const Stop& stop) {
     yield();
     out = true;
   });
-  WaitGroup group;
   group.go(stop);
   while (!in) {
     yield();
   }
-  group.go([&] {
-    sleep(200us);
-    mutex.unlock();
-  });
   callback.reset();
   EXPECT_TRUE(out);
   group.wait();
