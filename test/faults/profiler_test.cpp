@@ -36,9 +36,9 @@ _Unwind_Reason_Code count_frame(_Unwind_Context* context, void* raw) {
 }
 
 constexpr long kMostSteps = 40'000;
-std::atomic<bool> g_steps{false};  // trap after every single instruction of this thread
+[[maybe_unused]] std::atomic<bool> g_steps{false};  // trap after every single instruction of this thread
 
-void sample(int signal, siginfo_t* /*info*/, [[maybe_unused]] void* context) {
+void sample([[maybe_unused]] int signal, siginfo_t* /*info*/, [[maybe_unused]] void* context) {
 #if defined(__x86_64__)
   if (signal == SIGTRAP && context != nullptr) {
     constexpr greg_t kTrapFlag = 0x100;
@@ -108,7 +108,7 @@ TEST(Profiler, samples_by_a_timer) {
 
 // Not by ThreadSanitizer for users: it is told of a switch some instructions before, and takes the
 // handlers' frames in between for the next goroutine's.
-#if defined(__x86_64__) && !defined(HAMGAM_CONTEXT_UCONTEXT) && !HAMGAM_TSAN_USER
+#if defined(__x86_64__) && !defined(HAMGAM_CONTEXT_UCONTEXT) && !HAMGAM_TSAN
 
 void step() {
   g_steps = true;
