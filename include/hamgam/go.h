@@ -36,13 +36,17 @@
 // CMake target and pkg-config pass on. The C library takes up to 64 KiB at once.
 //
 // When the process exits (main returns, or anybody calls std::exit, a goroutine too), goroutines
-// are stopped before static objects are destroyed, each where it next could have waited; blocking()
+// are stopped before static objects are destroyed, each where it next waits or yields; blocking()
 // calls and waits in the kernel are left alone, plain threads too. So static Mutexes, Chans, Maps
-// and whatever else goroutines use may be destroyed safely. If one computes on for a tenth of a
-// second without a call that could wait, the process ends then and there with its status, and
-// without destructors. Goroutines never go on: `go` in a destructor starts none, and if one waits
-// for what a goroutine holds, the process ends after a second, with its status and a line on
-// standard error. std::quick_exit and std::_Exit stop nobody and destroy nothing.
+// and whatever else goroutines use may be destroyed safely. If one goes on for a tenth of a second
+// and neither waits nor yields (calls that could wait but need not do not stop it), the process
+// ends then and there with its status, and without destructors; so it does if a destructor that
+// Hamgam runs in the background (of what a Map or Pool lets go) computes that long. One thing comes
+// too early: where a plain thread that never used Hamgam calls std::exit, function-local statics
+// made after the first goroutine are destroyed before goroutines stop. Goroutines never go on: `go`
+// in a destructor starts none, and if one waits for what a goroutine holds, the process ends after
+// a second, with its status and a line on standard error. std::quick_exit and std::_Exit stop
+// nobody and destroy nothing.
 //
 // fork: the child has one thread, and none of those that run goroutines, once there are any. It may
 // exec, _exit, and use what need not wait; go, run, timers and waits for somebody end it with a
@@ -276,7 +280,7 @@ namespace calls {
 // Runs f, which may block its thread (a system call, a foreign library), and returns its result.
 // Another worker takes over meanwhile, so no other goroutine is held up. The goroutine keeps its
 // thread until f returns: what f waits for of Hamgam's blocks that thread, too. On a plain thread
-// it only calls f.
+// it only calls f. While a goroutine is in one, no deadlock is reported.
 template <class F>
   requires std::invocable<F>
 decltype(auto) blocking(F&& f) {

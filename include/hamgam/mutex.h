@@ -31,6 +31,7 @@ namespace hamgam::inline HAMGAM_ABI {
 
 namespace detail {
 struct MutexQueue;  // src/sync/mutex_queue.h
+class InnerMutex;
 }
 
 class HAMGAM_CAPABILITY("mutex") Mutex {
@@ -121,8 +122,10 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
   static constexpr std::uint32_t kLocked = 1;
 
   friend struct detail::MutexQueue;
+  friend class detail::InnerMutex;
 
   HAMGAM_API void lock_slow() noexcept;
+  HAMGAM_API void lock_inner() noexcept HAMGAM_ACQUIRE();  // slow, too
   HAMGAM_API bool lock_deadline(std::int64_t deadline);
   HAMGAM_API bool lock_stoppable(std::stop_token token);
   HAMGAM_API void unlock_slow() noexcept;

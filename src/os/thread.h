@@ -34,10 +34,15 @@ void find_thread_stack(const void*& bottom, std::size_t& size) noexcept;
 // grants, rounded up; at least 1.
 int available_cpus() noexcept;
 
-// The calling thread's number, and whether one runs at the moment, or wants to, instead of waiting
-// in the kernel.
+// The calling thread's number, and what one does at the moment.
+enum class Doing {
+  kRuns,     // or wants to
+  kWaits,    // in the kernel
+  kGone,     // there is no such thread in this process
+  kUnknown,  // /proc can't be read: it is not there, or no descriptor is left
+};
 int thread_id() noexcept;
-bool thread_runs(int id) noexcept;
+Doing thread_doing(int id) noexcept;
 
 // How long a thread of this process has had a CPU; 0 if it can't be told.
 Nanos thread_cpu_time(int id) noexcept;

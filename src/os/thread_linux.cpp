@@ -214,12 +214,15 @@ const char* read_stat(const char* path, char (&text)[kSize]) noexcept {
 
 int thread_id() noexcept { return static_cast<int>(syscall(SYS_gettid)); }
 
-bool thread_runs(int id) noexcept {
+Doing thread_doing(int id) noexcept {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", id);
   char text[128];
   const char* state = read_stat(path, text);
-  return state != nullptr && *state == 'R';
+  if (state != nullptr) {
+    return *state == 'R' ? Doing::kRuns : Doing::kWaits;
+  }
+  return syscall(SYS_tgkill, getpid(), id, 0) == 0 ? Doing::kUnknown : Doing::kGone;
 }
 
 Nanos thread_cpu_time(int id) noexcept {

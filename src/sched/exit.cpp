@@ -28,7 +28,10 @@
 //
 // A goroutine that does not come to a scheduling point: if its thread waits in the kernel, it is
 // left there. If it still runs after kGrace it may be using what is to be destroyed: then nothing
-// is, the process ends then and there with its status.
+// is, the process ends then and there with its status. One that naps in the kernel by turns runs,
+// too. So a thread counts as waiting only if it had no CPU for kQuiet, nor wanted one; if the
+// system does not tell who wants one (no descriptor for /proc is left), for as long as kBlind. The
+// same goes for the janitor's thread while one of its destructors is under way.
 //
 // The thread that exits is a plain thread from here on, even if it is a worker, in the middle of a
 // goroutine: whatever the destructors of static objects wait for, no other goroutine must run on
@@ -51,9 +54,13 @@ constinit atomic<bool> g_exiting{false};
 namespace {
 
 constexpr Nanos kGrace = 100 * kMillisecond;
+constexpr Nanos kQuiet = 20 * kMillisecond;
+constexpr Nanos kBlind = 100 * kMillisecond;
+constexpr Nanos kNapping = 1000 * kMillisecond;  // for those that nap most of the time
 constexpr Nanos kPatience = 1000 * kMillisecond;
 
 constinit atomic<int> g_busy{0};
+constinit atomic<int> g_busy_thread{0};  // the janitor's
 constinit atomic<std::uint32_t> g_never{0};
 int g_process = 0;
 int g_status = 0;
@@ -82,18 +89,52 @@ void take_all_slots(const Worker* mine) noexcept {
   });
 }
 
-// Does any of the others run, or want to? `used`: how long they have had a CPU, in all.
-bool any_runs(const Worker* mine, Nanos& used) noexcept {
-  bool found = false;
-  used = 0;
-  g_places.for_each([&found, &used, mine](const Worker& worker) {
-    if (&worker != mine) {
-      found = found || thread_runs(worker.thread_id);
-      used += thread_cpu_time(worker.thread_id);
+// What those threads do that may not have stopped and are not in blocking().
+class Others {
+ public:
+  // `mine`: the worker that exits, or null.
+  void look(const Worker* mine, Nanos time) noexcept {
+    Nanos const former = used_;
+    runs_ = false;
+    g_places.for_each([this, mine](Worker& worker) {
+      // relaxed: noticed at the next look
+      if (&worker != mine && !worker.in_blocking.load(kRelaxed)) {
+        look_at(worker.thread_id, worker.cpu_seen);
+      }
+    });
+    // [exit.1] seq_cst, pairs with [exit.2]: who it is
+    if (!t_busy && g_busy.load(kSeqCst) != 0) {
+      look_at(g_busy_thread.load(kRelaxed), janitor_seen_);  // relaxed: as above
     }
-  });
-  return found;
-}
+    if (runs_ || used_ != former || quiet_since_ == 0) {
+      quiet_since_ = time;
+    }
+  }
+  [[nodiscard]] bool runs() const noexcept { return runs_; }
+  [[nodiscard]] bool wait(Nanos time) const noexcept {
+    return time - quiet_since_ > (blind_ ? kBlind : kQuiet);
+  }
+  // For how long they have had a CPU since the first look, in all.
+  [[nodiscard]] Nanos used() const noexcept { return used_; }
+
+ private:
+  void look_at(int id, Nanos& seen) noexcept {
+    Doing const state = thread_doing(id);
+    runs_ = runs_ || state == Doing::kRuns;
+    blind_ = blind_ || state == Doing::kUnknown;
+    Nanos const time = thread_cpu_time(id);
+    if (seen >= 0 && time > seen) {
+      used_ += time - seen;
+    }
+    seen = time;
+  }
+
+  bool runs_ = false;
+  bool blind_ = false;
+  Nanos used_ = 0;
+  Nanos quiet_since_ = 0;
+  Nanos janitor_seen_ = -1;
+};
 
 // `mine`: 1 if the worker that exits is in none of the counts.
 bool all_stopped(std::uint32_t mine) noexcept {
@@ -115,20 +156,21 @@ void stop_goroutines() noexcept {
   set_worker_slot(0);
   g_scheduler.idle.set_width(0);
   Nanos const begin = now();
-  Nanos used_at_grace = -1;
+  Others others;
   for (;;) {
     take_all_slots(mine);
     if (all_stopped(is_counted ? 0 : 1)) {
       return;
     }
-    if (now() - begin > kGrace) {
-      Nanos used = 0;
-      if (!any_runs(mine, used)) {
+    Nanos const time = now();
+    if (time - begin > kGrace - kQuiet) {
+      others.look(mine, time);
+    }
+    if (time - begin > kGrace) {
+      if (others.wait(time)) {
         return;
       }
-      if (used_at_grace < 0) {
-        used_at_grace = used;
-      } else if (used - used_at_grace > kGrace) {
+      if (others.used() > kGrace || (!others.runs() && time - begin > kNapping)) {
         end_process(g_status);
       }
     }
@@ -180,8 +222,9 @@ void stop_for_good() noexcept {
 }
 
 void enter_background() noexcept {
-  g_busy.fetch_add(1, kSeqCst);   // [exit.2] seq_cst, pairs with [exit.1]
-  if (g_exiting.load(kSeqCst)) {  // [exit.2] seq_cst, pairs with [exit.1]
+  g_busy_thread.store(thread_id(), kRelaxed);  // relaxed: published by the next
+  g_busy.fetch_add(1, kSeqCst);                // [exit.2] seq_cst, pairs with [exit.1]
+  if (g_exiting.load(kSeqCst)) {               // [exit.2] seq_cst, pairs with [exit.1]
     leave_background();
     stop_for_good();
   }

@@ -164,7 +164,8 @@ void enter_blocking() noexcept {
   if (Goroutine* g = current_goroutine()) {
     ++g->pinned;
     if (g->blocking++ == 0) {
-      g_scheduler.in_blocking.fetch_add(1, kRelaxed);  // relaxed: for the detection of deadlocks
+      g_scheduler.in_blocking.fetch_add(1, kRelaxed);    // relaxed: for the detection of deadlocks
+      this_worker()->in_blocking.store(true, kRelaxed);  // relaxed: for exit()
       lend_slot(*this_worker());
     }
   }
@@ -177,7 +178,8 @@ void exit_blocking() noexcept {
     }
     --g->pinned;
     if (--g->blocking == 0) {
-      g_scheduler.in_blocking.fetch_sub(1, kRelaxed);  // relaxed: as above
+      g_scheduler.in_blocking.fetch_sub(1, kRelaxed);     // relaxed: as above
+      this_worker()->in_blocking.store(false, kRelaxed);  // relaxed: as above
       take_slot_back(*this_worker());
     }
   }

@@ -67,6 +67,7 @@ struct alignas(kNoSharing) Worker {
   alignas(kCacheLine) atomic<Slot> slot{kHeld};
   atomic<std::uint32_t> wake{kAsleep};
   atomic<Nanos> looks_at{kForever};  // as the timekeeper: when it looks at the timers
+  atomic<bool> in_blocking{false};   // its goroutine is
 
   // Under Idle's lock.
   Worker* prev_sleeper = nullptr;
@@ -77,6 +78,9 @@ struct alignas(kNoSharing) Worker {
   // The monitor's.
   std::uint32_t seen_tick = 0;
   Nanos seen_since = 0;
+
+  // The exiting thread's: the CPU time it had; negative: not looked at yet.
+  Nanos cpu_seen = -1;
 };
 
 // The calling thread's worker, null if it is none. Never keep the answer over a park: a goroutine

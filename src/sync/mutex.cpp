@@ -6,6 +6,7 @@
 #include "hamgam/detail/rseq.h"
 #include "os/membarrier.h"
 #include "os/thread.h"
+#include "sched/exit.h"
 #include "sync/mutex_queue.h"
 #include "wait/parking_lot.h"
 
@@ -35,6 +36,11 @@
 // set; then a waiter is awake that will either take the lock, and its own unlock sees kParked, or
 // sleep again, which it does only by a CAS that clears kAwake while kLocked is set: that holder's
 // unlock then wakes.
+//
+// When the process exits, whoever is handed the lock, or is awake, may be a goroutine that was
+// stopped before it ran. So from then on an unlock wakes all and hands over to nobody: threads that
+// wait try again. The locks inside of other things (InnerMutex) are never handed over, as no
+// goroutine stops with one: one that has waited long is woken and runs next.
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -156,6 +162,12 @@ void Mutex::lock_slow() noexcept {
   acquire(state_, me);
 }
 
+void Mutex::lock_inner() noexcept {
+  Waiter me(&state_);
+  me.takes_itself = true;
+  acquire(state_, me);
+}
+
 bool Mutex::lock_deadline(std::int64_t deadline) {
   if (deadline != kForever && deadline <= now()) {
     return false;
@@ -185,7 +197,7 @@ void Mutex::unlock_slow() noexcept {
     if ((state & kLocked) == 0) {
       fatal("sync: unlock of unlocked mutex");
     }
-    if ((state & kParked) != 0 && (state & kAwake) == 0) {
+    if ((state & kParked) != 0 && ((state & kAwake) == 0 || exiting())) {
       break;
     }
     // [mutex.6] release, pairs with [mutex.5] and [mutex.1]
@@ -197,14 +209,17 @@ void Mutex::unlock_slow() noexcept {
   // under the bucket's lock; kAwake is set by unlockers only.
   Bucket& bucket = bucket_of(&state_);
   bucket.lock();
+  Waiter* all = exiting() ? bucket.pop_all(&state_) : nullptr;
   Waiter* waiter = bucket.pop(&state_);
   std::uint32_t const parked = bucket.first(&state_) != nullptr ? kParked : 0;
   if (waiter == nullptr) {
     state_.store(kHeavy, kRelease);  // [mutex.7] release, pairs with [mutex.5] and [mutex.1]
     bucket.unlock();
+    wake_all(all);
     return;
   }
-  bool const hand_over = now() - waiter->since >= kFairAfter;
+  bool const waited_long = now() - waiter->since >= kFairAfter;
+  bool const hand_over = waited_long && !waiter->takes_itself;
   if (hand_over) {
     waiter->token = kHandedOver;
     state_.store(kLocked | kHeavy | parked,
@@ -215,7 +230,7 @@ void Mutex::unlock_slow() noexcept {
   }
   bucket.unlock();
   wake(*waiter);
-  if (hand_over && current_goroutine() != nullptr) {
+  if (waited_long && current_goroutine() != nullptr) {
     yield_goroutine();  // it is the next one here: it runs while the lock is hot
   }
 }

@@ -31,6 +31,8 @@ struct Waiter : Sleeper {
   Waiter* right = nullptr;
   std::uint32_t priority = 0;
 
+  bool takes_itself = false;  // set by the sleeper before it queues: no lock is handed to it
+
   bool queued = false;
   bool awake = false;  // queued but not asleep yet: whoever takes it off only sets the outcome
   Wake interrupted = Wake::kNone;

@@ -4,6 +4,7 @@
 // The process exits while goroutines are at work on static objects: it ends quietly, with its
 // status, and nothing is used that is destroyed.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -198,11 +199,20 @@ TEST(Exit, several_times) {
       start_work();
       static Again const again;
       static_cast<void>(&again);
-      go([] { std::exit(kStatus); });
-      std::thread([] {
-        (void)late().map.size();
+      std::atomic<bool> knows{false};
+      std::atomic<bool> exits{false};
+      std::thread([&knows, &exits] {
+        (void)late().map.size();  // exit() does not stop plain threads, so this must be before it
+        knows = true;
+        while (!exits) {
+        }
         std::exit(kStatus);
       }).detach();
+      while (!knows) {
+        hamgam::yield();
+      }
+      go([] { std::exit(kStatus); });
+      exits = true;
       std::exit(kStatus);
     });
   });
@@ -276,6 +286,152 @@ TEST(Exit, beside_a_goroutine_that_computes) {
   });
   EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
   EXPECT_EQ(child.error, "written out");
+}
+
+TEST(Exit, beside_a_goroutine_that_computes_and_no_descriptor_is_left) {
+  auto child = in_child([] {
+    static Watched watched;
+    (void)run([] {
+      static std::atomic<bool> there{false};
+      go([] {
+        for (;;) {
+          watched.use();
+          there = true;
+        }
+      });
+      while (!there) {
+        hamgam::sleep(1ms);
+      }
+    });
+    rlimit const few{3, 3};
+    setrlimit(RLIMIT_NOFILE, &few);
+    std::exit(kStatus);
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+// It computes, even if it is in the kernel at the moment.
+TEST(Exit, beside_a_goroutine_that_naps_by_turns) {
+  auto child = in_child([] {
+    static Watched watched;
+    (void)run([] {
+      static std::atomic<bool> there{false};
+      go([] {
+        for (;;) {
+          watched.use();
+          there = true;
+          std::this_thread::sleep_for(200us);
+        }
+      });
+      while (!there) {
+        hamgam::sleep(1ms);
+      }
+    });
+    std::exit(kStatus);
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+// In blocking() it may do that for as long as it likes.
+TEST(Exit, beside_a_goroutine_that_polls_in_blocking) {
+  auto child = in_child([] {
+    struct Last {
+      ~Last() { std::fputs("destroyed\n", stderr); }
+    };
+    static Last const last;
+    static_cast<void>(&last);
+    (void)run([] {
+      static std::atomic<int> there{0};
+      go([] {
+        hamgam::blocking([] {
+          for (++there;;) {
+            std::this_thread::sleep_for(200us);
+          }
+        });
+      });
+      go([] {
+        ++there;
+        std::this_thread::sleep_for(1h);
+      });
+      while (there != 2) {
+        hamgam::sleep(1ms);
+      }
+    });
+    std::exit(kStatus);
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "destroyed\n");
+}
+
+// No goroutine that was stopped keeps a lock that it did not see, nor the turn of others.
+TEST(Exit, locks_are_not_left_to_who_was_stopped) {
+  struct Limited {
+    ~Limited() {
+      (void)limiter.allow();
+      context.cancel();
+    }
+    hamgam::RateLimiter limiter{1e6, 10};
+    hamgam::CancelContext context = hamgam::with_cancel(hamgam::Context::background());
+  };
+  for (int round = 0; round < 4; ++round) {
+    auto child = in_child([round] {
+      static Limited limited;
+      (void)hamgam::max_procs(
+          8);  // more than CPUs, so that holders lose theirs and others wait long
+      for (int i = 0; i < 64; ++i) {
+        go([round] {
+          for (;;) {
+            if (round % 2 == 0) {
+              (void)limited.limiter.allow();
+            } else {
+              hamgam::with_cancel(limited.context.ctx).cancel();
+            }
+          }
+        });
+      }
+      std::this_thread::sleep_for(20ms);
+      std::exit(kStatus);
+    });
+    EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+    EXPECT_EQ(child.error, "");
+  }
+}
+
+TEST(Exit, a_destructor_locks_what_a_thread_unlocks) {
+  struct Locking {
+    ~Locking() {
+      destroyed = true;
+      std::scoped_lock const lock(mutex);
+      std::fputs("locked\n", stderr);
+    }
+    hamgam::Mutex mutex;
+    std::atomic<bool> destroyed{false};
+  };
+  auto child = in_child([] {
+    static Locking locking;
+    static std::atomic<bool> locked{false};
+    std::thread([] {
+      locking.mutex.lock();
+      locked = true;
+      while (!locking.destroyed) {
+        std::this_thread::sleep_for(1ms);
+      }
+      std::this_thread::sleep_for(10ms);
+      locking.mutex.unlock();
+    }).detach();
+    while (!locked) {
+      std::this_thread::sleep_for(1ms);
+    }
+    for (int i = 0; i < 3; ++i) {
+      go([] { std::scoped_lock const lock(locking.mutex); });
+    }
+    std::this_thread::sleep_for(5ms);
+    std::exit(kStatus);
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, "locked\n");
 }
 
 // A destructor waits for what a stopped goroutine holds.
@@ -385,6 +541,22 @@ struct Slow {
 };
 
 TEST(Exit, beside_a_destructor_of_the_janitor) { expect_quiet_beside_the_janitor<Slow>(); }
+
+struct Computing {
+  static constexpr bool kExits = false;
+  static inline std::atomic<bool> begun{false};
+  ~Computing() {
+    static Watched watched;
+    begun = true;
+    for (;;) {
+      watched.use();
+    }
+  }
+};
+
+TEST(Exit, beside_a_destructor_of_the_janitor_that_computes) {
+  expect_quiet_beside_the_janitor<Computing>();
+}
 
 // ThreadSanitizer ends a process that exits while it is to overlook what the thread does, as it is
 // in these destructors.

@@ -11,11 +11,14 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 // A Mutex that is part of something else: it promises users no order, so it gives ThreadSanitizer
 // no edge. (What it protects must be out of that one's sight, or ordered otherwise.)
+// It is never handed over: when goroutines are stopped at exit, none has it (src/sync/mutex.cpp).
 class HAMGAM_CAPABILITY("mutex") InnerMutex {
  public:
   void lock() noexcept HAMGAM_ACQUIRE() {
     TsanNoEdges const unseen;
-    mutex_.lock();
+    if (!mutex_.try_lock()) {
+      mutex_.lock_inner();
+    }
   }
   [[nodiscard]] bool try_lock() noexcept HAMGAM_TRY_ACQUIRE(true) {
     TsanNoEdges const unseen;
