@@ -21,6 +21,7 @@
 #include "hamgam/waitgroup.h"
 #include "support/allocations.h"
 #include "support/scale.h"
+#include "support/until.h"
 
 namespace {
 
@@ -29,6 +30,7 @@ using hamgam::ResourcePoolOptions;
 using hamgam::WaitGroup;
 using std::chrono::milliseconds;
 
+using hamgam::test::comes_true;
 using hamgam::test::kSanitized;
 
 // A connection that knows how many of them there are.
@@ -49,18 +51,6 @@ struct Connection {
 
 using Connections = ResourcePool<Connection>;
 Connection connect() { return Connection(); }
-
-// Waits until it is so, for a minute at most.
-bool eventually(const std::function<bool()>& condition) {
-  auto const limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > limit) {
-      return false;
-    }
-    hamgam::sleep(milliseconds(1));
-  }
-  return true;
-}
 
 // What every test runs in: goroutines, threads, or both.
 enum class Who { kGoroutines, kThreads, kBoth };
@@ -247,10 +237,10 @@ TEST_P(ResourcePoolTest, RaisingMaxOpenServesWaiters) {
     start([&] {
       auto one = pool.acquire();
       ++got;
-      EXPECT_TRUE(eventually([&] { return got == 4; }));
+      EXPECT_TRUE(comes_true([&] { return got == 4; }));
     });
   }
-  ASSERT_TRUE(eventually([&] { return pool.stats().wait_count == 4; }));
+  ASSERT_TRUE(comes_true([&] { return pool.stats().wait_count == 4; }));
   EXPECT_EQ(got, 0);
   pool.set_max_open(5);
   join();
@@ -366,7 +356,7 @@ TEST_P(ResourcePoolTest, WaitersAreServedInTheirOrder) {
       }
     });
     ASSERT_TRUE(
-        eventually([&] { return pool.stats().wait_count == static_cast<unsigned>(i) + 1; }));
+        comes_true([&] { return pool.stats().wait_count == static_cast<unsigned>(i) + 1; }));
   }
   for (std::size_t i : {0U, 3U, 7U}) {
     stops[i].request_stop();
@@ -385,7 +375,7 @@ TEST_P(ResourcePoolTest, OldOnesAreClosed) {
       auto a = pool.acquire();
       auto b = pool.acquire();
     }
-    EXPECT_TRUE(eventually([] { return Connection::alive == 0; }));
+    EXPECT_TRUE(comes_true([] { return Connection::alive == 0; }));
     EXPECT_EQ(pool.stats().max_lifetime_closed, 2U);
     // In use it lives on, and is closed when it comes back.
     {
@@ -407,7 +397,7 @@ TEST_P(ResourcePoolTest, IdleOnesAreClosed) {
       auto a = pool.acquire();
       auto b = pool.acquire();
     }
-    EXPECT_TRUE(eventually([] { return Connection::alive == 0; }));
+    EXPECT_TRUE(comes_true([] { return Connection::alive == 0; }));
     EXPECT_EQ(pool.stats().max_idle_time_closed, 2U);
     EXPECT_EQ(pool.stats().max_lifetime_closed, 0U);
     EXPECT_EQ(pool.stats().idle, 0U);
@@ -415,7 +405,7 @@ TEST_P(ResourcePoolTest, IdleOnesAreClosed) {
     pool.set_max_idle_time(milliseconds(0));
     { auto c = pool.acquire(); }
     pool.set_max_idle_time(milliseconds(5));
-    EXPECT_TRUE(eventually([] { return Connection::alive == 0; }));
+    EXPECT_TRUE(comes_true([] { return Connection::alive == 0; }));
   });
   join();
 }
@@ -466,9 +456,9 @@ TEST_P(ResourcePoolTest, LifetimesDiffer) {
         all.push_back(pool.acquire());
       }
     }
-    EXPECT_TRUE(eventually([] { return Connection::alive < 50; }));
+    EXPECT_TRUE(comes_true([] { return Connection::alive < 50; }));
     EXPECT_GE(std::chrono::steady_clock::now() - begin, milliseconds(180));
-    EXPECT_TRUE(eventually([] { return Connection::alive == 0; }));
+    EXPECT_TRUE(comes_true([] { return Connection::alive == 0; }));
   });
   join();
 }
@@ -476,15 +466,15 @@ TEST_P(ResourcePoolTest, LifetimesDiffer) {
 TEST_P(ResourcePoolTest, MinIdleIsKeptWarm) {
   start([] {
     Connections pool(connect, {.max_open = 4, .max_idle = 1, .min_idle = 3});
-    EXPECT_TRUE(eventually([&] { return pool.stats().idle == 3; }));
+    EXPECT_TRUE(comes_true([&] { return pool.stats().idle == 3; }));
     {
       auto a = pool.acquire();
-      EXPECT_TRUE(eventually([&] { return pool.stats().idle == 3; }));
+      EXPECT_TRUE(comes_true([&] { return pool.stats().idle == 3; }));
       EXPECT_EQ(pool.stats().open, 4U);
       auto b = pool.acquire();
       EXPECT_EQ(pool.stats().open, 4U);
       b.discard();
-      EXPECT_TRUE(eventually([&] { return pool.stats().idle == 3; }));
+      EXPECT_TRUE(comes_true([&] { return pool.stats().idle == 3; }));
     }
     EXPECT_EQ(pool.stats().idle, 3U);
     EXPECT_LE(Connection::most, 4);
@@ -506,7 +496,7 @@ TEST_P(ResourcePoolTest, MinIdleSurvivesAnOpenerThatThrowsAndOldAge) {
           return Connection();
         },
         {.max_open = 4, .min_idle = 2, .max_lifetime = milliseconds(50)});
-    EXPECT_TRUE(eventually([] { return Connection::opened >= 6; }));
+    EXPECT_TRUE(comes_true([] { return Connection::opened >= 6; }));
     EXPECT_GE(pool.stats().max_lifetime_closed, 2U);
   });
   join();
@@ -565,7 +555,7 @@ TEST_P(ResourcePoolTest, AHandedOverOneIsChecked) {
     auto one = pool.acquire();
     EXPECT_EQ(one->id, 2);
   });
-  ASSERT_TRUE(eventually([&] { return pool.stats().wait_count == 1; }));
+  ASSERT_TRUE(comes_true([&] { return pool.stats().wait_count == 1; }));
   (*held)->broken = true;
   held.reset();
   join();
@@ -595,7 +585,7 @@ TEST_P(ResourcePoolTest, CloseWakesWaitersAndClosesTheIdle) {
       ++refused;
     }
   });
-  ASSERT_TRUE(eventually([&] { return pool.stats().wait_count == 4; }));
+  ASSERT_TRUE(comes_true([&] { return pool.stats().wait_count == 4; }));
   pool.close();
   join();
   EXPECT_EQ(refused, 4);
@@ -712,7 +702,7 @@ TEST_P(ResourcePoolTest, Stress) {
   join();
   EXPECT_LE(Connection::most, 4);
   pool.close();
-  EXPECT_TRUE(eventually([&pool] { return pool.stats().open == 0; }));
+  EXPECT_TRUE(comes_true([&pool] { return pool.stats().open == 0; }));
 }
 
 // Happens-before, for ThreadSanitizer: what was written before the return is there after acquire.

@@ -202,6 +202,16 @@ bool is_default(std::terminate_handler handler) noexcept {
   std::abort();
 }
 
+// "goroutine 1 [running]: name", for the running one.
+void write_running(const Goroutine& g) noexcept {
+  write_error("goroutine ");
+  write_error(g.id.load(kRelaxed));  // relaxed: ours
+  write_error(" [running]: ");
+  char name[kShownName];
+  copy_name(g, name, sizeof name);
+  write_error(name);
+}
+
 // In a signal handler: is this in the guard of the running goroutine's stack?
 void on_fault(const void* address) noexcept {
   const Goroutine* g = current_goroutine();
@@ -210,12 +220,8 @@ void on_fault(const void* address) noexcept {
   if (stack == nullptr || at >= stack->bottom || at < stack->bottom - stack->guard) {
     return;
   }
-  write_error("fatal error: stack overflow\n\ngoroutine ");
-  write_error(g->id.load(kRelaxed));  // relaxed: ours
-  write_error(" [running]: ");
-  char name[kShownName];
-  copy_name(*g, name, sizeof name);
-  write_error(name);
+  write_error("fatal error: stack overflow\n\n");
+  write_running(*g);
   write_error("\n\tits stack has ");
   write_error(stack->size);
   write_error(" bytes; set HAMGAM_STACK or GoOptions::stack_size for more\n");
@@ -243,12 +249,8 @@ void on_last_fault(const void* /*address*/) noexcept {
   if (g == nullptr) {
     return;
   }
-  write_error("fatal error: invalid memory address or null pointer dereference\n\ngoroutine ");
-  write_error(g->id.load(kRelaxed));  // relaxed: ours
-  write_error(" [running]: ");
-  char name[kShownName];
-  copy_name(*g, name, sizeof name);
-  write_error(name);
+  write_error("fatal error: invalid memory address or null pointer dereference\n\n");
+  write_running(*g);
   write_error("\n");
   Walk walk;
   _Unwind_Backtrace(&write_frame, &walk);

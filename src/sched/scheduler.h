@@ -62,8 +62,8 @@ struct Scheduler {
   IntrusiveQueue<Goroutine> starved;
   atomic<bool> has_starved{false};
 
-  atomic<std::uint32_t> futile_wakes{0};    // workers woken that found nothing
-  Immortal<TimerHeap> thread_timers;        // those that plain threads added
+  atomic<std::uint32_t> futile_wakes{0};  // workers woken that found nothing
+  Immortal<TimerHeap> thread_timers;      // those that plain threads added
 
   // The monitor.
   atomic<std::uint32_t> monitor_wake{0};

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -32,14 +33,18 @@ void note(detail::Timer& timer) noexcept {
   noted.fired_into->push_back(&noted);
 }
 
-TEST(TimerHeap, smoke) {
-  TimerHeap heap;
-  std::vector<Noted*> fired;
-  Noted timers[3];
+void note_all(std::span<Noted> timers, std::vector<Noted*>& fired) {
   for (Noted& timer : timers) {
     timer.fire = note;
     timer.fired_into = &fired;
   }
+}
+
+TEST(TimerHeap, smoke) {
+  TimerHeap heap;
+  std::vector<Noted*> fired;
+  Noted timers[3];
+  note_all(timers, fired);
   EXPECT_EQ(heap.earliest(), kForever);
   EXPECT_EQ(heap.run_due(kForever - 1), 0U);
   EXPECT_TRUE(heap.add(timers[0], 20));
@@ -63,10 +68,7 @@ TEST(TimerHeap, stress_against_a_multimap) {
   TimerHeap heap;
   std::vector<Noted*> fired;
   std::vector<Noted> timers(200);
-  for (Noted& timer : timers) {
-    timer.fire = note;
-    timer.fired_into = &fired;
-  }
+  note_all(timers, fired);
   std::multimap<Nanos, Noted*> model;
   std::map<Noted*, std::multimap<Nanos, Noted*>::iterator> places;
   Nanos time = 0;
@@ -110,10 +112,7 @@ TEST(TimerHeap, close_hands_over) {
   TimerHeap heir;
   std::vector<Noted*> fired;
   Noted timers[4];
-  for (Noted& timer : timers) {
-    timer.fire = note;
-    timer.fired_into = &fired;
-  }
+  note_all(timers, fired);
   heap.add(timers[0], 30);
   heap.add(timers[1], 10);
   heap.add(timers[2], 20);

@@ -216,7 +216,7 @@ void sleep(Worker& w) noexcept {
     if (idle.timekeeper() == &w) {  // unfenced: who does not keep time looks at no timer
       deadline = earliest_timer();
       w.looks_at.store(deadline, kRelaxed);  // relaxed: fenced below
-      full_fence();  // [timers.2] seq_cst, pairs with [timers.1]
+      full_fence();                          // [timers.2] seq_cst, pairs with [timers.1]
       deadline = std::min(deadline, earliest_timer());
       Nanos const time = deadline == kForever ? 0 : now();
       if (deadline <= time) {

@@ -59,7 +59,7 @@ TEST_P(BarrierTest, Smoke) {
 TEST_P(BarrierTest, CompletionRunsBeforeAnybodyGoesOn) {
   std::atomic<bool> completed{false};
   Barrier barrier(3, [&completed] {
-    hamgam::sleep(1ms);
+    hamgam::sleep(1ms);  // parks
     completed = true;
   });
   at_once(GetParam(), 3, [&](int i) {
@@ -133,7 +133,7 @@ TEST_P(BarrierTest, GivingUpAgainstTheLastOne) {
     crew.start([&] { through += barrier.arrive_and_wait(stop.get_token()) ? 1 : 0; });
     crew.start([&] {
       if (round % 2 == 0) {
-        hamgam::sleep(wait);
+        hamgam::sleep(wait);  // by chance before or after the time is over
       }
       stop.request_stop();
     });

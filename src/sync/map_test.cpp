@@ -21,6 +21,7 @@
 #include "support/crew.h"
 #include "support/scale.h"
 #include "support/seed.h"
+#include "support/until.h"
 
 namespace {
 
@@ -75,9 +76,7 @@ TEST(Map, RemovedValuesAreDestroyedAtOnceIfNobodyReads) {
 
 // The janitor's turn.
 void await_alive(int count) {
-  while (Value::alive != count) {
-    std::this_thread::sleep_for(std::chrono::microseconds(50));
-  }
+  hamgam::test::until([count] { return Value::alive == count; });
 }
 
 TEST(Map, WhatWasRemovedMeanwhileGoesAfterTheLastReader) {
@@ -220,9 +219,7 @@ TEST(Map, NoDestructorRunsInAReader) {
     EXPECT_EQ(map.size(), 1U);
     EXPECT_EQ(gone, i - 1);
     mutex.unlock();
-    while (gone != i) {
-      std::this_thread::sleep_for(std::chrono::microseconds(20));
-    }
+    hamgam::test::until([&] { return gone == i; });
   }
 }
 

@@ -256,7 +256,8 @@ TEST(Interrupt, ends_after_a_callback_whose_runner_left_its_thread_to_us) {
         hits += hit ? 1 : 0;
         helper = std::thread([&me, hit] {
           if (hit) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(2));  // G is at the end by now
+            // G is at the end by now. Nothing tells: it waits there in every way but asleep.
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
           }
           me.go_on.store(true);
         });

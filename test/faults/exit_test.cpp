@@ -15,11 +15,13 @@
 #include <mutex>
 #include <shared_mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "hamgam/hamgam.h"
+#include "support/asleep.h"
 #include "support/child.h"
 
 namespace {
@@ -27,7 +29,9 @@ namespace {
 using namespace std::chrono_literals;
 using hamgam::go;
 using hamgam::run;
+using hamgam::test::await_asleep;
 using hamgam::test::Child;
+using hamgam::test::until;
 
 // Leaks are not of interest: what only a stopped goroutine's stack refers to counts as one.
 const std::vector<std::string> kSettings = {"ASAN_OPTIONS=detect_leaks=0"};
@@ -86,8 +90,10 @@ State& late() {
   return state;
 }
 
+std::atomic<int> g_rounds{0};
+
 void work_on(State& state, int me) {
-  for (;;) {
+  for (;; ++g_rounds) {
     state.watched.use();
     state.map.store(me, state.name);
     (void)state.map.load(me + 1);
@@ -104,7 +110,7 @@ void work_on(State& state, int me) {
       (void)state.values.recv();
     }
     state.watched.use();
-    hamgam::sleep(20us);
+    hamgam::sleep(20us);  // its pace
   }
 }
 
@@ -124,10 +130,15 @@ void start_work() {
     std::scoped_lock const lock(late().mutex);
     (void)hamgam::make_chan<int>().recv();  // for ever, with the lock
   });
-  std::this_thread::sleep_for(3ms);
+  until([] { return g_rounds > 200; });
 }
 
 constexpr int kStatus = 7;
+
+void expect_exited(const Child& child, std::string_view said = "") {
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
+  EXPECT_EQ(child.error, said);
+}
 
 TEST(Exit, exit_with_statics) {
   auto child = in_child([] {
@@ -137,8 +148,7 @@ TEST(Exit, exit_with_statics) {
       return kStatus;
     }));
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "");
+  expect_exited(child);
 }
 
 TEST(Exit, by_a_goroutine) {
@@ -148,8 +158,7 @@ TEST(Exit, by_a_goroutine) {
       std::exit(kStatus);
     });
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "");
+  expect_exited(child);
 }
 
 // It is one that stopped, not two: the others must be waited for.
@@ -160,8 +169,7 @@ TEST(Exit, by_a_goroutine_in_blocking) {
       hamgam::blocking([] { hamgam::blocking([] { std::exit(kStatus); }); });
     });
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "");
+  expect_exited(child);
 }
 
 TEST(Exit, by_a_thread) {
@@ -176,8 +184,7 @@ TEST(Exit, by_a_thread) {
       hamgam::sleep(1h);
     });
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "");
+  expect_exited(child);
 }
 
 TEST(Exit, of_a_program_without_run) {
@@ -185,8 +192,7 @@ TEST(Exit, of_a_program_without_run) {
     start_work();
     std::exit(kStatus);
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "");
+  expect_exited(child);
 }
 
 // By two goroutines and a thread at the same time, and once more by a destructor.
@@ -216,8 +222,7 @@ TEST(Exit, several_times) {
       std::exit(kStatus);
     });
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "");
+  expect_exited(child);
 }
 
 // What goroutines do in blocking() is not waited for, nor what waits in the kernel without it; the
@@ -225,7 +230,7 @@ TEST(Exit, several_times) {
 TEST(Exit, beside_goroutines_in_the_kernel) {
   struct Last {
     ~Last() {
-      std::this_thread::sleep_for(50ms);
+      std::this_thread::sleep_for(50ms);  // who must not go on would
       std::fputs("destroyed\n", stderr);
     }
   };
@@ -254,84 +259,50 @@ TEST(Exit, beside_goroutines_in_the_kernel) {
         ++there;
         std::this_thread::sleep_for(1h);
       });
-      while (there != 3) {
-        hamgam::sleep(1ms);
-      }
+      until([&] { return there == 3; });
       exits = true;
       std::exit(kStatus);
     });
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "destroyed\n");
+  expect_exited(child, "destroyed\n");
 }
 
 // Then nothing is destroyed.
-TEST(Exit, beside_a_goroutine_that_computes) {
-  auto child = in_child([] {
+template <class Between, class Then>
+void expect_end_beside_computing(Between between, Then then, std::string_view said = "") {
+  auto child = in_child([&] {
     static Watched watched;
-    (void)run([] {
+    (void)run([&] {
       static std::atomic<bool> there{false};
-      go([] {
-        for (;;) {
+      go([between] {
+        for (;; between()) {
           watched.use();
           there = true;
         }
       });
-      while (!there) {
-        hamgam::sleep(1ms);
-      }
-      std::fputs("written out", stderr);
+      until([] { return there.load(); });
     });
+    then();
     std::exit(kStatus);
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "written out");
+  expect_exited(child, said);
+}
+
+TEST(Exit, beside_a_goroutine_that_computes) {
+  expect_end_beside_computing([] {}, [] { std::fputs("written out", stderr); }, "written out");
 }
 
 TEST(Exit, beside_a_goroutine_that_computes_and_no_descriptor_is_left) {
-  auto child = in_child([] {
-    static Watched watched;
-    (void)run([] {
-      static std::atomic<bool> there{false};
-      go([] {
-        for (;;) {
-          watched.use();
-          there = true;
-        }
-      });
-      while (!there) {
-        hamgam::sleep(1ms);
-      }
-    });
-    rlimit const few{3, 3};
-    setrlimit(RLIMIT_NOFILE, &few);
-    std::exit(kStatus);
-  });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "");
+  expect_end_beside_computing([] {},
+                              [] {
+                                rlimit const few{3, 3};
+                                setrlimit(RLIMIT_NOFILE, &few);
+                              });
 }
 
 // It computes, even if it is in the kernel at the moment.
 TEST(Exit, beside_a_goroutine_that_naps_by_turns) {
-  auto child = in_child([] {
-    static Watched watched;
-    (void)run([] {
-      static std::atomic<bool> there{false};
-      go([] {
-        for (;;) {
-          watched.use();
-          there = true;
-          std::this_thread::sleep_for(200us);
-        }
-      });
-      while (!there) {
-        hamgam::sleep(1ms);
-      }
-    });
-    std::exit(kStatus);
-  });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "");
+  expect_end_beside_computing([] { std::this_thread::sleep_for(200us); }, [] {});
 }
 
 // In blocking() it may do that for as long as it likes.
@@ -355,14 +326,11 @@ TEST(Exit, beside_a_goroutine_that_polls_in_blocking) {
         ++there;
         std::this_thread::sleep_for(1h);
       });
-      while (there != 2) {
-        hamgam::sleep(1ms);
-      }
+      until([] { return there == 2; });
     });
     std::exit(kStatus);
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "destroyed\n");
+  expect_exited(child, "destroyed\n");
 }
 
 // No goroutine that was stopped keeps a lock that it did not see, nor the turn of others.
@@ -391,11 +359,11 @@ TEST(Exit, locks_are_not_left_to_who_was_stopped) {
           }
         });
       }
+      // For a while, so that some have lost their CPU at any point.
       std::this_thread::sleep_for(20ms);
       std::exit(kStatus);
     });
-    EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-    EXPECT_EQ(child.error, "");
+    expect_exited(child);
   }
 }
 
@@ -415,23 +383,18 @@ TEST(Exit, a_destructor_locks_what_a_thread_unlocks) {
     std::thread([] {
       locking.mutex.lock();
       locked = true;
-      while (!locking.destroyed) {
-        std::this_thread::sleep_for(1ms);
-      }
-      std::this_thread::sleep_for(10ms);
+      until([] { return locking.destroyed.load(); });
+      await_asleep(&locking.mutex, 4);  // the three below and the destructor
       locking.mutex.unlock();
     }).detach();
-    while (!locked) {
-      std::this_thread::sleep_for(1ms);
-    }
+    until([] { return locked.load(); });
     for (int i = 0; i < 3; ++i) {
       go([] { std::scoped_lock const lock(locking.mutex); });
     }
-    std::this_thread::sleep_for(5ms);
+    await_asleep(&locking.mutex, 3);
     std::exit(kStatus);
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "locked\n");
+  expect_exited(child, "locked\n");
 }
 
 // A destructor waits for what a stopped goroutine holds.
@@ -501,8 +464,7 @@ TEST(Exit, destructors_use_the_library) {
     static_cast<void>(&use);
     (void)run([] { std::exit(kStatus); });
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "received\n");
+  expect_exited(child, "received\n");
 }
 
 // A destructor on the janitor's thread takes its time, or exits itself.
@@ -523,8 +485,7 @@ void expect_quiet_beside_the_janitor() {
       std::exit(kStatus);
     });
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "");
+  expect_exited(child);
 }
 
 struct Slow {
@@ -535,7 +496,7 @@ struct Slow {
     begun = true;
     for (int i = 0; i < 10; ++i) {
       watched.use();
-      std::this_thread::sleep_for(1ms);
+      std::this_thread::sleep_for(1ms);  // takes its time
     }
   }
 };
@@ -588,8 +549,7 @@ TEST(Exit, not_by_the_end_of_a_thread) {
       return kStatus;
     }));
   });
-  EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
-  EXPECT_EQ(child.error, "");
+  expect_exited(child);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "hamgam/hamgam.h"
+#include "support/asleep.h"
 #include "support/close.h"
 #include "support/scale.h"
 #include "support/seed.h"
@@ -229,7 +231,7 @@ class Others {
         auto const start = Clock::now();
         object_.use();
         longest_ = std::max(longest_, Clock::now() - start);
-        sleep(100us);
+        sleep(100us);  // their pace
       }
     });
   }
@@ -250,18 +252,13 @@ TEST_P(ManyWaiters, give_up_by_one_stop) {
   int const count = test::scaled_spawns(50'000);
   auto const object = GetParam().make();
   std::stop_source source;
-  std::atomic<int> begun{0};
   WaitGroup waiters;
+  auto const parks = test::parks();
   for (int i = 0; i < count; ++i) {
-    waiters.go([&] {
-      ++begun;
-      object->wait(source.get_token());
-    });
+    waiters.go([&] { object->wait(source.get_token()); });
   }
-  while (begun.load() < count) {
-    sleep(1ms);
-  }
-  sleep(10ms);  // most sleep now; the others will find that stop was requested
+  // Most sleep now; the others will find that stop was requested.
+  ASSERT_TRUE(test::comes_true([&] { return test::parks() - parks >= std::uint64_t(count); }));
   Others others(*object);
   auto const start = Clock::now();
   source.request_stop();
@@ -297,12 +294,11 @@ TEST_P(ManyWaiters, give_up_by_deadlines_in_any_order) {
 TEST(ManyReceivers, are_ended_by_one_close) {
   int const count = test::scaled_spawns(50'000);
   auto chan = std::make_unique<Chan<int>>(make_chan<int>());
-  std::atomic<int> begun{0};
   std::atomic<int> ended{0};
   WaitGroup waiters;
+  auto const parks = test::parks();
   for (int i = 0; i < count; ++i) {
     waiters.go([&, i, own = *chan] {
-      ++begun;
       if (i % 2 == 0) {
         EXPECT_FALSE(own.recv().has_value());
       } else {
@@ -311,10 +307,7 @@ TEST(ManyReceivers, are_ended_by_one_close) {
       ++ended;
     });
   }
-  while (begun.load() < count) {
-    sleep(1ms);
-  }
-  sleep(10ms);
+  ASSERT_TRUE(test::comes_true([&] { return test::parks() - parks >= std::uint64_t(count); }));
   auto const start = Clock::now();
   chan->close();
   EXPECT_FALSE(chan->recv().has_value());
@@ -367,20 +360,17 @@ TEST(ManyCases, of_on_stop) {
   int const count = test::scaled(20'000);
   std::vector<std::stop_source> sources(static_cast<std::size_t>(count));
   WaitGroup group;
+  auto const parks = test::parks();
   group.go([&] {
     SelectSet set;
     std::vector<SelectSet::Key> keys;
     for (std::stop_source& source : sources) {
       keys.push_back(set.add(on_stop(source.get_token())));
     }
-    WaitGroup stopper;
-    stopper.go([&] {
-      sleep(5ms);
-      sources[sources.size() / 2].request_stop();
-    });
     EXPECT_EQ(set.wait(), keys[keys.size() / 2]);
-    stopper.wait();
   });
+  test::until([parks] { return test::parks() != parks; });  // the select
+  group.go([&] { sources[sources.size() / 2].request_stop(); });
   group.wait();
 }
 

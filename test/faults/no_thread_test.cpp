@@ -20,6 +20,7 @@
 #include "sched/scheduler.h"
 #include "support/child.h"
 #include "support/scale.h"
+#include "support/until.h"
 
 // The system refuses a thread, at any moment: work goes on with those there are, or the program
 // ends with a line. (The linker has the library call the function below.)
@@ -46,6 +47,7 @@ namespace {
 using namespace std::chrono_literals;
 using test::in_child;
 
+// Also where a goroutine must keep its worker, and on a thread that is about to start one.
 template <class C>
 void until(C condition) {
   while (!condition()) {
@@ -115,12 +117,9 @@ TEST(NoThread, work_that_came_meanwhile_is_not_forgotten) {
         refuse.store(true);
       });
       go([&] { ++ran; });  // wants a second worker
-      for (int i = 0; ran.load() != 3; ++i) {
-        std::this_thread::sleep_for(1ms);
-        if (i == 20'000) {
-          std::fputs("forgotten\n", stderr);
-          std::_Exit(2);
-        }
+      if (!test::comes_true([&] { return ran.load() == 3; })) {
+        std::fputs("forgotten\n", stderr);
+        std::_Exit(2);
       }
       third.join();
       until([&] { return idle.active() == 0; });
@@ -177,7 +176,7 @@ TEST(NoThread, quiet_while_work_goes_on) {
       group.wait();
       for (int i = 0; i < 10; ++i) {
         go([] {});
-        sleep(1ms);
+        sleep(1ms);  // the time in which something might be said
       }
     });
   });
@@ -200,8 +199,8 @@ TEST(NoThread, the_monitor_is_started_later) {
   auto child = in_child([] {
     g_refuses = [](int number) { return number > 1 && number < 4; };  // the first one is a worker
     (void)run([] {
-      while (!there_is_a_monitor()) {
-        sleep(1ms);
+      if (!test::comes_true(there_is_a_monitor)) {
+        std::_Exit(2);
       }
     });
   });

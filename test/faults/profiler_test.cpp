@@ -36,7 +36,8 @@ _Unwind_Reason_Code count_frame(_Unwind_Context* context, void* raw) {
 }
 
 constexpr long kMostSteps = 40'000;
-[[maybe_unused]] std::atomic<bool> g_steps{false};  // trap after every single instruction of this thread
+[[maybe_unused]] std::atomic<bool> g_steps{
+    false};  // trap after every single instruction of this thread
 
 void sample([[maybe_unused]] int signal, siginfo_t* /*info*/, [[maybe_unused]] void* context) {
 #if defined(__x86_64__)

@@ -7,16 +7,17 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <utility>
 #include <vector>
 
 #include "hamgam/resource_pool.h"
 #include "hamgam/time.h"
 #include "support/crew.h"
+#include "support/until.h"
 
 namespace {
 
+using hamgam::test::comes_true;
 using hamgam::test::Who;
 using std::chrono::milliseconds;
 
@@ -39,18 +40,6 @@ class ResourceLimits : public testing::TestWithParam<Who> {
   void TearDown() override { EXPECT_EQ(g_alive, 0); }
 };
 
-// Waits until it is so, for a minute at most.
-bool comes_true(const std::function<bool()>& condition) {
-  auto const limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > limit) {
-      return false;
-    }
-    hamgam::sleep(milliseconds(1));
-  }
-  return true;
-}
-
 // Limits that are set while resources are open hold for these, too: for what is idle and for what
 // is in use, from when it was opened, and as often as they are changed.
 TEST_P(ResourceLimits, LifetimesReachWhatIsOpen) {
@@ -70,7 +59,7 @@ TEST_P(ResourceLimits, LifetimesReachWhatIsOpen) {
     {
       auto c = pool.acquire();
       pool.set_max_lifetime(milliseconds(5));
-      hamgam::sleep(milliseconds(6));
+      hamgam::sleep(milliseconds(6));  // its life is over
       EXPECT_EQ(g_alive, 1);
     }
     EXPECT_EQ(g_alive, 0);
@@ -89,7 +78,7 @@ TEST_P(ResourceLimits, LifetimesReachWhatIsOpen) {
     pool.set_max_lifetime(milliseconds(0));
     e = {};
     f = {};
-    hamgam::sleep(milliseconds(501));
+    hamgam::sleep(milliseconds(501));  // what must not happen would have by now
     EXPECT_EQ(g_alive, 2);
     auto const again = pool.acquire();
     EXPECT_TRUE(again->id == ids[0] || again->id == ids[1]);

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "hamgam/hamgam.h"
+#include "support/asleep.h"
 #include "support/child.h"
 #include "support/scale.h"
 
@@ -169,8 +170,8 @@ TEST(Signals, handlers_run_while_run_waits) {
       mutex.lock();
       mutex.unlock();
     });
-    for (int i = 0; i < 5; ++i) {
-      std::this_thread::sleep_for(1ms);
+    test::await_asleep(&mutex, 1);
+    for (int i = 0; i < 100; ++i) {
       pthread_kill(waits.native_handle(), SIGTERM);
       char c = 0;
       while (read(ends[0], &c, 1) < 0 && errno == EINTR) {
@@ -200,7 +201,7 @@ TEST(Signals, handlers_interrupt_everything) {
     std::thread storm([&stop] {
       while (!stop.load()) {
         kill(getpid(), SIGUSR1);
-        std::this_thread::sleep_for(20us);
+        std::this_thread::sleep_for(20us);  // its pace
       }
     });
     while (seen.load() == 0) {  // by a worker, which sleeps

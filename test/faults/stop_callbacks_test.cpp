@@ -55,16 +55,13 @@ void destructor_waits(const std::stop_token& token, const Stop& stop) {
   // Before the callback is there: a deadline may have passed by then, which runs it at once.
   WaitGroup group;
   group.go([&] {
-    while (!in) {
-      sleep(20us);
-    }
-    sleep(200us);
+    test::await_asleep(&mutex, 1);  // the callback
     mutex.unlock();
   });
   std::optional<Callback> callback(std::in_place, token, [&] {
     in = true;
     { LockGuard const guard(mutex); }
-    sleep(100us);
+    sleep(100us);  // so that the destructor finds it running
     yield();
     out = true;
   });
@@ -111,7 +108,7 @@ TEST_P(StopCallbacks, destroy_themselves_after_they_waited) {
     std::unique_ptr<Callback> callback;
     callback = std::make_unique<Callback>(ctx.stop_token(), [&] {
       for (int i = 0; i < 3; ++i) {
-        sleep(20us);
+        sleep(20us);  // parks
         yield();
       }
       callback.reset();
@@ -120,7 +117,7 @@ TEST_P(StopCallbacks, destroy_themselves_after_they_waited) {
     for (int i = 0; i < 3; ++i) {
       group.go([] {
         for (int j = 0; j < 20; ++j) {
-          sleep(20us);
+          sleep(20us);  // something to switch to
         }
       });
     }
@@ -145,7 +142,7 @@ TEST_P(StopCallbacks, that_park_do_not_disturb_our_waiters) {
     for (std::size_t i = 0; i < kWaiters; ++i) {
       group.go([&, i] {
         callbacks[i].emplace(source.get_token(), [] {
-          sleep(10us);
+          sleep(10us);  // parks
           yield();
         });
         ++begun;
@@ -205,7 +202,7 @@ TEST(StopCallbacksThatSleep, are_no_deadlock_while_they_wake_by_themselves) {
     return run([] {
       auto [ctx, cancel] = with_cancel(Context::background());
       Callback const callback(ctx.stop_token(), [] { sleep(300ms); });
-      cancel();
+      cancel();  // long enough for a deadlock to be declared
       Mutex mutex;
       mutex.lock();
       std::thread other([&] {

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <latch>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "hamgam/detail/worker_slot.h"
@@ -14,6 +14,7 @@
 #include "sched/scheduler.h"
 #include "support/crew.h"
 #include "support/scale.h"
+#include "support/until.h"
 
 // Calls that block at the same time make workers; once they are over these are in nobody's way.
 
@@ -27,15 +28,12 @@ using test::Procs;
 // So many calls that block at the same time; each runs f while all do.
 template <class F>
 void burst(int count, F f) {
-  std::atomic<int> inside{0};
+  std::latch all(count);
   WaitGroup group;
   for (int i = 0; i < count; ++i) {
     group.go([&, i] {
       blocking([&] {
-        ++inside;
-        while (inside.load() < count) {
-          std::this_thread::sleep_for(1ms);
-        }
+        all.arrive_and_wait();
         f(i);
       });
     });
@@ -45,9 +43,7 @@ void burst(int count, F f) {
 
 template <class C>
 void until(C condition) {
-  while (!condition()) {
-    sleep(1ms);
-  }
+  ASSERT_TRUE(test::comes_true(condition));
 }
 
 TEST(WorkersRetire, places_and_slots_are_few_again) {
@@ -109,7 +105,7 @@ TEST(WorkersRetire, timers_fire_once) {
       for (std::size_t i = 0; i < timers.size(); ++i) {
         until([&] { return fired[i].load() >= wanted[i]; });
       }
-      sleep(5ms);
+      sleep(5ms);  // those that must not fire any more would
       for (std::size_t i = 0; i < timers.size(); ++i) {
         EXPECT_EQ(fired[i].load(), wanted[i]);
       }
@@ -151,7 +147,7 @@ TEST(WorkersRetire, stress) {
     }
     for (int round = 0; round < rounds; ++round) {
       burst(1 + round % 12, [&](int) {
-        sleep(20us);
+        sleep(20us);  // on its thread
         (void)pool.get();
         (void)map.erase(round % 64);
         mutex.lock();

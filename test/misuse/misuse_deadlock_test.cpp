@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -28,16 +29,20 @@ using test::in_child;
 
 constexpr const char* kAsleep = "fatal error: all goroutines are asleep - deadlock!\n";
 
-TEST(MisuseDeadlock, SC12_simple) {
-  auto child = in_child([] {
-    (void)run([] {
-      Mutex mutex;
-      mutex.lock();
-      mutex.lock();
-    });
-  });
+void expect_deadlock(const test::Child& child) {
   EXPECT_TRUE(child.aborted());
   EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+}
+
+void sleep_for_good() {
+  Mutex mutex;
+  mutex.lock();
+  mutex.lock();
+}
+
+TEST(MisuseDeadlock, SC12_simple) {
+  auto child = in_child([] { (void)run([] { sleep_for_good(); }); });
+  expect_deadlock(child);
   EXPECT_TRUE(child.says("\ngoroutine 1 [sync.Mutex.Lock]:\n")) << child.error;
 }
 
@@ -52,8 +57,7 @@ TEST(MisuseDeadlock, in_a_stop_callback) {
       group.wait();
     });
   });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  expect_deadlock(child);
   EXPECT_TRUE(child.says(" [waits on its thread]:\n")) << child.error;
 }
 
@@ -68,8 +72,7 @@ TEST(MisuseDeadlock, all_of_several) {
       group.wait();
     });
   });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  expect_deadlock(child);
   EXPECT_TRUE(child.says("\ngoroutine 1 [sync.WaitGroup.Wait]:\n")) << child.error;
   EXPECT_TRUE(child.says(" [sync/atomic wait]: waiter\n")) << child.error;
 }
@@ -83,8 +86,7 @@ TEST(MisuseDeadlock, with_a_plain_thread_asleep) {
     test::await_asleep(&mutex, 1);
     (void)run([&] { mutex.lock(); });
   });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  expect_deadlock(child);
 }
 
 TEST(MisuseDeadlock, after_work_and_blocking_and_timers) {
@@ -103,21 +105,15 @@ TEST(MisuseDeadlock, after_work_and_blocking_and_timers) {
       group.wait();
     });
   });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  expect_deadlock(child);
 }
 
 TEST(MisuseDeadlock, in_a_second_run) {
   auto child = in_child([] {
     (void)run([] { sleep(1ms); });
-    (void)run([] {
-      Mutex mutex;
-      mutex.lock();
-      mutex.lock();
-    });
+    (void)run([] { sleep_for_good(); });
   });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  expect_deadlock(child);
 }
 
 // Main ends by goexit: the others go on, and when the last has ended nothing is left.
@@ -147,8 +143,7 @@ TEST(MisuseDeadlock, SC12_goexit_from_main_and_others_asleep) {
       goexit();
     });
   });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  expect_deadlock(child);
 }
 
 // While a thread exists that the library knows nothing of, it may wake somebody; when it has ended,
@@ -250,14 +245,12 @@ TEST(MisuseDeadlock, false_deadlock_janitor) {
     std::thread unknown([&] {
       gate.lock();
       locked = true;
-      std::this_thread::sleep_for(300ms);
+      std::this_thread::sleep_for(300ms);  // long enough for a deadlock to be declared
       gate.unlock();
       values.send(1);
     });
     (void)run([&] {
-      while (!locked) {
-        sleep(1ms);
-      }
+      test::until([&] { return locked.load(); });
       static Map<int, std::shared_ptr<Removed<void (*)()>>> map;
       map.store(0, nullptr);
       map.store(1,
@@ -299,8 +292,7 @@ TEST(MisuseDeadlock, with_a_destructor_asleep) {
       gate.lock();
     });
   });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  expect_deadlock(child);
 }
 
 // The janitor sleeps for good once all pools are empty.
@@ -309,13 +301,10 @@ TEST(MisuseDeadlock, with_things_in_a_pool) {
     (void)run([] {
       Pool<int> pool;
       pool.put(std::make_unique<int>(1));
-      Mutex mutex;
-      mutex.lock();
-      mutex.lock();
+      sleep_for_good();
     });
   });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  expect_deadlock(child);
 }
 
 // Threads that have slept here, read maps and locks, and ended.
@@ -346,8 +335,7 @@ TEST(MisuseDeadlock, with_threads_that_ended) {
     test::await_asleep(&mutex, 1);
     (void)run([&] { mutex.lock(); });
   });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  expect_deadlock(child);
 }
 
 // A thread whose end is under way sleeps, too; and nobody is left to stop the one with the token.
@@ -370,8 +358,7 @@ TEST(MisuseDeadlock, with_a_thread_that_ends_and_one_with_a_token) {
     test::await_asleep(&mutex, 2);
     (void)run([&] { mutex.lock(); });
   });
-  EXPECT_TRUE(child.aborted());
-  EXPECT_TRUE(child.begins(kAsleep)) << child.error;
+  expect_deadlock(child);
 }
 
 // A timer that is being fired by a worker that only keeps time.
@@ -380,15 +367,11 @@ TEST(MisuseDeadlock, false_deadlock_keeper) {
       [] {
         (void)run([] {
           auto ended = std::chrono::steady_clock::now() + 1s;
-          WaitGroup two;  // a second worker
-          two.go([] { blocking([] { std::this_thread::sleep_for(20ms); }); });
-          two.go([] {
-            for (int i = 0; i < 100; ++i) {
-              std::this_thread::sleep_for(200us);
-              yield();
-            }
-          });
-          two.wait();
+          std::latch two(2);  // so there is a second worker
+          WaitGroup both;
+          both.go([&] { blocking([&] { two.arrive_and_wait(); }); });
+          both.go([&] { blocking([&] { two.arrive_and_wait(); }); });
+          both.wait();
           while (std::chrono::steady_clock::now() < ended) {
             WaitGroup group;
             group.go([] { sleep(2ms); });

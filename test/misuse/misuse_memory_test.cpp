@@ -207,7 +207,7 @@ TEST(MisuseMemory, timers_fire_while_one_starves) {
       auto after = after_func(timed, [&] { fired.done(); });
       auto [parent, cancel] = with_cancel(Context::background());
       auto also_after = after_func(parent, [&] { fired.done(); });
-      sleep(1ms);
+      sleep(1ms);  // what starts when it is needed does so before memory is short
       limit_memory(512UL << 20);
       go(GoOptions{.stack_size = 1U << 30}, [] {});
       for (bool starves = false; !starves;) {
@@ -237,7 +237,7 @@ TEST(MisuseMemory, timers_try_again_without_a_record) {
     Mutex gate;
     gate.lock();
     WaitGroup all;
-    sleep(1ms);
+    sleep(1ms);  // as above
     g_no_memory.store(true);
     try {
       for (;;) {
@@ -248,7 +248,7 @@ TEST(MisuseMemory, timers_try_again_without_a_record) {
       }
     } catch (const std::bad_alloc&) {
     }
-    sleep(400ms);
+    sleep(400ms);  // past the timers' time
     bool const too_early = fired.load() != 0 || timed.err();
     bool const was_stopped = stopped.stop();
     gate.unlock();
@@ -258,7 +258,7 @@ TEST(MisuseMemory, timers_try_again_without_a_record) {
     }
     g_no_memory.store(false);
     all.wait();
-    sleep(5ms);
+    sleep(5ms);  // a second time would have come by now
     if (too_early || !was_stopped || fired.load() != 1) {
       std::_Exit(3);
     }

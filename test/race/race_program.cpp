@@ -162,7 +162,7 @@ void race_over_timers() {
       auto const first = after_func(1ms, [] {});
     });
     auto const second = after_func(30ms, touch);
-    sleep(60ms);
+    sleep(60ms);  // any event would order the two
   });
 }
 

@@ -4,8 +4,11 @@
 
 // To wait for the event "somebody has gone to sleep on this object" instead of for some time.
 
+#include <cstdint>
+
 #include "hamgam/atomic.h"
-#include "hamgam/go.h"
+#include "sched/places.h"
+#include "support/until.h"
 #include "wait/parking_lot.h"
 
 namespace hamgam::test {
@@ -28,19 +31,12 @@ int count_asleep(const Atomic<T>* object) {
   return count_asleep(detail::apart(object));
 }
 
-// Until the condition is true.
-template <class C>
-void until(C condition) {
-  while (!condition()) {
-    yield();
-  }
-}
-
 template <class T>
 void await_asleep(const T* object, int count) {
-  while (count_asleep(object) < count) {
-    yield();
-  }
+  until([&] { return count_asleep(object) >= count; });
 }
+
+// How often goroutines have gone to sleep on anything, since the process began.
+inline std::uint64_t parks() { return detail::g_places.parks(); }
 
 }  // namespace hamgam::test
