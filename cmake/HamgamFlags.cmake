@@ -104,6 +104,9 @@ function(hamgam_library_flags target)
     set(scope INTERFACE)
     set_source_files_properties(${PROJECT_SOURCE_DIR}/src/wait/stop.cpp PROPERTIES
       COMPILE_OPTIONS "${hamgam_sanitizer_options}")  # its head says why
+    # Unoptimised, it would call the standard library's inline functions, of which the linker keeps
+    # the users' instrumented copies: races would be reported within the library.
+    target_compile_options(${target} PRIVATE $<$<OR:$<CONFIG:Debug>,$<CONFIG:>>:-O1>)
   endif()
   target_compile_options(${target} ${scope} ${hamgam_sanitizer_options})
   target_link_options(${target} ${scope} ${hamgam_sanitizer_link_options})
