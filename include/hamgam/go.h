@@ -206,6 +206,7 @@ void go(F&& /*f*/, Args&&... /*args*/) {
 }
 template <class F, class... Args>
   requires detail::Miscalled<F, Args...>
+// NOLINTNEXTLINE(performance-unnecessary-value-param): a reference would lose to the overload above
 void go(GoOptions /*options*/, F&& /*f*/, Args&&... /*args*/) {
   detail::explain_miscall<F, Args...>();
 }

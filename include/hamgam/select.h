@@ -50,7 +50,7 @@ template <detail::RecvEnd C, detail::RecvFunction<typename C::value_type> F = de
 template <detail::RecvEnd C, detail::RecvFunction<typename C::value_type> F = detail::NoFunction>
 [[nodiscard]] auto on_recv(C&& ch, F f = {}) {
   return detail::RecvCase<typename C::value_type, F, detail::Taken<C>>(
-      detail::Taken<C>(std::move(ch)), std::move(f));
+      detail::Taken<C>(std::forward<C>(ch)), std::move(f));
 }
 template <detail::RecvEnd C, class F>
   requires(!detail::RecvFunction<F, typename C::value_type>)
@@ -74,7 +74,7 @@ template <detail::SendEnd C, std::invocable F = detail::NoFunction>
 [[nodiscard]] auto on_send(C&& ch, typename C::value_type&& value HAMGAM_LIFETIMEBOUND, F f = {}) {
   using T = typename C::value_type;
   return detail::SendCase<T, detail::Movable<T>, F, detail::Taken<C>>(
-      detail::Taken<C>(std::move(ch)), detail::Movable<T>(value), std::move(f));
+      detail::Taken<C>(std::forward<C>(ch)), detail::Movable<T>(value), std::move(f));
 }
 template <detail::SendEnd C, std::invocable F = detail::NoFunction>
   requires std::copy_constructible<typename C::value_type>
@@ -89,7 +89,7 @@ template <detail::SendEnd C, std::invocable F = detail::NoFunction>
 [[nodiscard]] auto on_send(C&& ch, const typename C::value_type& value, F f = {}) {
   using T = typename C::value_type;
   return detail::SendCase<T, detail::Kept<T>, F, detail::Taken<C>>(
-      detail::Taken<C>(std::move(ch)), detail::Kept<T>(T(value)), std::move(f));
+      detail::Taken<C>(std::forward<C>(ch)), detail::Kept<T>(T(value)), std::move(f));
 }
 template <detail::SendEnd C, class F>
   requires(!std::invocable<F>)

@@ -54,7 +54,7 @@ struct ResourceCore::State {
       return kForever;
     }
     Nanos const life = limits.max_lifetime;
-    Nanos const end = life - static_cast<Nanos>(static_cast<float>(life / 10) * entry.haste);
+    Nanos const end = life - static_cast<Nanos>(static_cast<float>(life) * 0.1F * entry.haste);
     return entry.opened > kForever - end ? kForever : entry.opened + end;
   }
 

@@ -16,6 +16,7 @@ constexpr unsigned kOneThread = ~0U;  // Interrupt::ran_on_: by one that cannot 
 
 bool stop_requested(const std::stop_token& token) noexcept { return token.stop_requested(); }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): the callers' copy may be gone meanwhile
 void request_stop(std::stop_source source) noexcept { source.request_stop(); }
 
 void drop_stop(std::stop_source source) noexcept {
