@@ -254,5 +254,85 @@ class DocsSamples(ToolTest):
         self.assertIn("README.md:1: no fenced block", done.stdout)
 
 
+class CheckDocs(ToolTest):
+    tool = "check_docs"
+    SAMPLES = ("<!-- sample: examples/guide/a.cpp -->\n```cpp\nint main() {}\n```\n\n"
+               "<!-- sample: examples/guide/a.out -->\n```text\n```\n")
+    RTL = '<div dir="rtl">\n\n{}\n\n</div>\n\n'
+
+    def setUp(self):
+        super().setUp()
+        self.write("examples/guide/a.cpp", "int main() {}\n")
+        self.write("examples/guide/a.out", "")
+        self.write("include/hamgam/a.h", "class Mutex { void lock(); };  // unlock\n")
+        self.write("include/hamgam/detail/clock.h", "struct Clock;\n")
+        self.write("include/hamgam/detail/annotations.h", "")
+        self.write("docs/guide/en/README.md", "# All\n\n[a](a.md)\n")
+        self.write("docs/guide/fa/README.md", self.RTL.format("# همه\n\n[a](a.md)"))
+        self.write("docs/guide/en/a.md", "# A\n\n" + self.SAMPLES)
+        self.persian("می‌رود، کتاب‌ها را می‌خواند؛ خانه‌ی ما")
+
+    def persian(self, text):
+        self.write("docs/guide/fa/a.md", self.RTL.format(text) + self.SAMPLES)
+
+    def test_agrees(self):
+        self.expect_clean()
+
+    def test_page_on_one_side(self):
+        self.write("docs/guide/fa/b.md", self.RTL.format("ب"))
+        self.expect("docs/guide/fa/b.md:1: there is no docs/guide/en/b.md",
+                    "docs/guide/fa/b.md:1: docs/guide/fa/README.md does not lead to it")
+
+    def test_other_samples(self):
+        self.write("docs/guide/fa/a.md", self.RTL.format("ب"))
+        self.expect("docs/guide/fa/a.md:1: other samples")
+
+    def test_code_by_hand(self):
+        self.write("docs/guide/en/a.md", "# A\n\n```sh\nls\n```\n\n```cpp\nx\n```\n" + self.SAMPLES)
+        self.expect("docs/guide/en/a.md:7: code that is no sample")
+
+    def test_program_that_is_not_shown(self):
+        self.write("examples/guide/b.cpp", "")
+        self.expect("examples/guide/b.cpp:1: there is no b.out",
+                    "examples/guide/b.cpp:1: no page of the guide shows it whole",
+                    "examples/guide/b.out:1: no page of the guide shows it whole")
+
+    def test_persian_faults(self):
+        for text, message in (("كتاب", "an Arabic letter"), ("علي", "an Arabic letter"),
+                              ("٣ بار", "an Arabic digit"), ("خواند, نوشت", "Latin punctuation"),
+                              ("چرا?", "Latin punctuation"), ("می رود", "a space where"),
+                              ("نمی رود", "a space where"), ("کتاب ها", "a space where"),
+                              ("خانه ی ما", "a space where"), ("رفت‌ و", "a half-space at the end"),
+                              ("ســـلام", "a stretched letter")):
+            self.persian(text)
+            self.expect(f"docs/guide/fa/a.md:3: {message}")
+        self.persian("قدیمی رفت، آن‌ها `ك, ي` و قوی ماند")
+        self.expect_clean()
+
+    def test_directions(self):
+        self.write("docs/guide/fa/a.md", "متن\n\n" + self.SAMPLES)
+        self.expect("docs/guide/fa/a.md:1: text outside of")
+        self.write("docs/guide/fa/a.md", '<div dir="rtl">\n\n' + self.SAMPLES.replace("```\n\n", "```\n\n</div>\n"))
+        self.expect('docs/guide/fa/a.md:4: code inside of')
+
+    def test_tables(self):
+        table = "# T\n\n| Go | Hamgam |\n|---|---|\n| `Gone` | `{}`, `std::gone()` gone |\n"
+        for name in ("Mutex", "lock()", "Clock", "HAMGAM_PROCS"):
+            self.write("docs/from_go.md", table.format(name))
+            self.expect_clean()
+        for name in ("Mutexx", "unlock"):
+            self.write("docs/from_go.md", table.format(name))
+            self.expect(f"docs/from_go.md:5: no public header has {name}")
+        self.write("docs/choose.md", "| a | Hamgam |\n|---|---|\n| a |\n")
+        self.write("docs/from_go.md", "")
+        self.expect("docs/choose.md:3: 1 cells in a table of 2")
+
+    def test_links(self):
+        self.write("README.md", "# Head: `x` y\n[a](#head-x-y) [b](docs/guide/en/a.md#a) [c](https://x.org)\n")
+        self.expect_clean()
+        self.write("README.md", "[a](#head)\n[b](docs/b.md)\n`[c](d)`\n")
+        self.expect("README.md:1: README.md has no heading head", "README.md:2: docs/b.md leads nowhere")
+
+
 if __name__ == "__main__":
     unittest.main()
