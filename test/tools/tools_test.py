@@ -317,15 +317,24 @@ class CheckDocs(ToolTest):
 
     def test_tables(self):
         table = "# T\n\n| Go | Hamgam |\n|---|---|\n| `Gone` | `{}`, `std::gone()` gone |\n"
-        for name in ("Mutex", "lock()", "Clock", "HAMGAM_PROCS"):
+        for name in ("Mutex", "Mutex` `lock()", "Mutex` `Clock", "Mutex` `HAMGAM_PROCS"):
             self.write("docs/from_go.md", table.format(name))
             self.expect_clean()
+        self.write("docs/from_std.md", "| a | Hamgam |\n|---|---|\n| a | `Mutex` |\n")
         for name in ("Mutexx", "unlock"):
             self.write("docs/from_go.md", table.format(name))
             self.expect(f"docs/from_go.md:5: no public header has {name}")
         self.write("docs/choose.md", "| a | Hamgam |\n|---|---|\n| a |\n")
         self.write("docs/from_go.md", "")
         self.expect("docs/choose.md:3: 1 cells in a table of 2")
+
+    def test_name_without_table(self):
+        self.write("docs/from_go.md", "| Go | Hamgam |\n|---|---|\n| `Mutex` | `Mutex` |\n")
+        self.write("include/hamgam/b.h", "namespace hamgam::inline ABI {\nnamespace detail {\nstruct In {};\n"
+                   "}  // namespace detail\nclass HAMGAM_X(\"a\") Out : In {\n  int f();\n};\nstruct Later;\n"
+                   "[[nodiscard]] HAMGAM_API int ask(int n);\ntemplate <class T>\nChan<T> make(int n) {\n")
+        self.expect(*(f"include/hamgam/b.h:{line}: no table of docs/ has {name}"
+                      for line, name in ((5, "Out"), (9, "ask"), (11, "make"))))
 
     def test_links(self):
         self.write("README.md", "# Head: `x` y\n[a](#head-x-y) [b](docs/guide/en/a.md#a) [c](https://x.org)\n")
