@@ -303,10 +303,11 @@ class CheckDocs(ToolTest):
                               ("چرا?", "Latin punctuation"), ("می رود", "a space where"),
                               ("نمی رود", "a space where"), ("کتاب ها", "a space where"),
                               ("خانه ی ما", "a space where"), ("رفت‌ و", "a half-space at the end"),
-                              ("ســـلام", "a stretched letter")):
+                              ("ســـلام", "a stretched letter"),
+                              ("با `f()` و", "no U+200E beside `f()`"), ("با `*f`", "no U+200E beside")):
             self.persian(text)
             self.expect(f"docs/guide/fa/a.md:3: {message}")
-        self.persian("قدیمی رفت، آن‌ها `ك, ي` و قوی ماند")
+        self.persian("قدیمی رفت، آن‌ها \u200e`ك, ي`\u200e و قوی ماند")
         self.expect_clean()
 
     def test_directions(self):
