@@ -79,5 +79,15 @@ int main() {
       std::cout << "because " << e.what() << '\n';
     }
     // [/tree]
+
+    // [timers]
+    const hamgam::Ticker ticker(1ms);  // stops at the end of the scope
+    for (int beat = 1; beat <= 2; ++beat) {
+      ticker.chan().recv();
+      std::cout << "beat " << beat << '\n';
+    }
+    hamgam::Timer alarm = hamgam::after_func(1h, [] { std::cout << "wake up!\n"; });
+    std::cout << "the alarm was " << (alarm.stop() ? "stopped" : "too early for us") << '\n';
+    // [/timers]
   });
 }
