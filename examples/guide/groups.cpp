@@ -95,5 +95,12 @@ int main() {
     askers.wait();
     std::cout << "never more than 2 inside: " << (*most.lock() <= 2 ? "yes" : "no") << '\n';
     // [/slots]
+
+    // [rate]
+    hamgam::RateLimiter limiter(0.001, 2);  // one in a thousand seconds, two at once
+    for (int i = 1; i <= 3; ++i) {
+      std::cout << "request " << i << (limiter.allow() ? ": served\n" : ": too many\n");
+    }
+    // [/rate]
   });
 }

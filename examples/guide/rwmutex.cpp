@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace {
@@ -84,5 +85,14 @@ int main() {
               << (writer_comes_in ? "in" : "out") << '\n';
     shared.unlock_shared();
     shared.unlock_shared();
+
+    // [map]
+    hamgam::Map<std::string, int> visitors;  // each entry for itself
+    visitors.store("Yazd", 3);
+    const auto [count, was_there] = visitors.load_or_store("Shiraz", 5);
+    const std::optional<int> yazd = visitors.load("Yazd");  // a copy, without a lock
+    std::cout << "Map: Shiraz " << count << (was_there ? " (known)" : " (new)") << ", Yazd "
+              << yazd.value_or(0) << ", " << visitors.size() << " keys\n";
+    // [/map]
   });
 }
