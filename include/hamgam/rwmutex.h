@@ -17,10 +17,10 @@
 // that hands over lets the other one run first, so a goroutine may go on on another thread after it
 // (go.h). 16 bytes.
 //
-// Reading writes no shared cache line once readers prevail: they announce themselves in slots of
-// their own thread. While writers still come now and then, each reader pays for a fence and a
-// writer looks at the slots; once none has come for long, readers do without, and the next writer
-// pays for it, with some microseconds.
+// A reader costs an atomic addition to come in and one to leave, which never fail. Once readers
+// prevail (no writer between hundreds of them) they write no shared cache line any more: they
+// announce themselves in slots of their own thread, and the next writer pays for it, with some
+// microseconds.
 //
 // Misuse is a fatal error: "sync: Unlock of unlocked RWMutex", "sync: RUnlock of unlocked RWMutex",
 // "sync: downgrade of unlocked RWMutex".
@@ -40,7 +40,6 @@
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/deadline.h"
 #include "hamgam/detail/reader_slots.h"
-#include "hamgam/detail/rseq.h"
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -48,7 +47,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
  public:
   constexpr RWMutex() noexcept = default;
   ~RWMutex() {
-    if (HAMGAM_UNLIKELY(state_.load(detail::kRelaxed) < 0)) {  // relaxed: nobody else is left
+    if (HAMGAM_UNLIKELY((state_.load(detail::kRelaxed) & kCountMask) != 0)) {  // relaxed: the last
       forget_slots();
     }
   }
@@ -57,11 +56,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
 
   // Blocks until the lock is ours alone.
   void lock() noexcept HAMGAM_ACQUIRE() {
-    std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
-    // [rw.1] acquire, pairs with [rw.2], [rw.4]
-    if (HAMGAM_UNLIKELY(
-            (state & ~kFewReadsMask) != 0 ||
-            !state_.compare_exchange_strong(state, kWriter, detail::kAcquire, detail::kRelaxed))) {
+    if (HAMGAM_UNLIKELY(!claim_free())) {
       lock_slow();
     }
     acquired();
@@ -69,15 +64,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
 
   // Does not wait. False if somebody has the lock; it may say so of a reader that is just leaving.
   [[nodiscard]] bool try_lock() noexcept HAMGAM_TRY_ACQUIRE(true) {
-    std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
-    if ((state & kWriter) != 0) {
-      return false;
-    }
-    // [rw.3] acquire, pairs with [rw.2], [rw.4]
-    if (((state & kNotFree) != 0 ||
-         !state_.compare_exchange_strong(state, (state & ~kReadsMask) | kWriter, detail::kAcquire,
-                                         detail::kRelaxed)) &&
-        !try_lock_slow()) {
+    if (!claim_free() && !try_lock_slow()) {
       return false;
     }
     acquired();
@@ -87,16 +74,8 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   // The last touch of the object is what lets another one lock it.
   void unlock() noexcept HAMGAM_RELEASE() {
     detail::tsan_release(this);
-#if HAMGAM_RSEQ
-    if (HAMGAM_LIKELY(detail::rseq_offset != 0)) {
-      if (HAMGAM_UNLIKELY(!detail::store_if_equal(state_, kWriter, 0))) {
-        unlock_slow();
-      }
-      return;
-    }
-#endif
-    std::int64_t expected = kWriter;
-    // [rw.2] release, pairs with [rw.1], [rw.3], [rw.6]: publishes the critical section
+    std::uint64_t expected = kWriter;
+    // [rw.2] release, pairs with [rw.1], [rw.6]: publishes the critical section
     if (HAMGAM_UNLIKELY(
             !state_.compare_exchange_strong(expected, 0, detail::kRelease, detail::kRelaxed))) {
       unlock_slow();
@@ -121,18 +100,20 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     return true;
   }
 
+  // As unlock().
   void unlock_shared() noexcept HAMGAM_RELEASE_SHARED() {
     detail::tsan_release(&pause_until_);
-    std::int64_t state =
-        state_.load(detail::kRelaxed);  // relaxed: see leave_slot, or the CAS checks it
-    if ((state & kSlots) != 0 && leave_slot(this, detail::slot_index(this))) {
+    if ((state_.load(detail::kRelaxed) & kSlots) !=
+        0) {  // relaxed: ours, or as it was when we came in
+      if (HAMGAM_UNLIKELY(!leave_slot(this, detail::slot_index(this)))) {
+        unlock_shared_slow();
+      }
       return;
     }
-    // [rw.4] release, pairs with [rw.1], [rw.3], [rw.8]: the section is before the next writer's
-    if (HAMGAM_UNLIKELY((state & kWriter) != 0 || state < kReader ||
-                        !state_.compare_exchange_strong(state, state - kReader, detail::kRelease,
-                                                        detail::kRelaxed))) {
-      unlock_shared_slow();
+    // [rw.4] release, pairs with [rw.1], [rw.5]: the section is before the next writer's
+    std::uint64_t const former = state_.fetch_sub(kReader, detail::kRelease);
+    if (HAMGAM_UNLIKELY((former & kWatched) != 0 || count(former) <= 0)) {
+      left(this, former);
     }
   }
 
@@ -179,32 +160,25 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
  private:
   friend struct RWMutexTest;
 
-  // state_ (64 bits)        changed by                              how
-  //   kWriter         0     the writer: claims the lock, leaves     CAS; leaving: see (3), (6)
-  //   kWritersParked  1     a writer before it sleeps; a release    under the bucket's lock
-  //   kReadersParked  2     a reader before it sleeps; a release    under the bucket's lock
-  //   kAwake          3     a release that wakes a writer sets it,  under the bucket's lock
-  //                         that writer clears it                   CAS
-  //   kBias           4     slots are open: a reader inside sets    CAS
-  //                         it, the next writer that claims clears  CAS
-  //                         it
-  //   kSlots          5     set with kBias and kOpen; a writer that as those
-  //                         found nobody inside clears it, unless   RMW
-  //                         kFenced is set
-  //   kHeavy          6     as in Mutex: set before anybody sleeps, under the bucket's lock
-  //                         cleared by an unlock some time later    CAS
-  //   kProbe          7     somebody on the way to kHeavy           under the bucket's lock
-  //   reads       8..17     a reader adds 1, a writer sets it to 0; CAS
-  //                         with kFenced: writers that came, mod 512
-  //   kOpen          18     slots are open to readers that fence:   see (6)
-  //                         set by unlocks while kFenced is set,
-  //                         the next writer that claims clears it   CAS
-  //   kFenced        19     a writer that claims sets and clears    CAS
-  //                         it; a reader turns it and kOpen into
-  //                         kBias once writers don't come any more
-  //   idle       20..33     writers' unlocks since anybody slept    CAS, while kHeavy is set
-  //   count      34..63     signed: readers that came in by it      CAS
-  //                         less those that left by it
+  // clang-format off
+  // state_ (64 bits)       changed by                                            how
+  //   kWriter         0    the writer: claims the lock, leaves                   CAS
+  //   kWritersParked  1    a writer before it sleeps; a release                  under the bucket's lock
+  //   kReadersParked  2    a reader before it sleeps; a release                  under the bucket's lock
+  //   kAwake          3    a release that wakes a writer sets it, that one       under the bucket's lock
+  //                        clears it as it claims, or sleeps again               CAS
+  //   kBias           4    slots are open: a reader inside sets it, the writer   CAS
+  //                        that claims clears it                                 CAS
+  //   kSlots          5    set with kBias; the writer clears it once nobody is   RMW
+  //                        inside
+  //   kWatched        6    the writer before it sleeps until readers have left;  RMW
+  //                        its release clears it
+  //   count       8..35    signed: readers that came in by it, or are about to   RMW
+  //                        find out that a writer was first, less those that
+  //                        left by it
+  //   reads      36..63    readers that came since the last writer, mod 2^28     with count; a writer's claim: 0
+  // clang-format on
+  //
   // The readers inside are `count` plus the slots that hold this object's address. A reader that
   // came in by a slot leaves by any slot of its thread that holds the lock, else by the count; so
   // that may be below 0, but only while kSlots is set, and slots may be left over. The next writer
@@ -212,33 +186,38 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   //
   // Invariants: (1) If anybody sleeps on the object, the bit for it is set. (2) kAwake stands for
   // one writer that was woken and has neither claimed nor gone to sleep again. (3) While anybody
-  // sleeps, kWriter or kAwake is set, and kWriter is then given up under the bucket's lock only.
-  // (4) While kWriter is set, no reader comes in; kBias and kOpen are clear. (5) A slot that holds
-  // the object's address stands for one reader, or is about to be emptied by its thread because
-  // they were clear. (6) An unlock is a plain store only if the state was kWriter, and kSlots,
-  // kFenced and reads at most, when it was checked; while kHeavy is set, no unlock is between that
-  // check and the store. Others change the state of a lock that is held to write only to sleep,
-  // hence with kHeavy set. (7) While kOpen is set, a full fence shows everybody who is in a slot.
-  static constexpr std::int64_t kWriter = 1;
-  static constexpr std::int64_t kWritersParked = 2;
-  static constexpr std::int64_t kReadersParked = 4;
-  static constexpr std::int64_t kAwake = 8;
-  static constexpr std::int64_t kBias = 16;
-  static constexpr std::int64_t kSlots = 32;
-  static constexpr std::int64_t kHeavy = 64;
-  static constexpr std::int64_t kProbe = 128;
-  static constexpr std::int64_t kFlags = 255;
-  static constexpr std::int64_t kRead = 1 << 8;
-  static constexpr std::uint32_t kManyFenced = 1024;      // by one thread
-  static constexpr std::int64_t kManyReads = kRead << 9;  // since the last write: time for slots
-  static constexpr std::int64_t kReadsMask = 0x3FF * kRead;
-  static constexpr std::int64_t kFewReadsMask = 7 * kRead;  // so few that slots would not pay
-  static constexpr std::int64_t kOpen = 1 << 18;
-  static constexpr std::int64_t kFenced = 1 << 19;
-  static constexpr std::int64_t kIdleOne = 1 << 20;
-  static constexpr std::int64_t kIdleMask = 0x3FFF * kIdleOne;
-  static constexpr std::int64_t kReader = std::int64_t{1} << 34;
-  static constexpr std::int64_t kNotFree = ~(kReadsMask | kIdleMask | kHeavy);
+  // sleeps, kWriter or kAwake is set, and if it is kWriter, that is given up under the bucket's
+  // lock. (4) While kWriter is set, no reader comes in: who adds to the count then takes it back.
+  // (5) A slot that holds the object's address stands for one reader, or is about to be emptied by
+  // its thread because kBias was clear.
+  static constexpr std::uint64_t kWriter = 1;
+  static constexpr std::uint64_t kWritersParked = 2;
+  static constexpr std::uint64_t kReadersParked = 4;
+  static constexpr std::uint64_t kAwake = 8;
+  static constexpr std::uint64_t kBias = 16;
+  static constexpr std::uint64_t kSlots = 32;
+  static constexpr std::uint64_t kWatched = 64;
+  static constexpr std::uint64_t kReader = std::uint64_t{1} << 8;
+  static constexpr std::uint64_t kRead = std::uint64_t{1} << 36;
+  static constexpr std::uint64_t kCountMask = kRead - kReader;
+  static constexpr std::uint64_t kReadsMask = ~(kRead - 1);
+  // Whoever adds to these reads is the last of kManyReads: time to look whether slots would pay.
+  // They spare each reader two read-modify-writes, some 5 ns or more, and cost the next writer a
+  // barrier, some microseconds. As long as readers are counted they have spent by then what one
+  // barrier costs: at most twice what would have been best.
+  static constexpr std::uint64_t kManyReads = 512;
+  static constexpr std::uint64_t kAllReads = (kManyReads - 1) * kRead;
+
+  static std::int64_t count(std::uint64_t state) noexcept {
+    return static_cast<std::int64_t>(state << 28) >> 36;
+  }
+
+  HAMGAM_INLINE bool claim_free() noexcept {
+    std::uint64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
+    // [rw.1] acquire, pairs with [rw.2], [rw.4], [rw.7]
+    return (state & ~kReadsMask) == 0 &&
+           state_.compare_exchange_strong(state, kWriter, detail::kAcquire, detail::kRelaxed);
+  }
 
   void acquired() const noexcept {
     detail::tsan_acquire(this);           // writers
@@ -247,17 +226,19 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
 
   // One try to come in to read.
   HAMGAM_INLINE bool enter() noexcept {
-    std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: checked again below
+    std::uint64_t const state = state_.load(detail::kRelaxed);  // relaxed: checked again below
     if (HAMGAM_LIKELY((state & kBias) != 0)) {
       return enter_slot(detail::reader_row()->held[detail::slot_index(this)]);
     }
-    if ((state & kOpen) != 0) {
-      return enter_slot_fenced(detail::slot_index(this), *detail::reader_row());
+    if (HAMGAM_UNLIKELY((state & kWriter) != 0)) {
+      return false;
     }
     // [rw.6] acquire, pairs with [rw.2], [rw.7]
-    return (state & (kWriter | kManyReads)) == 0 &&
-           state_.compare_exchange_weak(state, state + kReader + kRead, detail::kAcquire,
-                                        detail::kRelaxed);
+    std::uint64_t const former = state_.fetch_add(kReader + kRead, detail::kAcquire);
+    if (HAMGAM_UNLIKELY((former & kWriter) != 0 || (former & kAllReads) == kAllReads)) {
+      return added(former);
+    }
+    return true;
   }
 
   // By this slot of our own row, if it is free. "Announce, then look": see rwmutex.cpp.
@@ -267,29 +248,9 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     }
     slot.store(this, detail::kRelaxed);  // relaxed: the barrier orders it
     detail::light_barrier();
-    // [rw.9] acquire, pairs with [rw.2], [rw.7], [rw.13]: who opened the slots had the lock, after
-    // the last writer
+    // [rw.9] acquire, pairs with [rw.13], and by that with the last writer, whom who opened the
+    // slots came after
     if (HAMGAM_LIKELY((state_.load(detail::kAcquire) & kBias) != 0)) {
-      return true;
-    }
-    retreat(slot);
-    return false;
-  }
-
-  // The same whether they are open by kBias or by kOpen.
-  HAMGAM_INLINE bool enter_slot_fenced(std::size_t index, detail::ReaderRow& row) noexcept {
-    detail::atomic<const void*>& slot = row.held[index];
-    if (HAMGAM_UNLIKELY(slot.load(detail::kRelaxed) != nullptr)) {  // relaxed: our own
-      return false;
-    }
-    slot.store(this, detail::kRelaxed);  // relaxed: the fence orders it
-    detail::full_fence();                // [rw.14] seq_cst, pairs with [rw.15]
-    row.fenced = row.fenced + 1;
-    if (HAMGAM_UNLIKELY(row.fenced % kManyFenced == 0)) {
-      consider_no_fence(row);
-    }
-    // [rw.18] acquire, pairs with [rw.2], [rw.7]: as [rw.9]
-    if (HAMGAM_LIKELY((state_.load(detail::kAcquire) & (kBias | kOpen)) != 0)) {
       return true;
     }
     retreat(slot);
@@ -302,7 +263,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     if (HAMGAM_UNLIKELY(row->held[index].load(detail::kRelaxed) != lock)) {  // relaxed: our own
       return false;
     }
-    // [rw.5] release, pairs with [slots.3]: the section is before the next writer's
+    // [rw.8] release, pairs with [slots.3]: the section is before the next writer's
     row->held[index].store(nullptr, detail::kRelease);
     detail::light_barrier();
     // relaxed: the barrier orders it
@@ -313,13 +274,16 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   }
 
   HAMGAM_API void forget_slots() noexcept;
-  HAMGAM_API void consider_no_fence(detail::ReaderRow& row) noexcept;
+  HAMGAM_API bool added(std::uint64_t former) noexcept;
+  HAMGAM_API static void left(const RWMutex* lock, std::uint64_t former) noexcept;
   HAMGAM_API void retreat(detail::atomic<const void*>& slot) noexcept;
   HAMGAM_API static void wake_watcher(const void* lock) noexcept;
   HAMGAM_API void lock_slow() noexcept;
   HAMGAM_API bool try_lock_slow() noexcept;
   HAMGAM_API bool lock_deadline(std::int64_t deadline);
   HAMGAM_API bool lock_stoppable(std::stop_token token);
+  bool lock_limited(auto limit);
+  bool lock_shared_limited(auto limit);
   HAMGAM_API void unlock_slow() noexcept;
   HAMGAM_API void lock_shared_slow() noexcept;
   HAMGAM_API bool try_lock_shared_slow() noexcept;
@@ -330,7 +294,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
 
   class Slow;  // rwmutex.cpp
 
-  detail::atomic<std::int64_t> state_{0};
+  detail::atomic<std::uint64_t> state_{0};
   detail::atomic<std::int64_t> pause_until_{0};  // no slots before then
 };
 

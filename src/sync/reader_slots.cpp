@@ -45,8 +45,7 @@ namespace {
 constexpr int kPauseFactor = 9;  // as BRAVO: revocations take a tenth of the time at most
 
 constinit SpinLock g_lock;
-constinit atomic<ReaderRow*> g_rows{nullptr};   // pushed to under g_lock
-constinit atomic<std::int64_t> g_row_count{0};  // under g_lock
+constinit atomic<ReaderRow*> g_rows{nullptr};  // pushed to under g_lock
 constinit atomic<bool> g_enabled{true};
 constinit atomic<int> g_pause_factor{kPauseFactor};
 
@@ -54,9 +53,8 @@ ReaderRow* make_row() noexcept {
   auto* row = new (std::nothrow) ReaderRow;
   if (row != nullptr) {
     std::lock_guard const guard(g_lock);
-    row->next = g_rows.load(kRelaxed);   // relaxed: under the lock
-    g_rows.store(row, kRelease);         // [slots.1] release, pairs with [slots.2]
-    g_row_count.fetch_add(1, kRelaxed);  // relaxed: a number
+    row->next = g_rows.load(kRelaxed);  // relaxed: under the lock
+    g_rows.store(row, kRelease);        // [slots.1] release, pairs with [slots.2]
   }
   return row;
 }
@@ -83,10 +81,6 @@ ReaderRow* reader_rows() noexcept {
       kAcquire);  // [slots.2] acquire, pairs with [slots.1]: the rows are constructed
 }
 
-std::int64_t reader_row_count() noexcept {
-  return g_row_count.load(kRelaxed);  // relaxed: a number
-}
-
 void fence_readers() noexcept {
   if (HAMGAM_UNLIKELY(!heavy_barrier())) {
     // The kernel took it away (a seccomp filter installed late). No processor keeps a store to
@@ -102,7 +96,7 @@ std::int64_t count_readers(const ReaderRow* rows, const void* lock) noexcept {
   std::int64_t count = 0;
   for (const ReaderRow* row = rows; row != nullptr; row = row->next) {
     for (const auto& slot : row->held) {
-      // [slots.3] acquire, pairs with [rw.5]: what the reader did before it left
+      // [slots.3] acquire, pairs with [rw.8]: what the reader did before it left
       count += slot.load(kAcquire) == lock ? 1 : 0;
     }
   }

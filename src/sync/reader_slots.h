@@ -19,9 +19,6 @@ ReaderRow* own_reader_row() noexcept;
 // The newest row; the others follow by next. Every row is in there before its first slot is filled.
 ReaderRow* reader_rows() noexcept;
 
-// How many rows there are.
-std::int64_t reader_row_count() noexcept;
-
 // Between what a writer writes for readers in slots to see and what it reads of their slots: pairs
 // with light_barrier().
 void fence_readers() noexcept;

@@ -2,12 +2,8 @@
 // Copyright The Hamgam Authors
 #include "hamgam/rwmutex.h"
 
-#include <algorithm>
-
 #include "base/fatal.h"
-#include "hamgam/detail/rseq.h"
-#include "os/membarrier.h"
-#include "os/thread.h"
+#include "sched/exit.h"
 #include "sync/reader_slots.h"
 #include "wait/parking_lot.h"
 
@@ -18,54 +14,50 @@
 // that wait.
 //
 // Why no reader and writer overlap.
-//  Readers that are counted: a reader comes in by a CAS that saw kWriter clear, a writer claims by
-//  a CAS. Whichever is second sees the first; the writer goes on only when it has seen nobody
-//  inside.
-//  Readers in slots, while kBias is set: the reader stores its slot, then loads kBias; the writer
-//  clears kBias, then loads the slots. In between the writer has a heavy barrier, which is a full
-//  fence at some point of every thread. If that point is before the reader's store, its load comes
-//  after and sees kBias clear: it retreats. If it is after the store, the writer sees the slot.
-//  (With full fences on both sides this is the textbook argument for store buffering;
-//  ThreadSanitizer builds run it so.)
-//  While kOpen is set it is the textbook's: the reader has a full fence between its store and its
-//  load, the writer one between clearing kOpen and its loads; the later fence sees the other side.
-//  A reader that stored its slot without a fence, because it had seen kBias, comes in only if it
-//  sees kBias again, never by kOpen: so kOpen's writer need not look out for it. From kBias to
-//  kOpen leads only a writer's claim, heavy barrier and unlock; from kOpen to kBias a reader's CAS,
-//  which saw that no writer had claimed; the next one pays for the barrier.
-//  A reader that saw slots open came after the last writer, by [rw.2], [rw.7] and [rw.9], also if
-//  another reader opened them.
-//  Nobody is missed while the writer counts: kWriter is set and the fence is past, so nobody new
-//  comes in; each reader that leaves empties one slot or lowers the count by one; a slot that is
-//  filled now is about to be emptied. So the sum of all slots and the count, read one after the
-//  other, is never less than the number of readers inside at the end: if it is 0, nobody is. A slot
-//  is written by its own thread only, and no goroutine is suspended between finding a slot and
-//  filling or emptying it, so plain loads and stores do. (A writer sweeps slots that were left
-//  over, but nobody else has business with those.)
+//  Readers that are counted: a reader adds itself to the word that a writer's CAS claims. Whichever
+//  is second sees the first: a reader that finds kWriter in what it added to takes itself off
+//  again; a writer goes on only when it has seen a count of 0. Readers in slots, while kBias is
+//  set: the reader stores its slot, then loads kBias; the writer clears kBias, then loads the
+//  slots. In between the writer has a heavy barrier, which is a full fence at some point of every
+//  thread. If that point is before the reader's store, its load comes after and sees kBias clear:
+//  it retreats. If it is after the store, the writer sees the slot. (With full fences on both sides
+//  this is the textbook argument for store buffering; ThreadSanitizer builds run it so.) Nobody is
+//  missed while the writer counts: kWriter is set and the barrier is past, so nobody new comes in;
+//  each reader that leaves empties one slot or lowers the count by one; a slot that is filled now,
+//  or a count that is raised, is about to be taken back. So the sum of all slots and the count,
+//  read one after the other, is never less than the number of readers inside at the end: if it is
+//  0, nobody is, and nobody was about to take anything back either. A slot is written by its own
+//  thread only, and no goroutine is suspended between finding a slot and filling or emptying it, so
+//  plain loads and stores do. (A writer sweeps slots that were left over, but nobody else has
+//  business with those.)
 //
 // Which way readers come in. Counted, each pays for two read-modify-writes of a line that all
-// share. By kOpen, a fence of their own; a writer looks at every thread's slots. By kBias, not even
-// that; a writer pays for a heavy barrier, which stops all threads for a moment. So writers choose
-// kOpen once each look is paid for by kReadsForSlots reads, and count again at every kRecount-th
-// claim; readers choose kBias after kManyReads or kManyFenced reads without a writer, unless a
-// barrier was paid for lately. Of 1 % writes that makes 3.1 ns each with one worker, counted it
-// is 5.2.
+// share; in a slot for none, but then the next writer pays for a heavy barrier. So they change to
+// slots after kManyReads reads without a writer, and not for the ninefold of the time that the last
+// barrier took after it: whatever the processor and the program, barriers take a tenth of the time
+// at most (BRAVO's rule).
 //
 // Why no wake-up is lost. Writers and readers sleep only after a CAS under the bucket's lock that
 // saw kWriter and set their bit; so the release sees the bit and looks at the queues under the same
-// lock. The writer that waits for readers sleeps after it has, under the bucket's lock, seen
-// somebody inside. A counted reader leaves under that lock while kWriter is set. One in a slot
-// empties it, then loads `watched`; the writer raises `watched`, then (heavy barrier between, in
-// any mode) loads the slot: it sees the slot empty, or the reader sees `watched` and takes the
-// bucket's lock to wake it.
+// lock. The writer that waits for readers sets kWatched, then looks at the sum, and sleeps, all
+// under the bucket's lock. A counted reader whose subtraction is after kWatched sees that, and
+// takes the bucket's lock to wake it; if it is before, the sum is without it. One in a slot empties
+// it, then loads `watched`; the writer raises `watched`, then (heavy barrier between) loads the
+// slot: it sees the slot empty, or the reader sees `watched`. So do those who take back what they
+// added. A reader touches nothing but the lock's address after it has left; by then the writer may
+// have come and gone, and who sleeps there now looks again. (The counted half is
+// test/model/rwmutex.py.)
 //
-// The unlock of a writer without a locked instruction is Mutex's, with its argument (mutex.cpp):
-// whoever is to sleep first makes sure, by make_heavy(), that no such unlock is under way.
+// Exit: from then on nothing is handed over, as in Mutex, and no goroutine is let in.
 //
-// Rejected: a slot that any thread may empty (it would take a read-modify-write on every way out);
-// a table of slots that all threads share (BRAVO: hashed places collide, and threads share its
-// lines); writers that hold back readers only once they have slept (readers could starve them); a
-// token from lock_shared to unlock_shared (no std::shared_lock).
+// After Go's sync.RWMutex (readers that add and never fail) and BRAVO (Dice and Kogan, 2019: slots,
+// the rule). Rejected: a slot that any thread may empty (it would take a read-modify-write on every
+// way out); a table of slots that all threads share (BRAVO's own: hashed places collide, and
+// threads share its lines); Go's second count of the readers a writer waits for (one that gives up
+// would have to give it back while they leave); writers that hold back readers only once they have
+// slept (readers could starve them); a token from lock_shared to unlock_shared (no
+// std::shared_lock); slots that are entered with a fence where writers come now and then (a third
+// way, for some 2 ns).
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -91,46 +83,49 @@ class RWMutex::Slow {
 
   // True once the lock is ours, false if `me` was interrupted first.
   bool lock(Waiter& me) noexcept;
+  bool lock_shared(Waiter& me) noexcept;
 
-  // Without waiting: claims. False: another writer has. `former`: the state before.
-  static bool claim(RWMutex& mutex, std::int64_t& former) noexcept;
-  // After claiming: true if nobody is inside.
-  bool enter_claimed(std::int64_t former) noexcept;
-  bool wait_for_readers(Waiter& me, std::int64_t former) noexcept;
-
+  // They do not wait.
   bool try_lock() noexcept;
-  bool lock_shared(Waiter* me) noexcept;  // null: does not wait
+  bool try_lock_shared() noexcept;
+
+  bool added(std::uint64_t former) noexcept;
+  void unlock() noexcept;
   void unlock_shared() noexcept;
 
   // Gives kWriter up. `staying`: how many readers we leave inside ourselves.
-  void release(std::int64_t staying) noexcept;
+  void release(std::uint64_t staying) noexcept;
 
   // Fatal if nobody has the lock to write.
   void require_writer(const char* otherwise) const noexcept;
 
-  static std::int64_t unlocked(std::int64_t state) noexcept;
-  static std::int64_t opened(std::int64_t state) noexcept {
-    return (state & kFenced) != 0 ? state | kOpen | kSlots : state;
-  }
-
  private:
+  // The readers inside, or more, and what the count's part of it was.
+  struct Inside {
+    std::int64_t sum;
+    std::int64_t counted;
+  };
+
   static const void* place(const void* mutex, int offset) noexcept {
     return static_cast<const char*>(mutex) + offset;
   }
-  static std::int64_t count(std::int64_t state) noexcept { return state >> 34; }
+  static std::uint64_t claimed(std::uint64_t state) noexcept {
+    return (state & ~(kBias | kReadsMask)) | kWriter;
+  }
 
-  static std::int64_t claimed(std::int64_t state) noexcept;
   bool spin(int& rounds) const noexcept;
-  bool make_heavy(std::int64_t& state) noexcept;
+  bool park_bit(std::uint64_t parked, std::uint64_t awake) noexcept;
+  bool enter_claimed(std::uint64_t former) noexcept;
+  bool wait_for_readers(Waiter& me, std::uint64_t former) noexcept;
   void revoke() noexcept;
-  std::int64_t inside(const ReaderRow* rows) const noexcept;
-  void close_slots(ReaderRow* rows) noexcept;
+  Inside inside(const ReaderRow* rows) const noexcept;
+  void close_slots(ReaderRow* rows, std::int64_t counted) noexcept;
   bool enter_any_slot() noexcept;
   void consider_slots() noexcept;
   void require_reader() const noexcept;
 
   RWMutex& mutex_;
-  detail::atomic<std::int64_t>& state_;
+  detail::atomic<std::uint64_t>& state_;
   Bucket& bucket_;
 };
 
@@ -139,11 +134,7 @@ namespace {
 constexpr int kSpinRounds = 4;
 constexpr int kSpinPauses = 30;
 constexpr Nanos kFairAfter = detail::kMillisecond;
-constexpr std::uintptr_t kHandedOver = 1;   // kWriter is the waiter's
-constexpr std::int64_t kLightAfter = 8192;  // as in Mutex: unlocks with nobody asleep
-constexpr std::int64_t kReadsForSlots = 4;  // between two writers, for each row they look at
-constexpr std::int64_t kRecount = 16;       // writers
-constexpr bool kRestartable = HAMGAM_RSEQ != 0;
+constexpr std::uintptr_t kHandedOver = 1;  // kWriter is the waiter's
 constexpr const char* kWriteReason = "sync.RWMutex.Lock";
 constexpr const char* kReadReason = "sync.RWMutex.RLock";
 
@@ -161,88 +152,35 @@ bool RWMutex::Slow::spin(int& rounds) const noexcept {
   return true;
 }
 
-// Under the bucket's lock: from now on no unlock of this lock is a plain store. False: start again.
-bool RWMutex::Slow::make_heavy(std::int64_t& state) noexcept {
-  if (!kRestartable || !detail::rseq_barrier_available() || (state & kHeavy) != 0) {
-    return true;
-  }
-  // relaxed throughout: the barrier orders it
-  if (!state_.compare_exchange_strong(state, state | kProbe, kRelaxed, kRelaxed)) {
-    return false;
-  }
-  bool const passed = detail::rseq_barrier();
-  if (!passed) {
-    detail::nap_thread();  // the kernel took it away: poll
-  }
-  state = state_.load(kRelaxed);
-  while ((state & kProbe) != 0) {  // else a plain store wiped it: the lock was released
-    std::int64_t const next = (state & ~kProbe) | (passed ? kHeavy : 0);
-    if (state_.compare_exchange_weak(state, next, kRelaxed, kRelaxed)) {
-      state = next;
-      return passed && (state & kWriter) != 0;
+// Under the bucket's lock: tells the release of a sleeper. False: there is no writer any more.
+bool RWMutex::Slow::park_bit(std::uint64_t parked, std::uint64_t awake) noexcept {
+  std::uint64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
+  while ((state & kWriter) != 0) {
+    // relaxed: the bucket's lock orders it with the release
+    if (state_.compare_exchange_weak(state, (state & ~awake) | parked, kRelaxed, kRelaxed)) {
+      return true;
     }
   }
   return false;
 }
 
-// The state once a writer has claimed the lock; it says how readers come in when it has left.
-std::int64_t RWMutex::Slow::claimed(std::int64_t state) noexcept {
-  std::int64_t const next = (state & ~(kBias | kOpen | kReadsMask)) | kWriter;
-  if ((state & kFenced) != 0) {
-    // Every now and then readers are counted once more.
-    std::int64_t const writers = (state + kRead) & (kManyReads - kRead);
-    return writers % (kRecount * kRead) != 0 ? next | writers : next & ~kFenced;
-  }
-  std::int64_t const enough =
-      std::max(kReadsForSlots * detail::reader_row_count() * kRead, kFewReadsMask + kRead);
-  bool const many = (state & kBias) != 0 || (state & kReadsMask) >= enough;
-  return many && detail::reader_slots_enabled() ? next | kFenced : next;
-}
-
-// What a writer's unlock leaves of the state if nobody is to be woken.
-std::int64_t RWMutex::Slow::unlocked(std::int64_t state) noexcept {
-  std::int64_t next = state & ~kWriter;
-  if ((state & (kFlags & ~kSlots)) == (kWriter | kHeavy)) {
-    next = (state & kIdleMask) >= kLightAfter * kIdleOne ? next & ~(kIdleMask | kHeavy)
-                                                         : next + kIdleOne;
-  }
-  return opened(next);
-}
-
-bool RWMutex::Slow::claim(RWMutex& mutex, std::int64_t& former) noexcept {
-  former = mutex.state_.load(kRelaxed);  // relaxed: the CAS checks it
-  do {
-    if ((former & kWriter) != 0) {
-      return false;
-    }
-    // [rw.16] acquire, pairs with [rw.2], [rw.4], [rw.7]
-  } while (!mutex.state_.compare_exchange_weak(former, claimed(former), kAcquire, kRelaxed));
-  return true;
-}
-
 bool RWMutex::Slow::lock(Waiter& me) noexcept {
-  std::int64_t awake = 0;  // kAwake if it stands for us
+  std::uint64_t awake = 0;  // kAwake if it stands for us
   int spins = 0;
-  std::int64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
   for (;;) {
-    if ((state & kWriter) == 0) {
-      // [rw.8] acquire, pairs with [rw.2], [rw.4], [rw.7]
+    std::uint64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
+    while ((state & kWriter) == 0) {
+      // [rw.5] acquire, pairs with [rw.2], [rw.4], [rw.7]
       if (state_.compare_exchange_weak(state, claimed(state) & ~awake, kAcquire, kRelaxed)) {
         return enter_claimed(state) || wait_for_readers(me, state);
       }
-      continue;
     }
     if (spin(spins)) {
-      state = state_.load(kRelaxed);  // relaxed: the CAS checks it
       continue;
     }
     bucket_.lock();
-    if (!make_heavy(state) ||
-        // relaxed: the bucket's lock orders it with the release
-        !state_.compare_exchange_strong(state, (state & ~awake & ~kIdleMask) | kWritersParked,
-                                        kRelaxed, kRelaxed)) {
+    if (!park_bit(kWritersParked, awake)) {
       bucket_.unlock();
-      state = state_.load(kRelaxed);  // relaxed: the CAS checks it
       continue;
     }
     awake = 0;
@@ -268,49 +206,47 @@ bool RWMutex::Slow::lock(Waiter& me) noexcept {
     }
     awake = kAwake;
     spins = 0;
-    state = state_.load(kRelaxed);  // relaxed: the CAS checks it
   }
 }
 
-// From here on nobody comes into a slot, and whoever is in one can be seen there.
-bool RWMutex::Slow::enter_claimed(std::int64_t former) noexcept {
+// After claiming: true if nobody is inside. From here on nobody comes into a slot, and whoever is
+// in one can be seen there.
+bool RWMutex::Slow::enter_claimed(std::uint64_t former) noexcept {
   if ((former & kSlots) == 0) {
     return count(former) == 0;
   }
-  if ((former & kFenced) != 0) {  // unfenced: revoke() is more than a fence
-    detail::full_fence();         // [rw.15] seq_cst, pairs with [rw.14]
-  } else {
-    revoke();
-  }
+  revoke();
   ReaderRow* const rows = detail::reader_rows();
-  if (inside(rows) != 0) {
+  auto const [sum, counted] = inside(rows);
+  if (sum != 0) {
     return false;
   }
-  close_slots(rows);
+  close_slots(rows, counted);
   return true;
 }
 
 // After claiming: until nobody is inside. False: interrupted, claim given up.
-bool RWMutex::Slow::wait_for_readers(Waiter& me, std::int64_t former) noexcept {
+bool RWMutex::Slow::wait_for_readers(Waiter& me, std::uint64_t former) noexcept {
   bool const slots = (former & kSlots) != 0;
   ReaderRow* const rows = slots ? detail::reader_rows() : nullptr;
   int spins = 0;
-  bool left = inside(rows) == 0;
-  while (!left && spin(spins)) {
-    left = inside(rows) == 0;
+  Inside now = inside(rows);
+  while (now.sum != 0 && spin(spins)) {
+    now = inside(rows);
   }
-  if (!left) {
+  if (now.sum != 0) {
     if (slots) {
       detail::watch_readers(rows, 1);
       detail::fence_readers();
     }
     bool woken = true;
-    me.address.store(watcher(&mutex_),
-                     kRelaxed);  // relaxed: it is in no queue; the bucket is the same
+    // relaxed: it is in no queue; the bucket is the same
+    me.address.store(watcher(&mutex_), kRelaxed);
     for (;;) {
       bucket_.lock();
-      left = inside(rows) == 0;
-      if (left || !woken) {
+      state_.fetch_or(kWatched, kRelaxed);  // relaxed: the order of the word's own changes counts
+      now = inside(rows);
+      if (now.sum == 0 || !woken) {
         bucket_.unlock();
         break;
       }
@@ -321,30 +257,27 @@ bool RWMutex::Slow::wait_for_readers(Waiter& me, std::int64_t former) noexcept {
       detail::watch_readers(rows, ~std::uint32_t{0});  // less 1
     }
   }
-  if (!left) {
+  if (now.sum != 0) {
     release(0);
     return false;
   }
   if (slots) {
-    close_slots(rows);
+    close_slots(rows, now.counted);
   }
   return true;
 }
 
-// The writer, alone inside now.
-void RWMutex::Slow::close_slots(ReaderRow* rows) noexcept {
-  // relaxed throughout: nobody is inside, so nobody else changes the count
-  std::int64_t const state = state_.load(kRelaxed);
-  if ((state & kFenced) != 0 && count(state) == 0) {
-    return;  // they are about to be opened again
-  }
-  if (count(state) < 0) {
+// The writer, alone inside now. `counted` readers that came by slots have left by the count.
+void RWMutex::Slow::close_slots(ReaderRow* rows, std::int64_t counted) noexcept {
+  if (counted != 0) {
     detail::sweep_readers(rows, &mutex_);
   }
-  state_.fetch_and((kReader - 1) & ~kSlots, kRelaxed);
+  // relaxed: nobody is inside. Somebody may be about to take back what it has added, so the count
+  // is not simply set to 0.
+  state_.fetch_sub(static_cast<std::uint64_t>(counted) * kReader + kSlots, kRelaxed);
 }
 
-// As enter_claimed() with the heavy barrier.
+// Nobody who is in a slot without being seen there is inside any more.
 void RWMutex::Slow::revoke() noexcept {
   Nanos const start = detail::now();
   detail::fence_readers();
@@ -353,14 +286,16 @@ void RWMutex::Slow::revoke() noexcept {
   mutex_.pause_until_.store(end + detail::reader_slots_pause(end - start), kRelaxed);
 }
 
-// Not less than the number of readers inside, if kWriter is set and slots are revoked.
-std::int64_t RWMutex::Slow::inside(const ReaderRow* rows) const noexcept {
+// If kWriter is set and slots are revoked.
+RWMutex::Slow::Inside RWMutex::Slow::inside(const ReaderRow* rows) const noexcept {
+  std::int64_t const in_slots = detail::count_readers(rows, &mutex_);
   // [rw.10] acquire, pairs with [rw.4]
-  return detail::count_readers(rows, &mutex_) + count(state_.load(kAcquire));
+  std::int64_t const counted = count(state_.load(kAcquire));
+  return {in_slots + counted, counted};
 }
 
 bool RWMutex::Slow::try_lock() noexcept {
-  std::int64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
+  std::uint64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
   do {
     if ((state & kWriter) != 0) {
       return false;
@@ -378,101 +313,117 @@ bool RWMutex::Slow::try_lock() noexcept {
   return false;
 }
 
-void RWMutex::Slow::release(std::int64_t staying) noexcept {
+void RWMutex::Slow::unlock() noexcept {
+  require_writer("sync: Unlock of unlocked RWMutex");
+  std::uint64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
+  while ((state & kReadersParked) == 0 &&
+         ((state & kWritersParked) == 0 || ((state & kAwake) != 0 && !detail::exiting()))) {
+    // [rw.2] release, as in the header
+    if (state_.compare_exchange_weak(state, state & ~(kWriter | kWatched), kRelease, kRelaxed)) {
+      return;
+    }
+  }
+  release(0);
+}
+
+void RWMutex::Slow::release(std::uint64_t staying) noexcept {
+  bool const exits = detail::exiting();
   bucket_.lock();
   Waiter* const admitted = bucket_.pop_all(readers(mutex_));
   for (const Waiter* reader = admitted; reader != nullptr; reader = reader->next) {
-    ++staying;
+    staying += exits && reader->goroutine != nullptr ? 0 : 1;
   }
-  // While kWriter is set, the state changes under the bucket's lock only.
-  std::int64_t state = state_.load(kRelaxed);  // relaxed: as said
+  // While kWriter is set, the flags change under the bucket's lock only.
+  std::uint64_t state = state_.load(kRelaxed);  // relaxed: as said, and the CAS checks the count
+  Waiter* const all = exits ? bucket_.pop_all(writers(mutex_)) : nullptr;
   Waiter* writer = nullptr;
-  bool handed_over = false;
+  std::uint64_t cleared = kWriter | kReadersParked | kWatched;
   if ((state & kWritersParked) != 0 && (state & kAwake) == 0) {
     writer = bucket_.pop(writers(mutex_));
-    if (bucket_.first(writers(mutex_)) == nullptr) {
-      state &= ~kWritersParked;
-    }
   }
-  state = (state & ~(kWriter | kReadersParked | kIdleMask)) + staying * kReader;
-  if (writer != nullptr) {
-    bool const sleep_on = count(state) > 0 && (state & kSlots) == 0;
-    handed_over = !sleep_on && detail::now() - writer->since >= kFairAfter;
-    if (sleep_on) {
-      // It could only wait for the readers: the last one wakes it, and the lock is its own then.
-      writer->token = kHandedOver;
-      writer->address.store(watcher(&mutex_), kRelaxed);  // relaxed: under the bucket's lock
-      bucket_.push_back(*writer);
-      writer = nullptr;
-      state |= kWriter;
-    } else if (handed_over) {
-      writer->token = kHandedOver;
-      state |= kWriter;
-    } else {
-      state |= kAwake;
-    }
+  if (bucket_.first(writers(mutex_)) == nullptr) {
+    cleared |= kWritersParked;
   }
-  if ((state & kWriter) == 0) {
-    state = opened(state);
+  bool const waited_long = writer != nullptr && detail::now() - writer->since >= kFairAfter;
+  std::uint64_t set = 0;
+  bool sleep_on = false;
+  std::uint64_t next;
+  do {
+    next = (state & ~cleared) + staying * kReader;
+    // With readers inside, the next writer could only wait for them: the last one wakes it, and the
+    // lock is its own then.
+    sleep_on = writer != nullptr && count(next) > 0 && (next & kSlots) == 0;
+    set = writer == nullptr ? 0 : sleep_on ? kWriter | kWatched : waited_long ? kWriter : kAwake;
+    // [rw.7] release, pairs with [rw.1], [rw.5], [rw.6], [rw.11]; the last touch
+  } while (!state_.compare_exchange_weak(state, next | set, kRelease, kRelaxed));
+  if ((set & kWriter) != 0) {
+    writer->token = kHandedOver;
   }
-  // [rw.7] release, pairs with [rw.6], [rw.8], [rw.9], [rw.11], [rw.16]; the last touch
-  state_.store(state, kRelease);
+  if (sleep_on) {
+    writer->address.store(watcher(&mutex_), kRelaxed);  // relaxed: under the bucket's lock
+    bucket_.push_back(*writer);
+    writer = nullptr;
+  }
   bucket_.unlock();
   detail::wake_all(admitted);
+  detail::wake_all(all);
   if (writer != nullptr) {
     detail::wake(*writer);
-    if (handed_over && detail::current_goroutine() != nullptr) {
+    if (waited_long && detail::current_goroutine() != nullptr) {
       detail::yield_goroutine();  // it is the next one here: it runs while the lock is hot
     }
   }
 }
 
 void RWMutex::Slow::require_writer(const char* otherwise) const noexcept {
-  std::int64_t const state =
-      state_.load(kRelaxed);  // relaxed: the caller has the lock, or is wrong
-  bool const slots = (state & kSlots) != 0 && (state & kFenced) == 0;
-  if ((state & kWriter) == 0 || slots || count(state) != 0) {
+  // relaxed: the caller has the lock, or is wrong. Slots are open while a writer waits for readers.
+  if ((state_.load(kRelaxed) & (kWriter | kSlots)) != kWriter) {
     detail::fatal(otherwise);
   }
 }
 
-bool RWMutex::Slow::lock_shared(Waiter* me) noexcept {
+// Who has added itself to `former` found a writer there, or is the last of many readers.
+bool RWMutex::Slow::added(std::uint64_t former) noexcept {
+  if ((former & kWriter) == 0) {
+    consider_slots();
+    return true;
+  }
+  // relaxed: nothing was done in between
+  left(&mutex_, state_.fetch_sub(kReader + kRead, kRelaxed));
+  return false;
+}
+
+bool RWMutex::Slow::try_lock_shared() noexcept {
+  std::uint64_t state = state_.load(kRelaxed);  // relaxed: checked again
+  if ((state & kBias) != 0 && enter_any_slot()) {
+    return true;
+  }
+  if ((state & kWriter) != 0) {
+    return false;
+  }
+  // [rw.12] acquire, pairs with [rw.2], [rw.7]
+  state = state_.fetch_add(kReader + kRead, kAcquire);
+  return (state & kWriter) == 0 || added(state);
+}
+
+bool RWMutex::Slow::lock_shared(Waiter& me) noexcept {
   int spins = 0;
   for (;;) {
-    std::int64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
-    if ((state & (kBias | kOpen)) != 0 && enter_any_slot()) {
+    if (try_lock_shared()) {
       return true;
-    }
-    if ((state & kWriter) == 0) {
-      bool const counts = (state & (kFenced | kManyReads)) == 0;
-      std::int64_t const next = state + kReader + (counts ? kRead : 0);
-      // [rw.12] acquire, pairs with [rw.2], [rw.7]
-      if (state_.compare_exchange_weak(state, next, kAcquire, kRelaxed)) {
-        if (!counts) {
-          consider_slots();
-        }
-        return true;
-      }
-      continue;
-    }
-    if (me == nullptr) {
-      return false;
     }
     if (spin(spins)) {
       continue;
     }
     bucket_.lock();
-    if (!make_heavy(state) ||
-        // relaxed: the bucket's lock orders it with the release
-        !state_.compare_exchange_strong(state, (state & ~kIdleMask) | kReadersParked, kRelaxed,
-                                        kRelaxed)) {
+    if (!park_bit(kReadersParked, 0)) {
       bucket_.unlock();
       continue;
     }
-    bucket_.push_back(*me);
+    bucket_.push_back(me);
     // The release that wakes us has counted us. Interrupted, we may leave kReadersParked behind:
     // the release that must come clears it.
-    return bucket_.sleep(*me, kReadReason) == Wake::kWoken;
+    return bucket_.sleep(me, kReadReason) == Wake::kWoken;
   }
 }
 
@@ -484,7 +435,7 @@ bool RWMutex::Slow::enter_any_slot() noexcept {
   }
   for (auto& slot : row->held) {
     if (slot.load(kRelaxed) == nullptr) {  // relaxed: our own
-      return mutex_.enter_slot_fenced(static_cast<std::size_t>(&slot - row->held), *row);
+      return mutex_.enter_slot(slot);
     }
   }
   return false;
@@ -493,56 +444,37 @@ bool RWMutex::Slow::enter_any_slot() noexcept {
 // A reader inside, after many others and no writer: from now on by slots, if nothing speaks against
 // it.
 void RWMutex::Slow::consider_slots() noexcept {
-  bool const slots = detail::reader_slots_enabled() &&
-                     // relaxed: a heuristic
-                     detail::now() >= mutex_.pause_until_.load(kRelaxed);
-  std::int64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
-  std::int64_t next;
+  // relaxed: a heuristic
+  if (!detail::reader_slots_enabled() || detail::now() < mutex_.pause_until_.load(kRelaxed)) {
+    return;
+  }
+  std::uint64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
   do {
-    if ((state & (kWriter | kWritersParked | kAwake | kFenced)) != 0) {
+    if ((state & (kWriter | kWritersParked | kAwake)) != 0) {
       return;
     }
-    next = (state & ~kReadsMask) | (slots ? kBias | kSlots : 0);
     // [rw.13] release, pairs with [rw.9]: the last writer is before those who see kBias
-  } while (!state_.compare_exchange_weak(state, next, kRelease, kRelaxed));
+  } while (!state_.compare_exchange_weak(state, state | kBias | kSlots, kRelease, kRelaxed));
 }
 
+// Not in the first slot.
 void RWMutex::Slow::unlock_shared() noexcept {
-  std::int64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
-  if ((state & kSlots) != 0) {
-    for (std::size_t i = 0; i < detail::kReaderSlots; ++i) {
-      if (leave_slot(&mutex_, i)) {
-        return;
-      }
-    }
-  }
-  if (count(state) <= 0) {
-    require_reader();
-  }
-  while ((state & kWriter) == 0) {
-    // [rw.4] release, as in the header
-    if (state_.compare_exchange_weak(state, state - kReader, kRelease, kRelaxed)) {
+  for (std::size_t i = 0; i < detail::kReaderSlots; ++i) {
+    if (leave_slot(&mutex_, i)) {
       return;
     }
   }
-  bucket_.lock();
-  // [rw.4] release, as in the header. kWriter is still set: its owner waits for us.
-  state = state_.fetch_sub(kReader, kRelease) - kReader;
-  Waiter* writer = nullptr;
-  if ((state & kSlots) != 0 || count(state) == 0) {
-    writer = bucket_.pop(watcher(&mutex_));
+  if (count(state_.load(kRelaxed)) <= 0) {  // relaxed: a hint
+    require_reader();
   }
-  bucket_.unlock();
-  if (writer != nullptr) {
-    detail::wake(*writer);
-  }
+  left(&mutex_, state_.fetch_sub(kReader, kRelease));  // [rw.4] release, as in the header
 }
 
 // Nobody is counted: then somebody must be in a slot of another thread, where its goroutine came
 // from.
 void RWMutex::Slow::require_reader() const noexcept {
   for (;;) {
-    std::int64_t const state = state_.load(kRelaxed);  // relaxed: a hint, see below
+    std::uint64_t const state = state_.load(kRelaxed);  // relaxed: a hint, see below
     bool const slots = (state & kSlots) != 0;
     if (slots && detail::count_readers(detail::reader_rows(), &mutex_) + count(state) > 0) {
       return;
@@ -552,10 +484,10 @@ void RWMutex::Slow::require_reader() const noexcept {
     }
     // Either a misuse, or readers moved from slot to slot while we counted. Without slots to come
     // into, the sum is not less than the number of readers inside, as for a writer.
-    state_.fetch_and(~(kBias | kOpen), kRelaxed);  // relaxed: the barrier orders it
+    state_.fetch_and(~kBias, kRelaxed);  // relaxed: the barrier orders it
     detail::fence_readers();
-    bool const nobody = inside(detail::reader_rows()) <= 0;
-    if ((state_.load(kRelaxed) & (kBias | kOpen)) == 0) {  // relaxed: fenced above
+    bool const nobody = inside(detail::reader_rows()).sum <= 0;
+    if ((state_.load(kRelaxed) & kBias) == 0) {  // relaxed: fenced above
       if (nobody) {
         detail::fatal("sync: RUnlock of unlocked RWMutex");
       }
@@ -564,63 +496,37 @@ void RWMutex::Slow::require_reader() const noexcept {
   }
 }
 
+// True if f(me) is, within the limit.
+template <class Limit, class F>
+static bool interruptible(const void* address, Limit limit, F f) {
+  Waiter me(address);
+  Interrupt const interrupt(me, std::move(limit));
+  return f(me);
+}
+
 void RWMutex::lock_slow() noexcept {
-  std::int64_t former = 0;
-  bool const ours = Slow::claim(*this, former);
-  Slow slow(*this);
-  if (ours && slow.enter_claimed(former)) {
-    return;
-  }
   Waiter me(Slow::writers(*this));
-  (void)(ours ? slow.wait_for_readers(me, former) : slow.lock(me));
+  (void)Slow(*this).lock(me);
+}
+
+bool RWMutex::lock_limited(auto limit) {
+  bool const locked = interruptible(Slow::writers(*this), std::move(limit),
+                                    [this](Waiter& me) { return Slow(*this).lock(me); });
+  if (locked) {
+    acquired();
+  }
+  return locked;
 }
 
 bool RWMutex::lock_deadline(std::int64_t deadline) {
-  if (deadline != detail::kForever && deadline <= detail::now()) {
-    return false;
-  }
-  Waiter me(Slow::writers(*this));
-  Interrupt const interrupt(me, deadline);
-  bool const locked = Slow(*this).lock(me);
-  if (locked) {
-    acquired();
-  }
-  return locked;
+  return (deadline == detail::kForever || deadline > detail::now()) && lock_limited(deadline);
 }
 
-bool RWMutex::lock_stoppable(std::stop_token token) {
-  Waiter me(Slow::writers(*this));
-  Interrupt const interrupt(me, std::move(token));
-  bool const locked = Slow(*this).lock(me);
-  if (locked) {
-    acquired();
-  }
-  return locked;
-}
+bool RWMutex::lock_stoppable(std::stop_token token) { return lock_limited(std::move(token)); }
 
 bool RWMutex::try_lock_slow() noexcept { return Slow(*this).try_lock(); }
 
-void RWMutex::unlock_slow() noexcept {
-#if HAMGAM_RSEQ
-  // relaxed: if anybody changes it, the store fails
-  std::int64_t const held = state_.load(kRelaxed);
-  if ((held & ~(kReadsMask | kSlots)) == (kWriter | kFenced) && detail::rseq_offset != 0 &&
-      detail::store_if_equal(state_, held, Slow::opened(held & ~kWriter))) {
-    return;
-  }
-#endif
-  Slow slow(*this);
-  slow.require_writer("sync: Unlock of unlocked RWMutex");
-  std::int64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
-  while ((state & kReadersParked) == 0 &&
-         ((state & kWritersParked) == 0 || (state & kAwake) != 0)) {
-    // [rw.2] release, as in the header
-    if (state_.compare_exchange_weak(state, Slow::unlocked(state), kRelease, kRelaxed)) {
-      return;
-    }
-  }
-  slow.release(0);
-}
+void RWMutex::unlock_slow() noexcept { Slow(*this).unlock(); }
 
 void RWMutex::downgrade_slow() noexcept {
   Slow slow(*this);
@@ -630,53 +536,46 @@ void RWMutex::downgrade_slow() noexcept {
 
 void RWMutex::lock_shared_slow() noexcept {
   Waiter me(Slow::readers(*this));
-  (void)Slow(*this).lock_shared(&me);
+  (void)Slow(*this).lock_shared(me);
 }
 
-bool RWMutex::try_lock_shared_slow() noexcept { return Slow(*this).lock_shared(nullptr); }
-
-bool RWMutex::lock_shared_deadline(std::int64_t deadline) {
-  if (deadline != detail::kForever && deadline <= detail::now()) {
-    return false;
-  }
-  Waiter me(Slow::readers(*this));
-  Interrupt const interrupt(me, deadline);
-  bool const locked = Slow(*this).lock_shared(&me);
+bool RWMutex::lock_shared_limited(auto limit) {
+  bool const locked = interruptible(Slow::readers(*this), std::move(limit),
+                                    [this](Waiter& me) { return Slow(*this).lock_shared(me); });
   if (locked) {
     detail::tsan_acquire(this);
   }
   return locked;
+}
+
+bool RWMutex::lock_shared_deadline(std::int64_t deadline) {
+  return (deadline == detail::kForever || deadline > detail::now()) &&
+         lock_shared_limited(deadline);
 }
 
 bool RWMutex::lock_shared_stoppable(std::stop_token token) {
-  Waiter me(Slow::readers(*this));
-  Interrupt const interrupt(me, std::move(token));
-  bool const locked = Slow(*this).lock_shared(&me);
-  if (locked) {
-    detail::tsan_acquire(this);
-  }
-  return locked;
+  return lock_shared_limited(std::move(token));
 }
+
+bool RWMutex::try_lock_shared_slow() noexcept { return Slow(*this).try_lock_shared(); }
 
 void RWMutex::unlock_shared_slow() noexcept { Slow(*this).unlock_shared(); }
 
-// Readers that came in by a slot and left by the count, and no writer since.
-void RWMutex::forget_slots() noexcept { detail::sweep_readers(detail::reader_rows(), this); }
+bool RWMutex::added(std::uint64_t former) noexcept { return Slow(*this).added(former); }
 
-// About to come in by a slot, after many of this thread that fenced. If no writer came in all that
-// time, readers do without from now on, if nothing speaks against it.
-void RWMutex::consider_no_fence(ReaderRow& row) noexcept {
-  std::int64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
-  bool const unchanged = row.fenced_lock == this && row.fenced_state == state;
-  row.fenced_lock = this;
-  row.fenced_state = state;
-  if (unchanged && (state & (kFlags | kOpen | kFenced)) == (kSlots | kOpen | kFenced) &&
-      detail::now() >= pause_until_.load(kRelaxed)) {  // relaxed: a heuristic
-    // relaxed: whoever sees it is after the last writer all the same, by the release sequence
-    state_.compare_exchange_strong(state, (state & ~(kOpen | kFenced | kReadsMask)) | kBias,
-                                   kRelaxed, kRelaxed);
+// Somebody has left, of `former`. The lock may be gone.
+void RWMutex::left(const RWMutex* lock, std::uint64_t former) noexcept {
+  bool const slots = (former & kSlots) != 0;
+  if (!slots && count(former) <= 0) {
+    detail::fatal("sync: RUnlock of unlocked RWMutex");
+  }
+  if ((former & kWatched) != 0 && (slots || count(former) == 1)) {
+    wake_watcher(lock);
   }
 }
+
+// Readers that came in by a slot and left by the count, and no writer since.
+void RWMutex::forget_slots() noexcept { detail::sweep_readers(detail::reader_rows(), this); }
 
 void RWMutex::retreat(detail::atomic<const void*>& slot) noexcept {
   slot.store(nullptr, kRelaxed);  // relaxed: nothing was done under it

@@ -32,9 +32,7 @@ using hamgam::test::biased;
 using hamgam::test::count_asleep;
 using hamgam::test::Crew;
 using hamgam::test::make_biased;
-using hamgam::test::make_open;
 using hamgam::test::Mode;
-using hamgam::test::open;
 using hamgam::test::readers_of;
 using hamgam::test::RWMutexOf;
 using hamgam::test::until;
@@ -493,35 +491,27 @@ TEST_F(ReaderSlots, adopted_by_readers_and_revoked_by_a_writer) {
   EXPECT_TRUE(make_biased(mutex));
 }
 
-TEST_F(ReaderSlots, with_fences_while_writers_come_and_not_if_only_writers_do) {
+TEST_F(ReaderSlots, not_while_writers_come_now_and_then) {
   RWMutex mutex;
-  if (!make_open(mutex)) {
-    EXPECT_FALSE(hamgam::detail::reader_slots_enabled());
-    return;
-  }
-  constexpr int kSome = 100;
-  for (int i = 0; i < kSome; ++i) {
-    mutex.lock_shared();
-    EXPECT_EQ(slots_of(mutex), 1);
-    EXPECT_FALSE(mutex.try_lock());
-    mutex.unlock_shared();
-    EXPECT_EQ(slots_of(mutex), 0);
-  }
-  mutex.lock();
-  EXPECT_FALSE(open(mutex));
-  EXPECT_FALSE(mutex.try_lock_shared());
-  mutex.unlock();
-  EXPECT_TRUE(open(mutex));
-  for (int i = 0; i < kSome; ++i) {
+  for (int i = 0; i < 100; ++i) {
+    for (int k = 0; k < 100; ++k) {
+      mutex.lock_shared();
+      mutex.unlock_shared();
+    }
+    EXPECT_FALSE(biased(mutex));
     mutex.lock();
     mutex.unlock();
   }
-  EXPECT_FALSE(open(mutex));
-  mutex.lock_shared();
-  EXPECT_EQ(slots_of(mutex), 0);
-  mutex.unlock_shared();
-  EXPECT_TRUE(make_open(mutex));
-  EXPECT_TRUE(make_biased(mutex));
+}
+
+TEST_F(ReaderSlots, not_soon_after_a_writer_paid_for_them) {
+  hamgam::detail::set_reader_slots_pause(1'000'000'000);  // times the cost of a barrier
+  RWMutex mutex;
+  if (make_biased(mutex)) {
+    mutex.lock();
+    mutex.unlock();
+    EXPECT_FALSE(make_biased(mutex));
+  }
 }
 
 TEST_F(ReaderSlots, more_readers_than_slots) {

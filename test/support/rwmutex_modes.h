@@ -20,9 +20,6 @@ struct RWMutexTest {
   static bool biased(const RWMutex& mutex) {
     return (mutex.state_.load(detail::kRelaxed) & RWMutex::kBias) != 0;
   }
-  static bool open(const RWMutex& mutex) {
-    return (mutex.state_.load(detail::kRelaxed) & RWMutex::kOpen) != 0;
-  }
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI
@@ -40,15 +37,6 @@ inline bool make_biased(hamgam::RWMutex& mutex) {
   return biased(mutex);
 }
 
-// The same for slots with fences.
-inline bool open(const hamgam::RWMutex& mutex) { return hamgam::RWMutexTest::open(mutex); }
-inline bool make_open(hamgam::RWMutex& mutex) {
-  (void)make_biased(mutex);
-  mutex.lock();  // so many reads before it, and yet it came
-  mutex.unlock();
-  return open(mutex);
-}
-
 inline const void* readers_of(const hamgam::RWMutex& mutex) {
   return reinterpret_cast<const char*>(&mutex) + 1;
 }
@@ -56,15 +44,14 @@ inline const void* watcher_of(const hamgam::RWMutex& mutex) {
   return reinterpret_cast<const char*>(&mutex) + 2;
 }
 
-enum class Mode { kCounter, kFenced, kSlots };
+enum class Mode { kCounter, kSlots };
 
-// Fenced, slots: every lock is made with readers in slots already; and does without fences never,
-// or as soon as it can.
+// Slots: every lock is made with readers in slots already, and uses them again as soon as it can.
 class RWMutexOf : public testing::TestWithParam<std::tuple<Who, Mode>> {
  protected:
   void SetUp() override {
     hamgam::detail::enable_reader_slots(slots());
-    hamgam::detail::set_reader_slots_pause(std::get<1>(GetParam()) == Mode::kFenced ? kForLong : 0);
+    hamgam::detail::set_reader_slots_pause(0);
   }
   void TearDown() override {
     hamgam::detail::enable_reader_slots(true);
@@ -76,26 +63,18 @@ class RWMutexOf : public testing::TestWithParam<std::tuple<Who, Mode>> {
 
   [[nodiscard]] std::unique_ptr<hamgam::RWMutex> make() const {
     auto mutex = std::make_unique<hamgam::RWMutex>();
-    bool const made =
-        std::get<1>(GetParam()) == Mode::kFenced ? make_open(*mutex) : make_biased(*mutex);
-    EXPECT_EQ(made, slots() && hamgam::detail::reader_slots_enabled());
+    EXPECT_EQ(make_biased(*mutex), slots() && hamgam::detail::reader_slots_enabled());
     return mutex;
   }
-
- private:
-  static constexpr int kForLong = 1'000'000'000;  // times the cost of a barrier
 };
 
 inline auto all_modes() {
-  return testing::Combine(everybody(),
-                          testing::Values(Mode::kCounter, Mode::kFenced, Mode::kSlots));
+  return testing::Combine(everybody(), testing::Values(Mode::kCounter, Mode::kSlots));
 }
 inline std::string mode_name(const testing::TestParamInfo<std::tuple<Who, Mode>>& info) {
   const Mode mode = std::get<1>(info.param);
   return name_of(testing::TestParamInfo<Who>(std::get<0>(info.param), 0)) +
-         (mode == Mode::kSlots    ? "_slots"
-          : mode == Mode::kFenced ? "_fenced"
-                                  : "_counter");
+         (mode == Mode::kSlots ? "_slots" : "_counter");
 }
 
 }  // namespace hamgam::test

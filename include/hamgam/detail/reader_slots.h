@@ -18,15 +18,12 @@ inline constexpr std::size_t kReaderSlots = 8;
 // The slots of one thread, a worker's or a plain one. A slot that holds a lock's address stands for
 // one reader of that lock, no matter which goroutine it is and where it runs now. Thread safety:
 // the owning thread writes slots, and a writer that knows that nobody reads any more empties those
-// that were left over; any thread reads them. The three about fences are the owner's. `watched` is
-// changed by writers that wait for readers, from any thread.
+// that were left over; any thread reads them. `watched` is changed by writers that wait for
+// readers, from any thread.
 struct alignas(128) ReaderRow {
   atomic<const void*> held[kReaderSlots] = {};
-  unseen<std::uint32_t> fenced = 0;   // entries with a fence, of any lock
-  const void* fenced_lock = nullptr;  // the lock at the last look at `fenced` ...
-  std::int64_t fenced_state = 0;      // ... and its state
-  atomic<std::uint32_t> watched{0};   // writers that want to be told of a slot that becomes empty
-  ReaderRow* next = nullptr;          // in the list of all; set before it is published
+  atomic<std::uint32_t> watched{0};  // writers that want to be told of a slot that becomes empty
+  ReaderRow* next = nullptr;         // in the list of all; set before it is published
 };
 
 // The calling thread's row; one whose slots are all taken if it has none yet. Never keep it over a
