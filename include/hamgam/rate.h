@@ -15,12 +15,14 @@
 // With 0 or less there are no tokens but those that are in the bucket. From goroutines and plain
 // threads alike; no goroutine of its own.
 //
-// Happens-before: orders nothing.
+// Happens-before: orders nothing, but the request to stop is before a wait that returns false for
+// it.
 
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <stop_token>
+#include <utility>
 
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/deadline.h"
@@ -31,11 +33,20 @@ namespace hamgam::inline HAMGAM_ABI {
 
 class RateLimiter;
 
-// A permission for a time to come. Use it then, or cancel it. Its RateLimiter must outlive it.
+// A permission for a time to come. Use it then, or cancel it. Move-only; one that was moved from is
+// not ok. Its RateLimiter must outlive it.
 class [[nodiscard]] Reservation {
  public:
   // Not ok.
   Reservation() noexcept = default;
+  Reservation(Reservation&& other) noexcept
+      : limiter_(std::exchange(other.limiter_, nullptr)), promise_(other.promise_) {}
+  // What it had is not cancelled.
+  Reservation& operator=(Reservation&& other) noexcept {
+    limiter_ = std::exchange(other.limiter_, nullptr);
+    promise_ = other.promise_;
+    return *this;
+  }
 
   // False if more was asked for than can ever be had at once (n > burst).
   [[nodiscard]] bool ok() const noexcept { return limiter_ != nullptr; }
@@ -64,11 +75,12 @@ class RateLimiter {
   // negative count", here and below.
   [[nodiscard]] HAMGAM_API bool allow(int n = 1);
 
-  // Blocks until n may happen. Panic "rate: Wait(n=N) exceeds limiter's burst B".
+  // Blocks until n may happen. Panic "rate: Wait(n=N) exceeds limiter's burst B". These throw
+  // std::bad_alloc if there is no memory to wait: what others can still use is given back.
   HAMGAM_API void wait(int n = 1);
 
-  // False, and nothing is taken, if they may not happen in time (told at once, as it is known), or
-  // if stop was requested before. What may happen now is granted in any case.
+  // False if they may not happen in time: told at once, as it is known, and nothing is taken. What
+  // may happen now is granted in any case.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& d, int n = 1) {
     return wait_deadline(detail::deadline_after(d), n);
@@ -77,6 +89,8 @@ class RateLimiter {
   [[nodiscard]] bool wait_until(const std::chrono::time_point<C, D>& t, int n = 1) {
     return wait_deadline(detail::deadline_at(t), n);
   }
+  // False if stop was requested before: what others can still use is given back. What may happen
+  // now is granted in any case.
   [[nodiscard]] HAMGAM_API bool wait(std::stop_token token, int n = 1);
 
   // A permission for n, for as soon as may be.

@@ -12,13 +12,35 @@
 #include "os/clock.h"
 
 // Who waits has taken its tokens already and only sleeps until they are there: nobody wakes
-// anybody, and the order is that of the takes. One that gives up gives them back.
+// anybody, and the order is that of the takes. One that gives up gives them back, also if it can't
+// sleep for want of memory.
 
 namespace hamgam::inline HAMGAM_ABI {
 
 using detail::kForever;
 using detail::now;
 using detail::TokenPromise;
+
+namespace {
+
+class CancelUnlessUsed {
+ public:
+  explicit CancelUnlessUsed(Reservation taken) noexcept : taken_(std::move(taken)) {}
+  ~CancelUnlessUsed() {
+    if (!used) {
+      taken_.cancel();
+    }
+  }
+  CancelUnlessUsed(const CancelUnlessUsed&) = delete;
+  CancelUnlessUsed& operator=(const CancelUnlessUsed&) = delete;
+
+  bool used = false;
+
+ private:
+  Reservation taken_;
+};
+
+}  // namespace
 
 std::optional<TokenPromise> RateLimiter::take(int n, std::int64_t until) {
   if (n < 0) {
@@ -50,7 +72,9 @@ bool RateLimiter::wait_deadline(std::int64_t deadline, int n) {
   if (!promise) {
     return false;
   }
+  CancelUnlessUsed taken(Reservation(*this, *promise));
   detail::sleep_until_nanos(promise->at);
+  taken.used = true;
   return true;
 }
 
@@ -59,12 +83,9 @@ bool RateLimiter::wait(std::stop_token token, int n) {
   if (!promise) {
     return false;
   }
-  if (!detail::sleep_until_nanos(promise->at, std::move(token))) {
-    std::lock_guard const guard(mutex_);
-    bucket_.give_back(now(), *promise);
-    return false;
-  }
-  return true;
+  CancelUnlessUsed taken(Reservation(*this, *promise));
+  taken.used = detail::sleep_until_nanos(promise->at, std::move(token));
+  return taken.used;
 }
 
 Reservation RateLimiter::reserve(int n) {

@@ -14,6 +14,8 @@
 #include <random>
 #include <stop_token>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "hamgam/go.h"
@@ -90,6 +92,22 @@ TEST(TokenBucket, GivingBack) {
   auto const late = bucket.take(0, 1, kEver);
   bucket.give_back(late->at + 1, *late);
   EXPECT_DOUBLE_EQ(bucket.tokens(late->at), 0);
+}
+
+// The fault: after the rate was raised a later promise is for an earlier time; what was given back
+// then was more than had been promised.
+TEST(TokenBucket, GivingBackAfterTheRateWasRaised) {
+  TokenBucket bucket(1, 10);
+  (void)bucket.take(0, 10, kEver);
+  auto const slow = bucket.take(0, 10, kEver);
+  EXPECT_EQ(slow->at, 10'000 * kMs);
+  bucket.set_limit(0, 1000);
+  auto const fast = bucket.take(0, 1, kEver);
+  EXPECT_EQ(fast->at, 11 * kMs);
+  bucket.give_back(0, *slow);
+  EXPECT_DOUBLE_EQ(bucket.tokens(0), -1);
+  bucket.give_back(0, *fast);
+  EXPECT_DOUBLE_EQ(bucket.tokens(0), 0);
 }
 
 TEST(TokenBucket, OddRates) {
@@ -184,6 +202,37 @@ TEST_P(RateLimiterTest, AllowAndReserve) {
     EXPECT_EQ(limiter.burst(), 5);
     EXPECT_EQ(limiter.limit(), kInfinite);
     EXPECT_EQ(limiter.reserve(100).delay(), 0ns);
+  });
+}
+
+// The fault: a copy could be cancelled, too.
+static_assert(!std::is_copy_constructible_v<Reservation> &&
+              !std::is_copy_assignable_v<Reservation> &&
+              std::is_nothrow_move_constructible_v<Reservation> &&
+              std::is_nothrow_move_assignable_v<Reservation>);
+
+TEST_P(RateLimiterTest, CancelledOnceWhoeverHasIt) {
+  at_once(GetParam(), 1, [](int) {
+    RateLimiter limiter(1e-3, 5);
+    EXPECT_TRUE(limiter.allow(5));
+    Reservation first = limiter.reserve(2);
+    Reservation kept = limiter.reserve(2);
+    Reservation second(std::move(first));
+    EXPECT_FALSE(first.ok());  // NOLINT(bugprone-use-after-move)
+    EXPECT_TRUE(second.ok());
+    first.cancel();
+    EXPECT_LT(limiter.tokens(), -3.9);
+    first = std::move(kept);
+    EXPECT_FALSE(kept.ok());  // NOLINT(bugprone-use-after-move)
+    for (int i = 0; i < 2; ++i) {
+      first.cancel();
+      kept.cancel();
+      EXPECT_NEAR(limiter.tokens(), -2, 0.1);
+    }
+    for (int i = 0; i < 2; ++i) {
+      second.cancel();
+      EXPECT_NEAR(limiter.tokens(), 0, 0.1);
+    }
   });
 }
 

@@ -69,8 +69,10 @@ void TokenBucket::give_back(std::int64_t now, const TokenPromise& promise) noexc
   if (unlimited() || std::isinf(promise.limit) || promise.count == 0 || promise.at < now) {
     return;
   }
-  // What was promised since then counts on these being gone.
-  double const restored = promise.count - flows_in(promise.limit, last_event_ - promise.at);
+  // What was promised since then counts on these being gone. (After set_limit a later one may have
+  // got an earlier time: there is nothing between.)
+  std::int64_t const between = std::max<std::int64_t>(last_event_ - promise.at, 0);
+  double const restored = promise.count - flows_in(promise.limit, between);
   if (!(restored > 0)) {
     return;
   }

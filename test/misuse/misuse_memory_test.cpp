@@ -11,8 +11,10 @@
 #include <fstream>
 #include <memory>
 #include <new>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "hamgam/hamgam.h"
 #include "support/child.h"
@@ -260,6 +262,42 @@ TEST(MisuseMemory, timers_try_again_without_a_record) {
     all.wait();
     sleep(5ms);  // a second time would have come by now
     if (too_early || !was_stopped || fired.load() != 1) {
+      std::_Exit(3);
+    }
+  };
+  auto child = in_child([&] { (void)run(body); }, {"HAMGAM_PROCS=1"});
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+// The fault: who could not wait for its tokens, as there was no memory for a timer, lost them.
+TEST(MisuseMemory, rate_limiter_gives_back) {
+  auto const body = [] {
+    RateLimiter limiter(1000, 1000);
+    std::vector<Timer> others;
+    auto const fails = [&](auto wait) {
+      for (;;) {
+        (void)limiter.allow(static_cast<int>(limiter.tokens()));
+        g_no_memory.store(true);
+        try {
+          (void)wait();
+          g_no_memory.store(false);
+        } catch (const std::bad_alloc&) {
+          double const left = limiter.tokens();
+          g_no_memory.store(false);
+          return left;
+        }
+        others.push_back(after_func(1h, [] {}));  // until there is no room for another
+      }
+    };
+    constexpr int kMany = 100;
+    double const waited = fails([&] {
+      limiter.wait(kMany);
+      return true;
+    });
+    double const timed = fails([&] { return limiter.wait_for(1h, kMany); });
+    double const stoppable = fails([&] { return limiter.wait(std::stop_token(), kMany); });
+    if (waited < -1 || timed < -1 || stoppable < -1) {
+      std::fprintf(stderr, "%g %g %g\n", waited, timed, stoppable);
       std::_Exit(3);
     }
   };

@@ -49,7 +49,7 @@ class TokenBucket {
   int burst_;
   double tokens_;
   std::int64_t last_ = 0;        // when tokens_ was true; of no matter while it is full
-  std::int64_t last_event_ = 0;  // the latest time that was promised
+  std::int64_t last_event_ = 0;  // the time that was promised last
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
