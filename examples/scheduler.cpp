@@ -13,6 +13,8 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -58,7 +60,6 @@ class Scheduler {
         throw std::invalid_argument("there is a job " + job.name);
       }
     }
-    // Its name in the group's dumps is the job's.
     jobs_.go({.name = job.name}, [this, ctx = ctx, needs = std::move(needs), job = std::move(job)] {
       const Outcome outcome = live(ctx, needs, job);
       auto entries = entries_.lock();
@@ -147,24 +148,18 @@ class Scheduler {
 };
 
 const char* text(Outcome outcome) {
-  return outcome == Outcome::succeeded ? "succeeded"
-         : outcome == Outcome::failed  ? "failed"
-                                       : "cancelled";
-}
-
-// Work that waits; it ends early if its context does.
-void pause(const Context& ctx, Millis d) {
-  if (!hamgam::sleep(d, ctx.stop_token())) {
-    throw std::system_error(ctx.err());
-  }
+  constexpr const char* kTexts[] = {"succeeded", "failed", "cancelled"};
+  return kTexts[static_cast<int>(outcome)];
 }
 
 }  // namespace
 
 int main() {
   return hamgam::run([] {
-    Scheduler scheduler(2);
     hamgam::Guarded<std::string> log;
+    hamgam::Atomic<int> tries;
+    const auto beats = hamgam::make_chan<hamgam::Unit>();
+    Scheduler scheduler(2);  // last, so that its jobs are over before what they use is gone
     const auto says = [&log](char c) { return [&log, c](const Context&) { *log.lock() += c; }; };
 
     scheduler.add({.name = "fetch", .work = says('f'), .delay = 2ms});
@@ -173,27 +168,26 @@ int main() {
     std::cout << "index " << text(scheduler.wait("index")) << ", in the order " << *log.lock()
               << '\n';
 
-    hamgam::Atomic<int> tries;
-    scheduler.add({.name = "flaky",
-                   .work =
-                       [&](const Context&) {
-                         if (tries.add(1) < 3) {
-                           throw std::runtime_error("not yet");
-                         }
-                       },
-                   .attempts = 5});
+    const auto flaky = [&tries](const Context&) {
+      if (tries.add(1) < 3) {
+        throw std::runtime_error("not yet");
+      }
+    };
+    scheduler.add({.name = "flaky", .work = flaky, .attempts = 5});
     std::cout << "flaky " << text(scheduler.wait("flaky")) << " after " << tries.load()
               << " attempts\n";
 
-    scheduler.add({.name = "slow", .work = [](const Context& c) { pause(c, 1h); }, .limit = 2ms});
+    const auto slow = [](const Context& ctx) {
+      ctx.done().recv();  // as long as it may
+      throw std::system_error(ctx.err());
+    };
+    scheduler.add({.name = "slow", .work = slow, .limit = 2ms});
     scheduler.add({.name = "report", .work = says('r'), .after = {"slow"}});
     std::cout << "slow " << text(scheduler.wait("slow")) << ", so report "
               << text(scheduler.wait("report")) << '\n';
 
-    const auto beats = hamgam::make_chan<hamgam::Unit>();
-    scheduler.add({.name = "heartbeat",
-                   .work = [&](const Context& c) { (void)beats.send({}, c.stop_token()); },
-                   .every = 1ms});
+    const auto beat = [beats](const Context& ctx) { (void)beats.send({}, ctx.stop_token()); };
+    scheduler.add({.name = "heartbeat", .work = beat, .every = 1ms});
     for (int i = 0; i < 3; ++i) {
       beats.recv();
     }
