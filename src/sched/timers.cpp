@@ -44,9 +44,15 @@ bool timers_at_rest() noexcept {
 namespace {
 
 void tell(Worker& keeper) noexcept {
-  std::uint32_t asleep = Worker::kAsleep;
-  // [timers.5] release, pairs with [wake.1]: that it keeps time now
-  if (keeper.wake.compare_exchange_strong(asleep, Worker::kLookAgain, kRelease, kRelaxed)) {
+  std::uint32_t wake = keeper.wake.load(kRelaxed);  // relaxed: the CAS checks it
+  do {
+    if (wake == Worker::kGranted) {
+      return;
+    }
+    // [timers.5] release, pairs with [wake.1]: that it keeps time now. A change even if it was told
+    // already and has not looked yet: what it was told then may be less.
+  } while (!keeper.wake.compare_exchange_weak(wake, Worker::kLookAgain, kRelease, kRelaxed));
+  if (wake == Worker::kAsleep) {
     futex_wake(keeper.wake, 1);
   }
 }

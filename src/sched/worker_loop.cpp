@@ -209,7 +209,8 @@ void sleep(Worker& w) noexcept {
       break;
     }
     if (wake == Worker::kLookAgain) {
-      w.wake.compare_exchange_strong(wake, Worker::kAsleep, kRelaxed);  // relaxed: the loop reloads
+      // [wake.1] acquire, pairs with [timers.5]: whoever told us meanwhile, too
+      w.wake.compare_exchange_strong(wake, Worker::kAsleep, kAcquire, kRelaxed);
       continue;
     }
     Nanos deadline = kForever;

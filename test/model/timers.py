@@ -11,7 +11,8 @@ usage: timers.py    runs the protocol and broken variants of it, in which an err
   adder_unfenced (it may look who keeps time before its timer is visible), keeper_unfenced, monitor_unfenced (they
   may look at the timers before it is visible until when they sleep), handover_unfenced (who takes the keeper off
   may look at the rest before that is visible), no_handover (it looks at nothing), told_unordered (the heir is told
-  to look again, and does not see that it keeps time)
+  to look again, and does not see that it keeps time), shared_looks (all keepers say in one word until when they
+  sleep, so that one that was taken off between its look and its store overwrites what its heir says)
 """
 from explore import check_all, explore
 
@@ -19,15 +20,16 @@ NEVER = 9  # later than all timers
 
 
 class Model:
-    # A state: (timers, keeper or -1, until when it sleeps, until when the monitor does, the monitor is poked?,
-    # sleeping workers, the wake words of all: A(sleep), L(ook again), G(ranted), and the threads' pcs).
+    # A state: (timers, keeper or -1, until when each worker sleeps as the keeper, until when the monitor does, the
+    # monitor is poked?, sleeping workers, the wake words of all: A(sleep), L(ook again), G(ranted), and the threads' pcs).
     # A pc is (name, ...); the last entry of those that are routines is the pc to go on with.
-    def __init__(self, variant, workers, due, wakers):
+    def __init__(self, variant, workers, due, wakers, keeps=("loop",)):
         self.variant, self.n = variant, workers
-        pcs = [("loop",)] * workers + [("monitor",)]
+        pcs = [keeps] + [("loop",)] * (workers - 1) + [("monitor",)]
         pcs += [("add", time) for time in due] + [("claim",)] * wakers
         # Until when they sleep is from former times, when there was a timer that has been taken out since.
-        self.first = ((), 0, 0, 0, False, tuple(range(workers)), "A" * workers, tuple(pcs))
+        self.first = ((), 0, (0,) + (NEVER,) * (workers - 1), 0, False, tuple(range(workers)), "A" * workers,
+                      tuple(pcs))
 
     def steps(self, state, with_time=True):
         timers, keeper, looks, monitor, poked, asleep, wake, pcs = state
@@ -38,8 +40,16 @@ class Model:
             def to(pc, t=timers, k=keeper, looks=looks, m=monitor, p=poked, z=asleep, w=wake):
                 return (t, k, looks, m, p, z, w, pcs[:i] + (pc,) + pcs[i + 1:])
 
+            def says(worker, until):
+                changed = list(looks)
+                changed[0 if variant == "shared_looks" else worker] = until
+                return tuple(changed)
+
             def word(worker, letter):
                 return wake[:worker] + letter + wake[worker + 1:]
+
+            def limit_of(worker):
+                return looks[0 if variant == "shared_looks" else worker]
 
             def tell(worker, then):
                 return to(then, w=word(worker, "L") if wake[worker] == "A" else wake)
@@ -64,11 +74,11 @@ class Model:
                 else:
                     yield to(("wait", NEVER))
             elif name == "keep":
-                yield to(("kept", pc[1]), looks=pc[1])
+                yield to(("kept", pc[1]), looks=says(i, pc[1]))
                 if variant == "keeper_unfenced":
                     yield to(("keep_late", pc[1], min(pc[1], earliest)))
             elif name == "keep_late":
-                yield to(("wait", pc[2]), looks=pc[1])
+                yield to(("wait", pc[2]), looks=says(i, pc[1]))
             elif name == "kept":
                 yield to(("wait", min(pc[1], earliest)))
             elif name == "wait":
@@ -84,7 +94,8 @@ class Model:
             elif name == "run":
                 yield to(("busy",))
                 z = (i,) + asleep
-                yield to(("loop",), z=z, w=word(i, "A"), k=i if keeper < 0 else keeper)
+                mine = looks if variant == "shared_looks" else says(i, NEVER)
+                yield to(("loop",), z=z, w=word(i, "A"), k=i if keeper < 0 else keeper, looks=mine)
 
             elif name == "fire":
                 rest = timers[1:]
@@ -118,7 +129,7 @@ class Model:
                 new = tuple(sorted(timers + (pc[1],)))
                 yield to(("tell", pc[1], ("end",)) if new[0] == pc[1] else ("end",), t=new)
                 if variant == "adder_unfenced":
-                    yield to(("add_late", pc[1], keeper, looks if keeper >= 0 else monitor))
+                    yield to(("add_late", pc[1], keeper, limit_of(keeper) if keeper >= 0 else monitor))
             elif name == "add_late":
                 _, time, whom, limit = pc
                 new = tuple(sorted(timers + (time,)))
@@ -130,7 +141,7 @@ class Model:
                 yield to(("tell_keeper" if keeper >= 0 else "tell_monitor", pc[1], keeper, pc[2]))
             elif name == "tell_keeper":
                 _, time, whom, then = pc
-                yield tell(whom, then) if time < looks else to(then)
+                yield tell(whom, then) if time < limit_of(whom) else to(then)
             elif name == "told":
                 yield tell(pc[1], pc[2]) if pc[1] >= 0 else to(pc[2], p=True)
             elif name == "tell_monitor":
@@ -144,7 +155,7 @@ class Model:
             elif name == "grant":
                 yield to(pc[2], w=word(pc[1], "G"))
             elif name == "hand_over":
-                yield to(("handed", pc[1]), looks=NEVER)
+                yield to(("handed", pc[1]), looks=says(0, NEVER) if variant == "shared_looks" else looks)
             elif name == "handed":
                 yield to(("heir", earliest, pc[1]) if earliest < NEVER else pc[1])
             elif name == "heir":
@@ -187,12 +198,14 @@ class Model:
 
 def main():
     runs = []
-    for variant, workers, due, wakers in [
-            ("full", 1, (1,), 1), ("full", 1, (2, 1), 0), ("full", 2, (1,), 0),
+    late = ("keep", 1)  # it has looked, and seen a timer that has been taken out since
+    for variant, *sizes in [
+            ("full", 1, (1,), 1), ("full", 1, (2, 1), 0), ("full", 2, (1,), 0), ("full", 2, (2,), 1, late),
             ("adder_unfenced", 1, (1,), 0), ("keeper_unfenced", 1, (1,), 0), ("monitor_unfenced", 1, (1,), 1),
-            ("handover_unfenced", 1, (1,), 1), ("no_handover", 2, (1,), 1), ("told_unordered", 2, (1,), 1)]:
-        error, states = Model(variant, workers, due, wakers).search()
-        name = f"{variant}, {workers} workers, timers due at {due}, {wakers} wakers"
+            ("handover_unfenced", 1, (1,), 1), ("no_handover", 2, (1,), 1), ("told_unordered", 2, (1,), 1),
+            ("shared_looks", 2, (2,), 1, late)]:
+        error, states = Model(variant, *sizes).search()
+        name = "{}, {} workers, timers due at {}, {} wakers".format(variant, *sizes[:3])
         runs.append((name, variant != "full", error, states))
     check_all(runs)
 
