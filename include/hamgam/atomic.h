@@ -26,10 +26,11 @@ namespace detail {
 template <class T>
 concept Countable = std::is_integral_v<T> && !std::is_same_v<T, bool>;
 
-// Sleeps on `address` as long as same(address, argument); looks under the lock that notify takes
-// too.
-HAMGAM_API void atomic_wait(const void* address, bool (*same)(const void* address, const void* old),
-                            const void* old);
+// Sleeps on `address` if unchanged(address, found), which runs under the lock that notify takes
+// too: no code of the user's.
+HAMGAM_API void atomic_wait(const void* address,
+                            bool (*unchanged)(const void* address, const void* found),
+                            const void* found);
 HAMGAM_API void atomic_notify(const void* address, bool all) noexcept;
 
 HAMGAM_API unsigned worker_index() noexcept;
@@ -42,7 +43,8 @@ HAMGAM_API unsigned worker_index() noexcept;
 // lock of the object's own, which is held for a copy: nothing for signal handlers, and a thread
 // that is preempted there holds the others up. No library is needed for it.
 //
-// Values are compared by their bytes; those that have padding or floating-point members by T's ==.
+// Values are compared by their bytes; those that have padding or floating-point members by T's ==,
+// which must not throw. No lock is held while that runs.
 template <class T>
 class Atomic {
   static_assert(std::is_trivially_copyable_v<T>, "hamgam::Atomic<T>: T must be trivially copyable");
@@ -107,17 +109,21 @@ class Atomic {
   // it may come when whoever waited has seen the value and destroyed the object: it wakes nobody
   // then, or one who waits for another Atomic at that address and looks again.
   void wait(T old) const {
-    while (same(this, std::addressof(old))) {
-      detail::atomic_wait(this, &same, std::addressof(old));
+    for (;;) {
+      detail::ValueBytes<T> const found(value_);
+      if (!detail::same_value<T>(found.value(), old)) {
+        return;
+      }
+      detail::atomic_wait(this, &unchanged, std::addressof(found));
     }
   }
   void notify_one() noexcept { detail::atomic_notify(this, false); }
   void notify_all() noexcept { detail::atomic_notify(this, true); }
 
  private:
-  static bool same(const void* self, const void* old) {
-    return detail::same_value<T>(static_cast<const Atomic*>(self)->load(),
-                                 *static_cast<const T*>(old));
+  static bool unchanged(const void* self, const void* found) {
+    return detail::ValueBytes<T>(static_cast<const Atomic*>(self)->value_) ==
+           *static_cast<const detail::ValueBytes<T>*>(found);
   }
 
   detail::AnyAtomic<T> value_;

@@ -4,10 +4,10 @@
 
 #include "wait/parking_lot.h"
 
-// Why no wake-up is lost: the waiter compares the value under the bucket's lock and queues itself
-// under it; notify takes the same lock after the change. (A count of sleepers that would spare
-// notify the lock was left out: the lock costs one read-modify-write, the count would cost a
-// fence.)
+// Why no wake-up is lost: under the bucket's lock the waiter looks whether the value is still the
+// one, byte by byte, that it found to be `old`, and queues itself; notify takes the same lock after
+// the change. (A count of sleepers that would spare notify the lock was left out: the lock costs
+// one read-modify-write, the count would cost a fence.)
 //
 // A notify may come late: whoever waited saw the value and went, and something else lives at the
 // address by now. So the keys are apart from everybody else's, who take a wake for a grant (units
@@ -15,13 +15,13 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-void atomic_wait(const void* address, bool (*same)(const void* address, const void* old),
-                 const void* old) {
+void atomic_wait(const void* address, bool (*unchanged)(const void* address, const void* found),
+                 const void* found) {
   const void* const key = apart(address);
   Waiter me(key);
   Bucket& bucket = bucket_of(key);
   bucket.lock();
-  if (!same(address, old)) {
+  if (!unchanged(address, found)) {
     bucket.unlock();
     return;
   }

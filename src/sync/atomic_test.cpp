@@ -9,12 +9,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <new>
 #include <string>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "hamgam/semaphore.h"
@@ -145,6 +147,62 @@ TEST(Atomic, compare_and_swap_of_a_value_with_padding) {
     Atomic<Wide> wide(with_padding(Wide{1, 2}, padding));
     EXPECT_FALSE(wide.compare_and_swap(Wide{1, 2, 1.5}, Wide{}));
   }
+}
+
+// The fault: the == of the user ran under locks of the library.
+template <class Real>
+struct Nosy {
+  std::uint8_t small = 0;
+  Real real = 0;
+  static inline std::function<void()> hook;
+  bool operator==(const Nosy& other) const {
+    if (auto const run = std::exchange(hook, nullptr)) {
+      run();
+    }
+    return small == other.small && real == other.real;
+  }
+};
+
+template <class T>
+void equality_may_use_the_atomic() {
+  Atomic<T> value(T{1, 1.5});
+  auto const during = [](auto f) { T::hook = f; };
+  during([&] { EXPECT_EQ(value.load().real, 1.5); });
+  EXPECT_TRUE(value.compare_and_swap(T{1, 1.5}, T{2, 2.5}));
+  during([&] { value.store(T{3, 3.5}); });  // found to be the same, but is no more
+  bool const swapped = value.compare_and_swap(T{2, 2.5}, T{4, 4.5});
+  bool const compared = !T::hook;  // not if it is lock-free and the paddings are the same
+  EXPECT_TRUE(compared || Atomic<T>::is_always_lock_free);
+  EXPECT_EQ(swapped, !compared);
+  EXPECT_EQ(value.load().real, compared ? 3.5 : 4.5);
+  during([&] { value.store(T{5, 5.5}); });  // found to differ; that it does no more is too late
+  EXPECT_FALSE(value.compare_and_swap(T{5, 5.5}, T{6, 6.5}));
+  EXPECT_EQ(value.load().real, 5.5);
+  value.store(T{7, 7.5});
+  during([&] {  // other bytes, the same value
+    T same{7, 7.5};
+    std::memset(static_cast<void*>(&same), 0x55, sizeof same);
+    same.small = 7;
+    same.real = 7.5;
+    value.store(same);
+  });
+  EXPECT_TRUE(value.compare_and_swap(T{7, 7.5}, T{8, 8.5}));
+  EXPECT_EQ(value.load().real, 8.5);
+  during([&] {
+    value.notify_all();
+    value.store(T{9, 9.5});
+  });
+  value.wait(T{8, 8.5});
+  EXPECT_EQ(value.load().real, 9.5);
+  during(nullptr);
+}
+
+TEST(Atomic, equality_runs_without_a_lock) {
+  static_assert(Atomic<Nosy<float>>::is_always_lock_free);
+  static_assert(!Atomic<Nosy<double>>::is_always_lock_free);
+  equality_may_use_the_atomic<Nosy<float>>();
+  equality_may_use_the_atomic<Nosy<double>>();
+  equality_may_use_the_atomic<Nosy<long double>>();
 }
 
 class AtomicTest : public testing::TestWithParam<Who> {};
@@ -301,6 +359,45 @@ TEST_P(AtomicTest, wide_wait_and_notify) {
   }
   value.store(Bytes<24>::all(7));
   value.notify_all();
+}
+
+// As that, with a == of the user's.
+template <class T>
+void hammer_compared(Who who) {
+  int const rounds = test::scaled(1000);
+  constexpr int kParties = 4;
+  Atomic<T> counter;
+  Crew crew(who);
+  for (int me = 0; me < kParties; ++me) {
+    crew.start([&] {
+      for (int round = 0; round < rounds; ++round) {
+        T now = counter.load();
+        while (!counter.compare_and_swap(now, T{1, now.real + 1})) {
+          now = counter.load();
+        }
+      }
+      counter.notify_all();
+    });
+  }
+  for (T now = counter.load(); now.real != kParties * rounds; now = counter.load()) {
+    counter.wait(now);
+  }
+  crew.join();
+}
+
+TEST_P(AtomicTest, compared_hammer) {
+  struct Small {
+    std::uint8_t small = 0;
+    float real = 0;
+    bool operator==(const Small&) const = default;
+  };
+  struct Wide {
+    std::uint8_t small = 0;
+    double real = 0;
+    bool operator==(const Wide&) const = default;
+  };
+  hammer_compared<Small>(GetParam());
+  hammer_compared<Wide>(GetParam());
 }
 
 TEST_P(AtomicTest, wait_returns_at_once_if_it_differs) {

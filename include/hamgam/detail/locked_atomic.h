@@ -9,7 +9,10 @@
 
 #include <atomic>
 #include <concepts>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <new>
 #include <thread>
 #include <type_traits>
 
@@ -35,6 +38,48 @@ template <class T>
     return static_cast<bool>(a == b);
   }
 }
+
+// The bytes of a value, padding too, which a copy of a T need not have. They tell whether a value
+// has changed where a lock is held: a == is the user's code and may take any time and any lock.
+template <class T>
+class ValueBytes {
+ public:
+  explicit ValueBytes(const T& from) noexcept { copy(std::addressof(from)); }
+  // At once, as its load.
+  explicit ValueBytes(const seen_atomic<T>& from) noexcept {
+    auto const* const word = reinterpret_cast<const Word*>(std::addressof(from));
+    // [bytes.1] seq_cst, pairs with what changes the value
+    Word const bytes = __atomic_load_n(word, static_cast<int>(kSeqCst));
+    copy(&bytes);
+  }
+
+  [[nodiscard]] const T& value() const noexcept {
+    return *std::launder(reinterpret_cast<const T*>(bytes_));
+  }
+  [[nodiscard]] bool operator==(const ValueBytes& other) const noexcept {
+    return __builtin_memcmp(bytes_, other.bytes_, sizeof(T)) == 0;
+  }
+
+ private:
+  template <std::size_t size>
+  static constexpr auto word_of_size() noexcept {
+    if constexpr (size == 1) {
+      return std::uint8_t{};
+    } else if constexpr (size == 2) {
+      return std::uint16_t{};
+    } else if constexpr (size == 4) {
+      return std::uint32_t{};
+    } else {
+      return std::uint64_t{};
+    }
+  }
+  // NOLINTNEXTLINE(modernize-use-using): attributes
+  typedef decltype(word_of_size<sizeof(T)>()) Word __attribute__((may_alias));
+
+  void copy(const void* from) noexcept { __builtin_memcpy(bytes_, from, sizeof(T)); }
+
+  alignas(T) unsigned char bytes_[sizeof(T)];
+};
 
 // A lock to be held for some instructions, none of which can park. Who waits for it lets other
 // threads run after some turns.
@@ -93,19 +138,49 @@ class LockedAtomic {
   }
   bool compare_exchange_strong(T& expected, T desired, std::memory_order /*seq_cst*/) noexcept {
     tsan_release(this);
-    bool const same = locked([&] {
-      if (!same_value<T>(value_, expected)) {
-        expected = value_;
-        return false;
+    bool same = false;
+    if constexpr (kBytesTell<T>) {
+      same = locked([&] {
+        if (!same_value<T>(value_, expected)) {
+          expected = value_;
+          return false;
+        }
+        value_ = desired;
+        return true;
+      });
+    } else {
+      // Compared without the lock, so again if the value has changed meanwhile.
+      for (bool changed = true; changed;) {
+        ValueBytes<T> const found = bytes();
+        same = same_value<T>(found.value(), expected);
+        if (!same) {
+          expected = found.value();
+          break;
+        }
+        changed = locked([&] {
+          if (!(ValueBytes<T>(value_) == found)) {
+            return true;
+          }
+          value_ = desired;
+          return false;
+        });
       }
-      value_ = desired;
-      return true;
-    });
+    }
     tsan_acquire(this);
     return same;
   }
 
+  explicit operator ValueBytes<T>() const noexcept {
+    ValueBytes<T> const value = bytes();
+    tsan_acquire(this);
+    return value;
+  }
+
  private:
+  ValueBytes<T> bytes() const noexcept {
+    return locked([this] { return ValueBytes<T>(value_); });
+  }
+
   template <class F>
   auto locked(F f) const noexcept {
     struct Section {
