@@ -55,7 +55,7 @@ inline std::string own_path() {
   return {path, length > 0 ? static_cast<std::size_t>(length) : 0};
 }
 
-// Which call of in_child in the running test.
+// Which call of in_child in the running test. It may run again, if tests are repeated.
 inline int ordinal() {
   static std::string last;
   static int count = 0;
@@ -63,6 +63,7 @@ inline int ordinal() {
   std::string name = info->test_suite_name();
   name += '.';
   name += info->name();
+  name += std::to_string(info->result()->start_timestamp());
   count = name == last ? count + 1 : 0;
   last = name;
   return count;
