@@ -7,8 +7,6 @@
 
 #include "hamgam/detail/config.h"
 
-#include "hamgam/detail/config.h"
-
 namespace hamgam::inline HAMGAM_ABI {
 
 // A steady clock of nanoseconds (CLOCK_MONOTONIC, as std::chrono::steady_clock), on which every
