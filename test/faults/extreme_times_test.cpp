@@ -2,7 +2,8 @@
 // Copyright The Hamgam Authors
 
 // The faults: a time point far away made a wait give up at once, or a past one wait for ever,
-// because durations overflowed when they were brought to a common type: unsigned ones, days, years.
+// because durations overflowed when they were brought to a common type: unsigned ones, days, years;
+// long ticks, as those of std::tera, did not even compile.
 // And a wait until a time of a clock that is not ours lost notifies that came when it began anew.
 //
 // Each timed function of the library, with each way to write a time. Both lists are at the end.
@@ -38,6 +39,14 @@ using std::chrono::duration;
 using std::chrono::steady_clock;
 using std::chrono::system_clock;
 using std::chrono::time_point;
+
+// Never early, never late: 1 us and a bit of std::atto are 1001 ns.
+static_assert(hamgam::detail::saturated_nanos(duration<int, std::giga>(2)) ==
+              2 * 1'000'000'000L * 1'000'000'000L);
+static_assert(hamgam::detail::saturated_nanos(duration<long long, std::atto>(1'000'000'000'001)) ==
+              1001);
+static_assert(hamgam::detail::saturated_nanos(duration<int, std::ratio<2, 6>>(1)) == 333'333'334);
+static_assert(hamgam::detail::saturated_nanos(duration<double, std::exa>(0x1p-60)) == 867'361'738);
 
 // ---- Ways to write a time
 
@@ -112,7 +121,10 @@ struct Time {
   }
 
   static std::vector<D> far() {
-    std::vector<D> all{D(highest<Rep>()), seconds(3e8)};
+    std::vector<D> all{D(highest<Rep>())};
+    if (D const some = seconds(3e8); some > D(0)) {  // some ticks are longer
+      all.push_back(some);
+    }
     if constexpr (std::floating_point<Rep>) {
       all.push_back(D(std::numeric_limits<Rep>::infinity()));
     }
@@ -130,13 +142,19 @@ struct Time {
   }
 
   static std::vector<time_point<C, D>> far_points() {
-    std::vector<time_point<C, D>> all{time_point<C, D>(D(highest<Rep>())), from_now(3e8)};
+    std::vector<time_point<C, D>> all;
+    for (D const d : {D(highest<Rep>()), from_now(3e8).time_since_epoch()}) {
+      if (duration<long double>(d) > C::now().time_since_epoch()) {  // some ticks are short
+        all.emplace_back(d);
+      }
+    }
     if constexpr (std::floating_point<Rep>) {
       all.emplace_back(D(std::numeric_limits<Rep>::infinity()));
     }
     if constexpr (std::same_as<C, system_clock>) {
       long double const year_9999 = 253'402'214'400;
-      if (year_9999 < duration<long double>(D(highest<Rep>())).count()) {
+      if (year_9999 < duration<long double>(D(highest<Rep>())).count() &&
+          seconds(year_9999) > D(0)) {
         all.emplace_back(seconds(year_9999));
       }
     }
@@ -672,6 +690,9 @@ using Times =
                Time<system_clock, duration<std::uint64_t, std::milli>>,
                Time<system_clock, duration<double>>, Time<system_clock, duration<Wide, std::pico>>,
                Time<system_clock, duration<UnsignedWide, std::nano>>,
+               Time<system_clock, duration<int, std::tera>>,
+               Time<system_clock, duration<double, std::exa>>,
+               Time<system_clock, duration<long long, std::atto>>,
                Time<std::filesystem::file_time_type::clock, std::chrono::seconds>,
                Time<FrameClock, FrameClock::duration>, Time<YearClock, YearClock::duration>>;
 

@@ -16,7 +16,7 @@
 
 #include <chrono>
 #include <cstdint>
-#include <ratio>
+#include <numeric>
 #include <type_traits>
 
 #include "hamgam/detail/clock.h"
@@ -37,11 +37,23 @@ template <class Rep>
 inline constexpr bool kIsInteger =
     std::is_integral_v<Rep> || std::is_same_v<Rep, Wide> || std::is_same_v<Rep, UnsignedWide>;
 
+// How many nanoseconds a Period has: num / den, in lowest terms. std::ratio has no room for those
+// of a std::tera.
+template <class Period>
+struct NanosIn {
+  static constexpr std::int64_t kCommon = std::gcd(std::int64_t{Period::type::den}, 1'000'000'000);
+  static constexpr Wide num = Wide{Period::type::num} * (1'000'000'000 / kCommon);
+  static constexpr Wide den = Period::type::den / kCommon;
+};
+
 // In nanoseconds: rounded up or down and saturated to kWideMost; long double if Rep is no integer.
 template <bool kUp, class Rep, class Period>
 constexpr auto wide_nanos(const std::chrono::duration<Rep, Period>& d) {
+  using Factor = NanosIn<Period>;
   if constexpr (kIsInteger<Rep>) {
-    using Factor = std::ratio_divide<Period, std::nano>;
+    static_assert(Factor::num <= (Wide{1} << 126) / Factor::den,
+                  "hamgam: the period of this duration is a ratio of too big numbers to be counted "
+                  "in nanoseconds; cast it to another, or give it a floating-point rep");
     constexpr Wide kMostWhole = kWideMost / Factor::num;
     Wide const count = d.count() > Rep{0} && static_cast<UnsignedWide>(d.count()) >> 126 != 0
                            ? Wide{1} << 126
@@ -58,7 +70,8 @@ constexpr auto wide_nanos(const std::chrono::duration<Rep, Period>& d) {
     Wide const left = rest % Factor::den;
     return nanos + Wide{kUp && left > 0} - Wide{!kUp && left < 0};
   } else {
-    return std::chrono::duration<long double, std::nano>(d).count();
+    return static_cast<long double>(d.count()) * static_cast<long double>(Factor::num) /
+           static_cast<long double>(Factor::den);
   }
 }
 
