@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "group/resource_state.h"
+#include "wait/interruptible.h"
 
 // Capacity is a count, `open`: of resources in use, idle, being opened and being closed. Whoever
 // holds a unit of it either has a resource for it or gives it back, which closes the circle when
@@ -105,24 +106,17 @@ ResourceEntry* ResourceCore::try_acquire() {
 }
 
 ResourceEntry* ResourceCore::acquire_deadline(std::int64_t deadline) {
-  if (ResourceEntry* entry = try_acquire()) {
-    return entry;
-  }
-  if (deadline != kForever && deadline <= now()) {
-    return nullptr;
-  }
-  Waiter me(state_);
-  Interrupt const interrupt(me, deadline);
-  return take_or_wait(me);
+  ResourceEntry* const entry = try_acquire();
+  return entry != nullptr
+             ? entry
+             : interruptible(state_, deadline, [this](Waiter& me) { return take_or_wait(me); });
 }
 
 ResourceEntry* ResourceCore::acquire_stoppable(std::stop_token token) {
-  if (ResourceEntry* entry = try_acquire()) {
-    return entry;
-  }
-  Waiter me(state_);
-  Interrupt const interrupt(me, std::move(token));
-  return take_or_wait(me);
+  ResourceEntry* const entry = try_acquire();
+  return entry != nullptr ? entry : interruptible(state_, std::move(token), [this](Waiter& me) {
+    return take_or_wait(me);
+  });
 }
 
 void ResourceCore::begin_visit() noexcept {

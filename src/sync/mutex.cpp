@@ -8,6 +8,7 @@
 #include "os/thread.h"
 #include "sched/exit.h"
 #include "sync/mutex_queue.h"
+#include "wait/interruptible.h"
 #include "wait/parking_lot.h"
 
 // The slow paths of Mutex. Its states stand in the header.
@@ -147,6 +148,17 @@ bool acquire(atomic<std::uint32_t>& word, Waiter& me, std::uint32_t awake = 0) n
   }
 }
 
+template <class Limit>
+bool lock_within(Mutex& mutex, atomic<std::uint32_t>& word, Limit limit) {
+  return interruptible(&word, std::move(limit), [&](Waiter& me) {
+    bool const locked = acquire(word, me);
+    if (locked) {
+      tsan_acquire(&mutex);
+    }
+    return locked;
+  });
+}
+
 // What an unlock leaves of the state if nobody is to be woken.
 std::uint32_t released(std::uint32_t state) noexcept {
   if ((state & kFlags) != (kLocked | kHeavy)) {
@@ -168,27 +180,10 @@ void Mutex::lock_inner() noexcept {
   acquire(state_, me);
 }
 
-bool Mutex::lock_deadline(std::int64_t deadline) {
-  if (deadline != kForever && deadline <= now()) {
-    return false;
-  }
-  Waiter me(&state_);
-  Interrupt const interrupt(me, deadline);
-  bool const locked = acquire(state_, me);
-  if (locked) {
-    tsan_acquire(this);
-  }
-  return locked;
-}
+bool Mutex::lock_deadline(std::int64_t deadline) { return lock_within(*this, state_, deadline); }
 
 bool Mutex::lock_stoppable(std::stop_token token) {
-  Waiter me(&state_);
-  Interrupt const interrupt(me, std::move(token));
-  bool const locked = acquire(state_, me);
-  if (locked) {
-    tsan_acquire(this);
-  }
-  return locked;
+  return lock_within(*this, state_, std::move(token));
 }
 
 void Mutex::unlock_slow() noexcept {

@@ -5,6 +5,7 @@
 #include "base/fatal.h"
 #include "sched/exit.h"
 #include "sync/reader_slots.h"
+#include "wait/interruptible.h"
 #include "wait/parking_lot.h"
 
 // The slow paths of RWMutex. Its states and invariants stand in the header.
@@ -62,7 +63,6 @@
 namespace hamgam::inline HAMGAM_ABI {
 
 using detail::Bucket;
-using detail::Interrupt;
 using detail::kAcquire;
 using detail::kRelaxed;
 using detail::kRelease;
@@ -496,31 +496,21 @@ void RWMutex::Slow::require_reader() const noexcept {
   }
 }
 
-// True if f(me) is, within the limit.
-template <class Limit, class F>
-static bool interruptible(const void* address, Limit limit, F f) {
-  Waiter me(address);
-  Interrupt const interrupt(me, std::move(limit));
-  return f(me);
-}
-
 void RWMutex::lock_slow() noexcept {
   Waiter me(Slow::writers(*this));
   (void)Slow(*this).lock(me);
 }
 
 bool RWMutex::lock_limited(auto limit) {
-  bool const locked = interruptible(Slow::writers(*this), std::move(limit),
-                                    [this](Waiter& me) { return Slow(*this).lock(me); });
+  bool const locked = detail::interruptible(Slow::writers(*this), std::move(limit),
+                                            [this](Waiter& me) { return Slow(*this).lock(me); });
   if (locked) {
     acquired();
   }
   return locked;
 }
 
-bool RWMutex::lock_deadline(std::int64_t deadline) {
-  return (deadline == detail::kForever || deadline > detail::now()) && lock_limited(deadline);
-}
+bool RWMutex::lock_deadline(std::int64_t deadline) { return lock_limited(deadline); }
 
 bool RWMutex::lock_stoppable(std::stop_token token) { return lock_limited(std::move(token)); }
 
@@ -540,18 +530,16 @@ void RWMutex::lock_shared_slow() noexcept {
 }
 
 bool RWMutex::lock_shared_limited(auto limit) {
-  bool const locked = interruptible(Slow::readers(*this), std::move(limit),
-                                    [this](Waiter& me) { return Slow(*this).lock_shared(me); });
+  bool const locked =
+      detail::interruptible(Slow::readers(*this), std::move(limit),
+                            [this](Waiter& me) { return Slow(*this).lock_shared(me); });
   if (locked) {
     detail::tsan_acquire(this);
   }
   return locked;
 }
 
-bool RWMutex::lock_shared_deadline(std::int64_t deadline) {
-  return (deadline == detail::kForever || deadline > detail::now()) &&
-         lock_shared_limited(deadline);
-}
+bool RWMutex::lock_shared_deadline(std::int64_t deadline) { return lock_shared_limited(deadline); }
 
 bool RWMutex::lock_shared_stoppable(std::stop_token token) {
   return lock_shared_limited(std::move(token));

@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include "hamgam/semaphore.h"
 
+#include "wait/interruptible.h"
 #include "wait/parking_lot.h"
 
 // The slow paths of Semaphore. What the state means stands in the header.
@@ -22,7 +23,6 @@ namespace {
 
 using detail::atomic;
 using detail::Bucket;
-using detail::Interrupt;
 using detail::kAcquire;
 using detail::kRelaxed;
 using detail::kRelease;
@@ -94,34 +94,37 @@ bool take_in_turn(atomic<std::int64_t>& state, const std::int64_t& size, std::in
   return false;
 }
 
+// Where those wait that want n; apart, if they wait for ever.
+const void* place_of(const atomic<std::int64_t>& state, const std::int64_t& size,
+                     std::int64_t n) noexcept {
+  return n > size ? static_cast<const void*>(&size) : &state;
+}
+
+template <class Limit>
+bool acquire_within(Semaphore& semaphore, atomic<std::int64_t>& state, const std::int64_t& size,
+                    std::int64_t n, Limit limit) {
+  return detail::interruptible(place_of(state, size, n), std::move(limit), [&](Waiter& me) {
+    bool const acquired = take_in_turn(state, size, n, me);
+    if (acquired) {
+      detail::tsan_acquire(&semaphore);
+    }
+    return acquired;
+  });
+}
+
 }  // namespace
 
 void Semaphore::acquire_slow(std::int64_t n) {
-  Waiter me(n > size_ ? static_cast<const void*>(&size_) : &state_);
+  Waiter me(place_of(state_, size_, n));
   take_in_turn(state_, size_, n, me);
 }
 
 bool Semaphore::acquire_deadline(std::int64_t deadline, std::int64_t n) {
-  if (deadline != detail::kForever && deadline <= detail::now()) {
-    return false;
-  }
-  Waiter me(n > size_ ? static_cast<const void*>(&size_) : &state_);
-  Interrupt const interrupt(me, deadline);
-  bool const acquired = take_in_turn(state_, size_, n, me);
-  if (acquired) {
-    detail::tsan_acquire(this);
-  }
-  return acquired;
+  return acquire_within(*this, state_, size_, n, deadline);
 }
 
 bool Semaphore::acquire_stoppable(std::stop_token token, std::int64_t n) {
-  Waiter me(n > size_ ? static_cast<const void*>(&size_) : &state_);
-  Interrupt const interrupt(me, std::move(token));
-  bool const acquired = take_in_turn(state_, size_, n, me);
-  if (acquired) {
-    detail::tsan_acquire(this);
-  }
-  return acquired;
+  return acquire_within(*this, state_, size_, n, std::move(token));
 }
 
 void Semaphore::release_slow(std::int64_t n) {

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/fatal.h"
+#include "wait/interruptible.h"
 #include "wait/parking_lot.h"
 
 // Why no wake-up is lost: a waiter sets kParked, by a CAS that sees the counter above 0, and queues
@@ -47,6 +48,17 @@ bool await_zero(atomic<std::int64_t>& word, Waiter& me) {
     }
     return true;
   }
+}
+
+template <class Limit>
+bool wait_within(WaitGroup& group, atomic<std::int64_t>& word, Limit limit) {
+  return interruptible(&word, std::move(limit), [&](Waiter& me) {
+    bool const zero = await_zero(word, me);
+    if (zero) {
+      tsan_acquire(&group);
+    }
+    return zero;
+  });
 }
 
 // kParked may outlive the sleepers: one that gave up leaves it behind.
@@ -104,26 +116,11 @@ void WaitGroup::wait_slow() {
 }
 
 bool WaitGroup::wait_deadline(std::int64_t deadline) {
-  if (deadline != kForever && deadline <= now()) {
-    return false;
-  }
-  Waiter me(&state_);
-  Interrupt const interrupt(me, deadline);
-  bool const zero = await_zero(state_, me);
-  if (zero) {
-    tsan_acquire(this);
-  }
-  return zero;
+  return wait_within(*this, state_, deadline);
 }
 
 bool WaitGroup::wait_stoppable(std::stop_token token) {
-  Waiter me(&state_);
-  Interrupt const interrupt(me, std::move(token));
-  bool const zero = await_zero(state_, me);
-  if (zero) {
-    tsan_acquire(this);
-  }
-  return zero;
+  return wait_within(*this, state_, std::move(token));
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI
