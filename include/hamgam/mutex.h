@@ -69,14 +69,12 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
   // The last touch of the object is what lets another one lock it.
   void unlock() noexcept HAMGAM_RELEASE() {
     detail::tsan_release(this);
-#if HAMGAM_RSEQ
     if (HAMGAM_LIKELY(detail::rseq_offset != 0)) {
-      if (HAMGAM_UNLIKELY(!detail::store_if_equal(state_, kLocked, 0))) {
+      if (HAMGAM_UNLIKELY(!detail::store_if_equal(state_, kLocked, 0U))) {
         unlock_slow();
       }
       return;
     }
-#endif
     std::uint32_t expected = kLocked;
     // [mutex.2] release, pairs with [mutex.1], [mutex.3], [mutex.5]: publishes the critical section
     if (HAMGAM_UNLIKELY(
@@ -105,15 +103,18 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
   }
 
  private:
-  // state_ (32 bits)          changed by                               how
-  //   kLocked    bit 0        lock; unlock                             CAS; CAS, or a plain store
-  //   of 0 kParked    bit 1        a locker, before it sleeps; an unlocker  CAS under the bucket's
-  //   lock kAwake     bit 2        set by the unlocker that wakes a waiter, CAS
-  //                           cleared by that waiter
-  //   kHeavy     bit 3        set by a locker that wants to sleep,     CAS, under the bucket's lock
-  //                           cleared by an unlocker, some time later  CAS
-  //   kProbe     bit 4        a locker on the way to kHeavy            CAS under the bucket's lock
-  //   idle count bits 8..31   unlocks since anybody slept              CAS, while kHeavy is set
+  // clang-format off
+  // state_ (32 bits)          changed by                                    how
+  //   kLocked    bit 0        lock; unlock                                  CAS; CAS, or a plain store of 0
+  //   kParked    bit 1        a locker, before it sleeps; an unlocker       CAS under the bucket's lock
+  //   kAwake     bit 2        set by the unlocker that wakes a waiter,      CAS under the bucket's lock
+  //                           cleared by that waiter                        CAS
+  //   kHeavy     bit 3        set by a locker that wants to sleep,          CAS under the bucket's lock
+  //                           cleared by an unlocker, some time later       CAS
+  //   kProbe     bit 4        a locker on the way to kHeavy                 CAS under the bucket's lock
+  //   idle count bits 8..31   unlocks since anybody slept                   CAS, while kHeavy is set
+  // clang-format on
+  //
   // Invariants: (1) if anybody sleeps on the object, kParked and kHeavy are set. (2) kAwake stands
   // for one waiter that was woken and neither has the lock nor sleeps again: unlock wakes nobody
   // else meanwhile. (3) The plain store happens only if the state was kLocked and nothing else when

@@ -38,7 +38,6 @@ TEST(Kernel, rseq_and_its_barrier) {
   }
 }
 
-#if HAMGAM_RSEQ
 TEST(Kernel, restartable_sequence) {
   if (detail::rseq_offset == 0) {
     std::puts("no restartable sequences");
@@ -56,7 +55,6 @@ TEST(Kernel, restartable_sequence) {
   EXPECT_TRUE(stored);
   EXPECT_EQ(word.load(), 7U);
 }
-#endif
 
 TEST(Kernel, guard) {
   std::size_t const page = detail::page_size();

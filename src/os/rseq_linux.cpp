@@ -4,7 +4,7 @@
 
 #include "os/membarrier.h"
 
-#if HAMGAM_RSEQ
+#if defined(__x86_64__) && !defined(HAMGAM_TSAN) && !defined(HAMGAM_ASAN)  // as in rseq.h
 
 // glibc registers an area for each thread since 2.35 and tells where; older ones lack the symbols.
 extern "C" {

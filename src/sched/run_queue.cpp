@@ -12,7 +12,7 @@ Goroutine* RunQueue::steal_next() noexcept {
   }
   std::uint64_t next = runnext_.load(kRelaxed);  // relaxed: the CAS checks it
   Goroutine* stolen = nullptr;
-  if (next != 0 && HAMGAM_RSEQ != 0 && rseq_barrier_available()) {
+  if (next != 0 && kRestartable && rseq_barrier_available()) {
     std::uint64_t mark = next | kMark;
     // relaxed throughout: the barrier orders it
     if (runnext_.compare_exchange_strong(next, mark, kRelaxed, kRelaxed)) {

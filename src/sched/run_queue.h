@@ -164,14 +164,11 @@ class RunQueue {
     return reinterpret_cast<Goroutine*>(static_cast<std::uintptr_t>(word & ~kMark));
   }
 
-  HAMGAM_INLINE Goroutine* replace_next([[maybe_unused]] std::uint64_t former,
-                                        std::uint64_t next) noexcept {
-#if HAMGAM_RSEQ
+  HAMGAM_INLINE Goroutine* replace_next(std::uint64_t former, std::uint64_t next) noexcept {
     if (HAMGAM_LIKELY(rseq_offset != 0 && (former & kMark) == 0 &&
                       store_if_equal(runnext_, former, next))) {
       return goroutine_of(former);
     }
-#endif
     // [runq.11] acq_rel, pairs with [runq.2]
     return goroutine_of(runnext_.exchange(next, kAcqRel));
   }

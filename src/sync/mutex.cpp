@@ -62,7 +62,6 @@ constexpr std::uint32_t kFlags = 0xFF;
 constexpr std::uint32_t kIdleOne = 1U << 8;
 constexpr std::uint32_t kLightAfter = 8192 * kIdleOne;  // some ten times the cost of a barrier
 constexpr const char* kReason = "sync.Mutex.Lock";
-constexpr bool kRestartable = HAMGAM_RSEQ != 0;
 
 // Under the bucket's lock: puts a locked word into the heavy mode, and `state` is what it is then.
 // False: it is not locked any more, or not yet heavy; start again.
@@ -232,11 +231,9 @@ void Mutex::unlock_slow() noexcept {
 
 bool detail::MutexQueue::unlock_alone(Mutex& mutex) noexcept {
   tsan_release(&mutex);
-#if HAMGAM_RSEQ
-  if (rseq_offset != 0 && store_if_equal(mutex.state_, kLocked, 0)) {
+  if (rseq_offset != 0 && store_if_equal(mutex.state_, kLocked, 0U)) {
     return true;
   }
-#endif
   std::uint32_t state = mutex.state_.load(kRelaxed);  // relaxed: the CAS checks it
   while ((state & kLocked) != 0 && ((state & kParked) == 0 || (state & kAwake) != 0)) {
     // [mutex.9] release, pairs with [mutex.5], [mutex.1], [mutex.3]

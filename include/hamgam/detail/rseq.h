@@ -14,15 +14,11 @@
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 
-#if defined(__x86_64__) && !defined(HAMGAM_TSAN) && !defined(HAMGAM_ASAN)
-#define HAMGAM_RSEQ 1
-#else
-#define HAMGAM_RSEQ 0
-#endif
-
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-#if HAMGAM_RSEQ
+#if defined(__x86_64__) && !defined(HAMGAM_TSAN) && !defined(HAMGAM_ASAN)
+
+inline constexpr bool kRestartable = true;
 
 // Where the C library keeps the thread's rseq area, from the thread pointer. 0: sequences can't be
 // used, because the kernel, its barrier or the registration is missing.
@@ -83,15 +79,17 @@ failed:
   return false;
 }
 
-HAMGAM_INLINE bool store_if_equal(atomic<std::int64_t>& word, std::int64_t expected,
-                                  std::int64_t desired) noexcept {
-  HAMGAM_STORE_IF_EQUAL("q");
-  return true;
-failed:
+#undef HAMGAM_STORE_IF_EQUAL
+
+#else
+
+inline constexpr bool kRestartable = false;
+inline constexpr std::ptrdiff_t rseq_offset = 0;
+
+template <class T>
+bool store_if_equal(atomic<T>& /*word*/, T /*expected*/, T /*desired*/) noexcept {
   return false;
 }
-
-#undef HAMGAM_STORE_IF_EQUAL
 
 #endif
 
