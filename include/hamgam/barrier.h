@@ -19,7 +19,7 @@
 // and all timed and stoppable ones have returned.
 //
 // Happens-before: each arrival is before the start of on_completion, and that is before the return
-// of each wait of the phase.
+// of each wait of the phase. A request to stop is before the return of the wait that it ends.
 
 #include <chrono>
 #include <cstddef>

@@ -26,7 +26,8 @@
 //
 // Happens-before: a send is before the completion of its receive; a receive from an unbuffered
 // channel is before the completion of its send; the k-th receive from a channel of capacity C is
-// before the completion of the (k+C)-th send; close is before a receive that returns because of it.
+// before the completion of the (k+C)-th send; close is before a receive that returns because of it;
+// a request to stop before the return of a send or receive that it ends.
 
 #include <chrono>
 #include <concepts>

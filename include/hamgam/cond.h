@@ -17,7 +17,7 @@
 // sleep on until they are given that. The object may be destroyed once all waiters were notified. 4
 // bytes.
 //
-// Happens-before: notify is before the return of each wait that it ends.
+// Happens-before: notify is before the return of each wait that it ends; so is a request to stop.
 
 #include <chrono>
 #include <condition_variable>

@@ -15,7 +15,7 @@
 // the fatal error "sync: unlock of unlocked mutex".
 //
 // Happens-before: the n-th unlock() is before the return of the m-th lock() for n < m. A try that
-// fails orders nothing.
+// fails orders nothing, but a request to stop is before the return of the one that it ends.
 
 #include <chrono>
 #include <cstdint>

@@ -15,8 +15,8 @@
 // With 0 or less there are no tokens but those that are in the bucket. From goroutines and plain
 // threads alike; no goroutine of its own.
 //
-// Happens-before: orders nothing, but the request to stop is before a wait that returns false for
-// it.
+// Happens-before: orders nothing, but a request to stop is before the return of the wait that it
+// ends.
 
 #include <chrono>
 #include <cstdint>

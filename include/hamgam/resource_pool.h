@@ -24,7 +24,7 @@
 // What grows too old, and what min_idle asks for, a goroutine of the pool's own sees to.
 //
 // Happens-before: the return of a resource to the pool is before the return of the acquire that
-// gets it next.
+// gets it next. A request to stop is before the return of the acquire that it ends.
 
 #include <chrono>
 #include <cstddef>

@@ -28,7 +28,7 @@
 // Happens-before: the n-th unlock() is before the return of the m-th lock() for n < m, and of each
 // lock_shared() that follows it; unlock_shared() is before the return of the lock() that follows
 // it. downgrade() is before the return of each lock_shared() that it lets in. A try that fails
-// orders nothing.
+// orders nothing, but a request to stop is before the return of the one that it ends.
 
 #include <chrono>
 #include <cstdint>

@@ -24,7 +24,8 @@
 // and to a value that may be moved from, so it must not outlive them. SelectSet, for cases that are
 // known only at run time, keeps both.
 //
-// Happens-before: as for the send or receive that is done (chan.h).
+// Happens-before: as for the send or receive that is done (chan.h). A request to stop is before the
+// return of the select or wait that it ends.
 
 #include <array>
 #include <chrono>

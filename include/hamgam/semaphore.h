@@ -17,7 +17,7 @@
 // release has given back what a returned acquire took. 16 bytes.
 //
 // Happens-before: release(n) is before the return of each acquire that needed it. A try that fails
-// orders nothing.
+// orders nothing, but a request to stop is before the return of the acquire that it ends.
 
 #include <chrono>
 #include <cstdint>

@@ -18,7 +18,8 @@
 // and is caught nowhere, also shows the stack of the throw.
 //
 // Happens-before: spawn(f) is before the start of f; the end of f is before the return of get(), of
-// a wait that says it is over, and of a done() that is true.
+// a wait that says it is over, and of a done() that is true. A request to stop is before the return
+// of the wait that it ends.
 
 #include <chrono>
 #include <cstdint>

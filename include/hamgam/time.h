@@ -17,7 +17,9 @@
 // channel of a timer looks unbuffered (len and cap are 0) and is never closed; after stop or reset
 // nothing is received from it that was due before. From goroutines and plain threads alike.
 //
-// Happens-before: the making (or reset) of an after_func is before the start of its f.
+// Happens-before: the making (or reset) of an after_func is before the start of its f, that of a
+// Timer or Ticker before the receive of its ticks. A request to stop is before the return of the
+// sleep that it ends.
 
 #include <chrono>
 #include <concepts>

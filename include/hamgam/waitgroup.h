@@ -13,7 +13,7 @@
 // returned and no other is under way; it may be used again then.
 //
 // Happens-before: done(), and the end of an f started by go(f), is before the return of each wait
-// that it ends.
+// that it ends; so is a request to stop.
 
 #include <chrono>
 #include <cstdint>

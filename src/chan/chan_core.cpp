@@ -177,6 +177,7 @@ HAMGAM_INLINE ChanResult ChanCore::recv_locked(void* value, const Selection* own
   Claim claim = Claim::kLost;
   if (count_ > 0) {
     pop_value(value);
+    acquire_source();
     ChanWaiter* const sender = HAMGAM_LIKELY(!closed_) ? senders_.take(own, claim) : nullptr;
     if (sender == nullptr) {
       publish_readiness();
@@ -267,6 +268,7 @@ bool ChanCore::wait_alone(void* value, SelectOp::Kind kind) noexcept {
     (void)sleep_thread(sleeper);
   }
   tsan_acquire(&me);
+  acquire_source();
   if (!me.done) {
     tsan_acquire(this);
   }

@@ -181,6 +181,13 @@ class ChanCore {
   void put(void* value) noexcept;  // if there is room
   void drop_values() noexcept;
   void serve(void* value) noexcept;
+  // What was before the one is before the receive of what the source gave after that: the other.
+  void release_source() noexcept { tsan_release(this); }
+  void acquire_source() noexcept {
+    if (source_ != nullptr) {
+      tsan_acquire(this);
+    }
+  }
 
  private:
   ChanCore(const ElementType& type, std::size_t capacity, std::size_t first_slot,

@@ -360,6 +360,7 @@ std::size_t Cases::outcome() noexcept {
     }
     op.waiter.sleeper = nullptr;  // it is off its queue
     tsan_acquire(&op.waiter);
+    op.chan->acquire_source();
     if (!op.waiter.done) {
       tsan_acquire(op.chan);
     }

@@ -150,6 +150,7 @@ bool TimerChan::reset(Nanos due, Nanos period) {
   bool const pending = clear();
   due_ = std::min(due, kForever - 1);
   period_ = period;
+  chan_.release_source();
   if (chan_.is_awaited()) {
     set_alarm();
   }

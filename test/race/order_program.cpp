@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -335,6 +336,72 @@ void order_by_stop() {
   });
 }
 
+// Each of the waits that can be stopped, alone; on_stop too.
+void order_by_stop_of_each() {
+  Mutex mutex;
+  RWMutex rw;
+  Semaphore none(0);
+  WaitGroup busy;
+  Cond cond;
+  Mutex of_cond;
+  auto empty = make_chan<int>();
+  RateLimiter limiter(1e-6, 1);
+  limiter.wait();
+  ResourcePool<int> pool([] { return 1; }, {.max_open = 1});
+  run([&] {
+    mutex.lock();
+    rw.lock();
+    busy.add();
+    auto const taken = pool.acquire();
+    auto task = spawn([&] { empty.recv(); });
+    std::vector<std::function<bool(const std::stop_token&)>> const waits{
+        [&](auto& token) { return mutex.try_lock(token); },
+        [&](auto& token) { return rw.try_lock(token); },
+        [&](auto& token) { return rw.try_lock_shared(token); },
+        [&](auto& token) { return none.acquire(token); },
+        [&](auto& token) { return busy.wait(token); },
+        [&](auto& token) {
+          std::unique_lock lock(of_cond);
+          return cond.wait(lock, token, [] { return false; });
+        },
+        [](auto& token) { return Barrier(2).arrive_and_wait(token); },
+        [](auto& token) { return make_chan<int>().send(1, token); },
+        [](auto& token) { return make_chan<int>().recv(token).value.has_value(); },
+        [](auto& token) { return select(on_recv(make_chan<int>()), on_stop(token)) == 0; },
+        [](auto& token) {
+          SelectSet set;
+          set.add(on_recv(make_chan<int>()));
+          return set.wait(token).has_value();
+        },
+        [&](auto& token) { return task.wait(token); },
+        [&](auto& token) { return pool.acquire(token).has_value(); },
+        [&](auto& token) { return limiter.wait(token); },
+        [](auto& token) { return sleep(1h, token); },
+    };
+    for (auto const& wait : waits) {
+      for (int i = 0; i < 6; ++i) {
+        std::stop_source source;
+        WaitGroup group;
+        group.go([&, token = source.get_token()] {
+          if (wait(token)) {
+            std::abort();
+          }
+          touch();
+        });
+        i % 2 == 0 ? sleep(100us) : void();  // it waits by then, mostly; or the request is first
+        touch();
+        source.request_stop();
+        group.wait();
+      }
+    }
+    empty.send(1);
+    task.get();
+    busy.done();
+    rw.unlock();
+    mutex.unlock();
+  });
+}
+
 void order_by_context() {
   run([] {
     for (int i = 0; i < 50; ++i) {
@@ -387,6 +454,38 @@ void order_by_after_func() {
       timer.reset(50us);
       done.recv();
       (void)after(10us).recv();
+    }
+  });
+}
+
+// The reset of a timer is before the receive of its tick, whoever resets and whoever receives.
+void order_by_timer() {
+  auto const reset_while_received = [](auto timer, auto receive) {
+    WaitGroup group;
+    group.go([&] {
+      receive(timer.chan());
+      touch();
+    });
+    yield();
+    touch();
+    timer.reset(100us);
+    group.wait();
+  };
+  run([&] {
+    for (int i = 0; i < 20; ++i) {
+      auto const waits = [](const auto& ticks) { ticks.recv(); };
+      auto const selects = [](const auto& ticks) { select(on_recv(ticks), on_timeout(1h)); };
+      auto const polls = [](const auto& ticks) {
+        while (!ticks.try_recv().value) {
+          yield();
+        }
+      };
+      reset_while_received(Timer(1h), waits);
+      reset_while_received(Timer(1h), selects);
+      reset_while_received(Timer(1h), polls);
+      reset_while_received(Ticker(1h), waits);
+      reset_while_received(Ticker(1h), selects);
+      reset_while_received(Ticker(1h), polls);
     }
   });
 }
@@ -675,6 +774,8 @@ int main(int argc, char** argv) {
           {"order_by_stop", order_by_stop},
           {"order_by_context", order_by_context},
           {"order_by_after_func", order_by_after_func},
+          {"order_by_stop_of_each", order_by_stop_of_each},
+          {"order_by_timer", order_by_timer},
           {"order_by_cond", order_by_cond},
           {"order_by_once", order_by_once},
           {"order_by_semaphore", order_by_semaphore},
