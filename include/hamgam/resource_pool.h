@@ -19,7 +19,10 @@
 // After close(), or from the start of the destructor, acquire throws std::system_error
 // (std::errc::operation_canceled), also those that wait; the destructor waits until none of these
 // calls `open` or `healthy` any more. Leases may outlive both: what they hold is closed when they
-// give it back. (Other calls may not be under way when the pool is destroyed.)
+// give it back. The only calls that may be under way when the pool is destroyed are acquire,
+// acquire_for and acquire_until that wait by then: they throw, or give up as ever. Any other must
+// have returned before (also an acquire that does not wait but calls `open` or `healthy`), and none
+// may begin any more.
 //
 // What grows too old, and what min_idle asks for, a goroutine of the pool's own sees to.
 //
