@@ -37,6 +37,20 @@ HAMGAM_NOINLINE void SpinLock::lock_slow() noexcept {
   }
 }
 
+bool SpinLock::try_lock_patiently() noexcept {
+  static constinit atomic<const SpinLock*> hopeless{nullptr};
+  // relaxed throughout: it guards nothing
+  int const rounds = hopeless.load(kRelaxed) == this ? 1 : kHopeless;
+  for (int round = 0; round < rounds; ++round) {
+    if (try_lock()) {
+      return true;
+    }
+    nap_thread();
+  }
+  hopeless.store(this, kRelaxed);
+  return false;
+}
+
 HAMGAM_NOINLINE void SpinLock::lock_backing_off_slow() noexcept {
   int pauses = kFirstPause;
   for (int round = 0; round < kBackingOffRounds; ++round) {

@@ -40,6 +40,10 @@ class SpinLock {
            word_.exchange(1, kAcquire) == 0;  // [spin.3] acquire, pairs with [spin.2]
   }
 
+  // For the report of a fault: the holder may be the very thread that the signal has interrupted.
+  // So it waits for some 50 milliseconds, and if in vain, never again for this lock.
+  [[nodiscard]] bool try_lock_patiently() noexcept;
+
   void unlock() noexcept {
     word_.store(0, kRelease);  // [spin.2] release, pairs with [spin.1]: publishes the section
   }

@@ -18,6 +18,13 @@ struct Symbol {
 // are not exported, too (so a program need not be linked with -rdynamic), and else, if it is
 // stripped, by the dynamic one. Needs no memory from the heap; for programs that are about to die:
 // what it has looked at stays mapped.
+//
+// May be called in the handler of a fault, also of one that struck another such call (a file that
+// was cut short while it is mapped): then only the dynamic table is asked. The loader's own lock,
+// which dladdr takes, is recursive; if another thread holds it, this waits until it is done.
 Symbol find_symbol(const void* address) noexcept;
+
+// For tests: as if such a call had been interrupted for good.
+void hold_symbols() noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -137,12 +137,17 @@ Symbol find_symbol(const void* address) noexcept {
   }
   // The program itself has no name here, and none that could be trusted elsewhere.
   bool const program = map->l_name == nullptr || *map->l_name == '\0';
-  std::lock_guard const guard(g_lock);
+  if (!g_lock.try_lock_patiently()) {
+    return found;
+  }
+  std::lock_guard const guard(g_lock, std::adopt_lock);
   const Image& image = image_of(map, program ? "/proc/self/exe" : map->l_name);
   if (const char* name = name_in(image, reinterpret_cast<std::uintptr_t>(address) - map->l_addr)) {
     found.name = name;
   }
   return found;
 }
+
+void hold_symbols() noexcept { g_lock.lock(); }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

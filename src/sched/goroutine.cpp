@@ -126,9 +126,11 @@ void free_extras(Goroutine& g) noexcept {
 void copy_name(const Goroutine& g, char* buffer, std::size_t size) noexcept {
   TsanIgnore const ignore;
   std::size_t length = 0;
-  std::lock_guard const guard(g_extras_lock);
-  if (g.extras != nullptr) {
-    length = g.extras->name.copy(buffer, size - 1);
+  if (g_extras_lock.try_lock_patiently()) {  // a fault may have struck its holder
+    if (g.extras != nullptr) {
+      length = g.extras->name.copy(buffer, size - 1);
+    }
+    g_extras_lock.unlock();
   }
   buffer[length] = '\0';
 }

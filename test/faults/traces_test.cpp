@@ -138,6 +138,27 @@ TEST(Traces, a_null_pointer) {
   EXPECT_TRUE(child.says("write_to")) << child.error;
 }
 
+// Who looks for names may be struck itself, by a file that was cut short while it was mapped.
+TEST(Traces, a_fault_while_names_are_looked_for) {
+  auto child = in_child([] {
+    (void)run([] {
+      hamgam::WaitGroup group;
+      group.go(hamgam::GoOptions{.name = "writer"}, [] {
+        hamgam::detail::hold_symbols();
+        write_to(nullptr);
+      });
+      group.wait();
+    });
+  });
+  if (kSanitized) {
+    EXPECT_FALSE(child.succeeded());
+    return;
+  }
+  EXPECT_TRUE(WIFSIGNALED(child.status) && WTERMSIG(child.status) == SIGSEGV) << child.status;
+  EXPECT_TRUE(child.says(" [running]: writer\n")) << child.error;
+  EXPECT_TRUE(child.says("\n??\n")) << child.error;  // what is not exported has no name then
+}
+
 // A handler of the program has precedence, whenever it was installed.
 TEST(Traces, a_null_pointer_and_the_programs_handler) {
   for (bool const early : {true, false}) {
