@@ -6,11 +6,13 @@
 // Exit status: 0 all went well, also if single files could not be read; 1 --check found a
 // difference; 2 wrong usage, a path that does not exist, or no output; 3 there was something to
 // read, but nothing of it could be; 130 Ctrl-C.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <hamgam/context.h>
 #include <hamgam/go.h>
 #include <hamgam/version.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -100,6 +102,17 @@ bool all_exist(const std::vector<std::string>& paths) {
   return all;
 }
 
+// A standard descriptor that is closed would be taken by whatever is opened next, and the report be
+// written to that. What is put in its place refuses what it is used for.
+void occupy_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) < 0) {
+      // The lowest one that is free: this one. It stays open.
+      (void)open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+  }
+}
+
 bool print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0 &&
       std::ferror(stdout) == 0) {
@@ -149,6 +162,7 @@ int count(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  occupy_standard_descriptors();
   Options options;
   CLI::App app("Prints the most frequent words of all text files under the given paths.",
                "wordfreq");

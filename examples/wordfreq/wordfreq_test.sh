@@ -328,6 +328,29 @@ case_full() {
   [ "$status" = 2 ] || fail "exit status $status of --help, not 2"
 }
 
+# What is opened next must not take the place of a standard descriptor that is closed.
+case_closed() {
+  local status arguments
+  echo word >text
+  status=0
+  "$program" - <&- >out 2>err || status=$?
+  [ "$status" = 2 ] || fail "exit status $status, not 2, without standard input"
+  says err "wordfreq: standard input: Bad file descriptor"
+  [ ! -s out ] || fail "counted all the same"
+  for arguments in text "--json text" - --help --version; do
+    status=0
+    # shellcheck disable=SC2086
+    "$program" $arguments <text >&- 2>err || status=$?
+    [ "$status" = 2 ] || fail "exit status $status, not 2, of $arguments without standard output"
+    says err "wordfreq: standard output: "
+  done
+  status=0
+  "$program" text <&- >&- 2>&- || status=$?
+  [ "$status" = 2 ] || fail "exit status $status, not 2, with all closed"
+  "$program" --check text <&- >out 2>&- || fail "needs more than standard output"
+  says out "1 words, 1 different, in 1 text file"
+}
+
 # Interrupts a count that would take minutes: many times the same file, or one big file.
 case_interrupt() {
   local status pid i how
