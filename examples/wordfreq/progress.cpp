@@ -62,6 +62,9 @@ std::string harmless(std::string_view text) {
   return result;
 }
 
+// If standard error takes nothing there is nobody to tell.
+void write_out(const std::string& text) { (void)std::fwrite(text.data(), 1, text.size(), stderr); }
+
 }  // namespace
 
 bool stderr_is_terminal() noexcept {
@@ -90,18 +93,18 @@ void Progress::draw() const {
     const auto filled = static_cast<std::size_t>(done * static_cast<double>(width));
     line = fmt::format("[{:<{}}] {}", std::string(filled, '#'), width, line);
   }
-  fmt::print(stderr, "{}{}", kClearLine, std::string_view(line).substr(0, room));
+  write_out(fmt::format("{}{}", kClearLine, std::string_view(line).substr(0, room)));
 }
 
 void Progress::clear() const {
   if (on_) {
-    fmt::print(stderr, "{}", kClearLine);
+    write_out(std::string(kClearLine));
   }
 }
 
 void complain(std::string_view path, std::string_view why) {
-  fmt::print(stderr, "{}wordfreq: {}: {}\n", stderr_is_terminal() ? kClearLine : "", harmless(path),
-             why);
+  write_out(fmt::format("{}wordfreq: {}: {}\n", stderr_is_terminal() ? kClearLine : "",
+                        harmless(path), why));
 }
 
 }  // namespace wordfreq
