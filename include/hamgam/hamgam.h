@@ -14,6 +14,7 @@
 #include "hamgam/guarded.h"        // IWYU pragma: export
 #include "hamgam/map.h"            // IWYU pragma: export
 #include "hamgam/mutex.h"          // IWYU pragma: export
+#include "hamgam/net.h"            // IWYU pragma: export
 #include "hamgam/once.h"           // IWYU pragma: export
 #include "hamgam/panic.h"          // IWYU pragma: export
 #include "hamgam/pool.h"           // IWYU pragma: export

@@ -120,17 +120,17 @@ bool Idle::go_to_sleep(Worker& worker, bool held_slot) noexcept {
   return last;
 }
 
-bool Idle::wake_self(Worker& worker) noexcept {
+bool Idle::wake_self(Worker& worker, bool no_heir) noexcept {
   std::lock_guard const guard(lock_);
   if (!worker.asleep || !take_slot()) {
     return false;
   }
-  unlink(worker);
+  unlink(worker, no_heir);
   return true;
 }
 
 // Under lock_.
-void Idle::unlink(Worker& worker) noexcept {
+void Idle::unlink(Worker& worker, bool no_heir) noexcept {
   worker.asleep = false;
   // relaxed throughout: under lock_
   sleepers_.store(sleepers() - 1, kRelaxed);
@@ -145,7 +145,8 @@ void Idle::unlink(Worker& worker) noexcept {
   }
   if (timekeeper() == &worker) {
     worker.kept_time = true;
-    timekeeper_.store(first_, kRelaxed);  // relaxed: whoever unlinks fences, [timers.4]
+    timekeeper_.store(no_heir ? nullptr : first_,
+                      kRelaxed);  // relaxed: whoever unlinks fences, [timers.4]
   }
 }
 

@@ -72,8 +72,9 @@ class Idle {
   // last one that searched: it must look again before it sleeps.
   bool go_to_sleep(Worker& worker, bool held_slot) noexcept;
 
-  // A sleeper wakes itself, for a timer: false if it was claimed or no slot is free.
-  bool wake_self(Worker& worker) noexcept;
+  // A sleeper wakes itself, for a timer: false if it was claimed or no slot is free. `no_heir`: if
+  // it kept time nobody does until one falls asleep.
+  bool wake_self(Worker& worker, bool no_heir = false) noexcept;
 
   // How many workers are in the lists of sleepers.
   [[nodiscard]] std::uint32_t sleepers() const noexcept {
@@ -92,7 +93,7 @@ class Idle {
   bool count_searcher() noexcept;
   Worker*& list_of(const Worker& worker) noexcept;
   Worker* take_sleeper() noexcept;
-  void unlink(Worker& worker) noexcept;
+  void unlink(Worker& worker, bool no_heir = false) noexcept;
 
   static constexpr std::uint64_t kActive = 1;
   static constexpr std::uint64_t kSearching = std::uint64_t{1} << 32;

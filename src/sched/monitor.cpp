@@ -9,6 +9,7 @@
 #include "os/futex.h"
 #include "os/thread.h"
 #include "sched/exit.h"
+#include "sched/poller.h"
 #include "sched/scheduler.h"
 #include "sched/threads.h"
 
@@ -118,7 +119,7 @@ std::uint64_t activity() noexcept {
 bool workers_asleep() noexcept {
   // relaxed throughout: the caller compares activity() before and after
   if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.in_blocking.load(kRelaxed) != 0 ||
-      !timers_at_rest() || g_chores.load(kRelaxed) != nullptr) {
+      g_poller.has_waiters() || !timers_at_rest() || g_chores.load(kRelaxed) != nullptr) {
     return false;
   }
   return g_scheduler.global.empty() &&
@@ -173,6 +174,12 @@ class Monitor {
       bool useful = false;
       if (g_scheduler.idle.timekeeper() == nullptr && earliest_timer() <= time) {
         useful = run_due_timers(time) > 0;
+      }
+      if (g_poller.is_neglected()) {
+        useful |= g_poller.look();
+        if (g_scheduler.idle.should_wake()) {
+          wake_worker();  // who has nothing else to do and keeps looking
+        }
       }
       feed(time);
       trim(time);
@@ -244,7 +251,8 @@ class Monitor {
     // these may end.
     for_good_ = time - last_active_ >= kLinger && refused_since_ == kForever &&
                 !g_scheduler.has_starved.load(kRelaxed) &&
-                !(g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever);
+                !(g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever &&
+                  !g_poller.has_waiters());
     if (for_good_) {
       trim_stacks(kStacksKept);
     }

@@ -10,6 +10,7 @@
 //   spawn.cpp         a goroutine's birth and end
 //   park.cpp          the seam
 //   threads.cpp       what is known of threads that are no workers
+//   poller.cpp        who looks at descriptors
 //   timers.cpp        whose turn it is to keep time
 //   exit.cpp          goroutines stop before static objects are destroyed
 //   monitor.cpp       hogs, timers while everybody is busy, deadlock, memory given back
@@ -103,7 +104,8 @@ bool timers_at_rest() noexcept;                   // none is set and none being 
 bool timers_firing() noexcept;                    // for exit(): once exiting(), none begins
 std::size_t run_due_timers(Nanos time) noexcept;  // of all workers and threads
 std::size_t run_due_timers(TimerHeap& heap, Nanos time) noexcept;
-void hand_timers_over() noexcept;  // somebody else must keep time now
+void tell(Worker& keeper) noexcept;  // that something has changed which the timekeeper looks at
+void hand_timers_over() noexcept;    // somebody else must keep time now
 
 // monitor.cpp
 void rouse_monitor() noexcept;  // if it sleeps deeply or does not exist yet

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "os/futex.h"
+#include "sched/poller.h"
 #include "sched/scheduler.h"
 
 // Whose turn it is to keep time. Each worker fires its own timers at scheduling points. Besides,
@@ -41,8 +42,6 @@ bool timers_at_rest() noexcept {
   return rest;
 }
 
-namespace {
-
 void tell(Worker& keeper) noexcept {
   std::uint32_t wake = keeper.wake.load(kRelaxed);  // relaxed: the CAS checks it
   do {
@@ -54,8 +53,12 @@ void tell(Worker& keeper) noexcept {
   } while (!keeper.wake.compare_exchange_weak(wake, Worker::kLookAgain, kRelease, kRelaxed));
   if (wake == Worker::kAsleep) {
     futex_wake(keeper.wake, 1);
+  } else if (wake == Worker::kPolling) {
+    g_poller.interrupt();
   }
 }
+
+namespace {
 
 void tell_monitor(Nanos when) noexcept {
   // relaxed: fenced by the caller, [timers.1]
@@ -71,7 +74,7 @@ void tell_monitor(Nanos when) noexcept {
 void hand_timers_over() noexcept {
   full_fence();  // [timers.4] seq_cst, pairs with [timers.1] and [timers.3]
   Nanos const when = earliest_timer();
-  if (when == kForever) {
+  if (when == kForever && !g_poller.in_use()) {
     return;
   }
   if (Worker* keeper = g_scheduler.idle.timekeeper()) {

@@ -28,7 +28,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 struct alignas(kNoSharing) Worker {
   enum Slot : std::uint8_t { kNone, kHeld };
-  enum Wake : std::uint32_t { kAsleep, kLookAgain, kGranted };
+  enum Wake : std::uint32_t { kAsleep, kLookAgain, kGranted, kPolling };
 
   // Owner only, but for `current` and `tick`, which the monitor and dumps read.
   atomic<Goroutine*> current{nullptr};  // &base while it schedules

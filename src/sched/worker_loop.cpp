@@ -11,6 +11,7 @@
 #include "os/signals.h"
 #include "os/thread.h"
 #include "sched/exit.h"
+#include "sched/poller.h"
 #include "sched/switch.h"
 #include "sched/threads.h"
 
@@ -233,6 +234,12 @@ void sleep(Worker& w) noexcept {
         run_due_timers(time);  // all slots are taken; others run what this makes runnable
         continue;
       }
+      if (g_poller.in_use()) {  // fenced above
+        if (g_poller.keep(w, deadline)) {
+          break;
+        }
+        continue;
+      }
     }
     futex_wait(w.wake, Worker::kAsleep, deadline);
   }
@@ -271,6 +278,7 @@ Goroutine* look_around(Worker& w) noexcept {
     if (w.tick.load(kRelaxed) % kFairTicks == 0) {
       w.tick.store(w.tick.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours
       move_down(w);
+      (void)g_poller.look();
       if (Goroutine* g = g_scheduler.global.pop_oldest()) {
         return g;
       }
@@ -332,8 +340,12 @@ void grant(Worker& w) noexcept {
   w.searching = true;
   w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: published by [wake.2]
   bool const kept_time = w.kept_time;
-  w.wake.store(Worker::kGranted, kRelease);  // [wake.2] release, pairs with [wake.1]
-  futex_wake(w.wake, 1);
+  // [wake.2] release, pairs with [wake.1]
+  if (w.wake.exchange(Worker::kGranted, kRelease) == Worker::kPolling) {
+    g_poller.interrupt();
+  } else {
+    futex_wake(w.wake, 1);
+  }
   if (kept_time) {
     hand_timers_over();
   }
@@ -400,7 +412,7 @@ bool give_up_slot(Worker& w) noexcept {
     return false;
   }
   g_scheduler.idle.give_slot();
-  if (g_scheduler.idle.should_wake() && any_work()) {
+  if (g_scheduler.idle.should_wake() && (any_work() || g_poller.is_neglected())) {
     wake_worker();
   }
   return true;

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// Sockets that park the goroutine, not the thread.
+//
+// TcpConn, TcpListener, UnixConn, UnixListener and Pipe are handles, as Chan is: copies are the
+// same connection, any may close it, and the last to go closes it. One goroutine may read while
+// others write, close or move a deadline; several may read or write, too, one after another, and
+// the bytes of one write_all stay together. All works from plain threads as well. A handle must not
+// be assigned to while another goroutine uses that very handle.
+//
+// close() wakes everybody who waits with Errc::closed, and so fails all that comes later.
+// set_deadline is Go's: it stays until it is moved; once past, all fails with Errc::deadline,
+// although data is there, and whoever waits is woken. _for, _until and a std::stop_token belong to
+// the call and end it only if it would have to wait. The earlier one counts.
+//
+// What fails throws Error, or fills an std::error_code. Both come with the bytes that were moved.
+// A write to a peer that is gone never raises SIGPIPE.
+//
+// Nothing is ordered by bytes that travel through the kernel, as ThreadSanitizer sees it, but for
+// what a descriptor's own reads and writes give there.
+
+#include <chrono>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "hamgam/detail/clock.h"
+#include "hamgam/detail/config.h"
+#include "hamgam/detail/deadline.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+
+namespace detail {
+struct NetDescriptor;
+struct NetLimit;
+}  // namespace detail
+
+namespace net {
+
+// Compares equal to std::errc::operation_canceled (closed) and std::errc::timed_out (deadline).
+enum class Errc { closed = 1, deadline, no_suitable_address, host_not_found };
+HAMGAM_API const std::error_category& category() noexcept;
+inline std::error_code make_error_code(Errc e) noexcept {
+  return {static_cast<int>(e), category()};
+}
+
+// what(): "read tcp 10.0.0.1:5->10.0.0.2:80: connection reset by peer".
+class Error : public std::system_error {
+ public:
+  Error(std::error_code code, const std::string& what, std::size_t transferred = 0)
+      : std::system_error(code, what), text_(what + ": " + code.message()), bytes_(transferred) {}
+  [[nodiscard]] const char* what() const noexcept override { return text_.c_str(); }
+  // The bytes that were moved before it failed.
+  [[nodiscard]] std::size_t transferred() const noexcept { return bytes_; }
+
+ private:
+  std::string text_;
+  std::size_t bytes_;
+};
+
+// A value: IPv4, IPv6 or Unix.
+class Address {
+ public:
+  Address() noexcept = default;
+  // Numeric only, never asks a resolver: "127.0.0.1:80", "[::1%eth0]:80", "/run/x", "@abstract".
+  // Throws Error, Errc::no_suitable_address.
+  HAMGAM_API static Address parse(std::string_view text);
+  // From a sockaddr.
+  HAMGAM_API static Address from_raw(const void* raw, std::size_t size) noexcept;
+
+  [[nodiscard]] HAMGAM_API std::string to_string() const;
+  [[nodiscard]] HAMGAM_API std::string host() const;
+  [[nodiscard]] HAMGAM_API std::uint16_t port() const noexcept;
+  [[nodiscard]] HAMGAM_API bool is_ipv4() const noexcept;
+  [[nodiscard]] HAMGAM_API bool is_ipv6() const noexcept;
+  [[nodiscard]] HAMGAM_API bool is_unix() const noexcept;
+  friend auto operator<=>(const Address&, const Address&) = default;
+
+  // The sockaddr.
+  [[nodiscard]] const void* raw() const noexcept { return bytes_.data(); }
+  [[nodiscard]] std::size_t raw_size() const noexcept { return bytes_.size(); }
+
+ private:
+  std::string bytes_;
+};
+
+namespace detail {
+
+using hamgam::detail::NetDescriptor;
+using hamgam::detail::NetLimit;
+
+// The reference that every handle is.
+class HAMGAM_API Handle {
+ public:
+  // False: made by default, moved from or released.
+  [[nodiscard]] explicit operator bool() const noexcept { return d_ != nullptr; }
+  [[nodiscard]] friend bool operator==(const Handle& a, const Handle& b) noexcept {
+    return a.d_ == b.d_;
+  }
+  // Wakes all who wait. A second time does nothing. Does not wait for the network.
+  void close() const noexcept;
+  // For setting options; -1 once closed.
+  [[nodiscard]] int fd() const noexcept;
+  // max(): none.
+  void set_deadline(TimePoint t) const;
+
+ protected:
+  Handle() noexcept = default;
+  explicit Handle(NetDescriptor* d) noexcept : d_(d) {}
+  Handle(const Handle& other) noexcept;
+  Handle(Handle&& other) noexcept : d_(std::exchange(other.d_, nullptr)) {}
+  Handle& operator=(const Handle& other) noexcept {
+    Handle copy(other);
+    std::swap(d_, copy.d_);
+    return *this;
+  }
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(d_, other.d_);
+    return *this;
+  }
+  ~Handle();
+
+  NetDescriptor* d_ = nullptr;
+};
+
+// A stream of bytes.
+class HAMGAM_API StreamHandle : public Handle {
+ public:
+  using Bytes = std::span<std::byte>;
+  using ConstBytes = std::span<const std::byte>;
+
+  // What there is, waiting for at least a byte. 0: end of stream, or an empty span.
+  std::size_t read_some(Bytes b) const { return checked(Do::kReadSome, b.data(), b.size()); }
+  std::size_t read_some(Bytes b, std::error_code& e) const noexcept {
+    return coded(Do::kReadSome, b.data(), b.size(), e);
+  }
+  // Less than asked: the stream ended.
+  std::size_t read_exact(Bytes b) const { return checked(Do::kReadExact, b.data(), b.size()); }
+  std::size_t read_exact(Bytes b, std::error_code& e) const noexcept {
+    return coded(Do::kReadExact, b.data(), b.size(), e);
+  }
+  std::size_t write_some(ConstBytes b) const { return checked(Do::kWriteSome, data(b), b.size()); }
+  std::size_t write_some(ConstBytes b, std::error_code& e) const noexcept {
+    return coded(Do::kWriteSome, data(b), b.size(), e);
+  }
+  void write_all(ConstBytes b) const { (void)checked(Do::kWriteAll, data(b), b.size()); }
+  // The bytes that went out, also on failure.
+  std::size_t write_all(ConstBytes b, std::error_code& e) const noexcept {
+    return coded(Do::kWriteAll, data(b), b.size(), e);
+  }
+
+  // Nothing: it gave up before any byte. read_exact and write_all tell the bytes that were moved
+  // when they give up later: fewer than asked.
+  template <class R, class P>
+  std::optional<std::size_t> read_some_for(Bytes b, const std::chrono::duration<R, P>& d) const {
+    return limited(Do::kReadSome, b.data(), b.size(), hamgam::detail::deadline_after(d));
+  }
+  template <class C, class D>
+  std::optional<std::size_t> read_some_until(Bytes b,
+                                             const std::chrono::time_point<C, D>& t) const {
+    return limited(Do::kReadSome, b.data(), b.size(), hamgam::detail::deadline_at(t));
+  }
+  std::optional<std::size_t> read_some(Bytes b, const std::stop_token& token) const {
+    return stoppable(Do::kReadSome, b.data(), b.size(), token);
+  }
+  template <class R, class P>
+  std::optional<std::size_t> read_exact_for(Bytes b, const std::chrono::duration<R, P>& d) const {
+    return limited(Do::kReadExact, b.data(), b.size(), hamgam::detail::deadline_after(d));
+  }
+  std::optional<std::size_t> read_exact(Bytes b, const std::stop_token& token) const {
+    return stoppable(Do::kReadExact, b.data(), b.size(), token);
+  }
+  template <class R, class P>
+  std::optional<std::size_t> write_all_for(ConstBytes b,
+                                           const std::chrono::duration<R, P>& d) const {
+    return limited(Do::kWriteAll, data(b), b.size(), hamgam::detail::deadline_after(d));
+  }
+  std::optional<std::size_t> write_all(ConstBytes b, const std::stop_token& token) const {
+    return stoppable(Do::kWriteAll, data(b), b.size(), token);
+  }
+
+  // Until there is something to read, or the end. Before taking a buffer: idle connections hold
+  // none.
+  void wait_readable() const { (void)checked(Do::kWaitReadable, nullptr, 1); }
+  // Open and nothing unread: fit to be kept in a ResourcePool.
+  [[nodiscard]] bool idle() const noexcept;
+
+  void set_read_deadline(TimePoint t) const;
+  void set_write_deadline(TimePoint t) const;
+  void shutdown_read() const;
+  void shutdown_write() const;
+  [[nodiscard]] Address local_address() const;
+  [[nodiscard]] Address remote_address() const;
+  // The descriptor becomes the caller's, and this one closed. -1 if it is closed, or in use.
+  [[nodiscard]] int release() noexcept;
+
+ protected:
+  using Handle::Handle;
+
+ private:
+  enum class Do : std::uint8_t { kReadSome, kReadExact, kWriteSome, kWriteAll, kWaitReadable };
+
+  static std::byte* data(ConstBytes b) noexcept { return const_cast<std::byte*>(b.data()); }
+  std::size_t checked(Do what, std::byte* data, std::size_t size) const;
+  std::size_t coded(Do what, std::byte* data, std::size_t size, std::error_code& e) const noexcept;
+  std::optional<std::size_t> limited(Do what, std::byte* data, std::size_t size,
+                                     std::int64_t deadline) const;
+  std::optional<std::size_t> stoppable(Do what, std::byte* data, std::size_t size,
+                                       const std::stop_token& token) const;
+  std::optional<std::size_t> with_limit(Do what, std::byte* data, std::size_t size,
+                                        NetLimit& limit) const;
+  std::size_t move(Do what, std::byte* data, std::size_t size, NetLimit& limit,
+                   std::error_code& e) const;
+  [[noreturn]] void fail_transfer(Do what, std::error_code code, std::size_t moved) const;
+};
+
+}  // namespace detail
+
+class HAMGAM_API TcpConn : public detail::StreamHandle {
+ public:
+  TcpConn() noexcept = default;  // not connected: everything fails with Errc::closed
+  // Of a name all addresses are tried in turn. TCP_NODELAY is on.
+  static TcpConn dial(std::string_view host_port);
+  // A connected socket, which is made non-blocking and is the library's from here on.
+  static TcpConn adopt(int fd);
+  void set_no_delay(bool on) const;
+  // Nothing: as usual; 0: close() resets the connection.
+  void set_linger(std::optional<std::chrono::seconds> d) const;
+
+ private:
+  using StreamHandle::StreamHandle;
+  friend class TcpListener;
+};
+
+class HAMGAM_API TcpListener : public detail::Handle {
+ public:
+  TcpListener() noexcept = default;
+  // "127.0.0.1:0"; an empty host: all addresses, of both families.
+  static TcpListener bind(std::string_view host_port);
+  // At the limit of descriptors it tries again after 5 ms and so on up to 1 s.
+  [[nodiscard]] TcpConn accept() const;
+  [[nodiscard]] Address address() const;
+
+ private:
+  using Handle::Handle;
+};
+
+class HAMGAM_API UnixConn : public detail::StreamHandle {
+ public:
+  UnixConn() noexcept = default;
+  static UnixConn dial(std::string_view path);
+
+ private:
+  using StreamHandle::StreamHandle;
+  friend class UnixListener;
+};
+
+// A path is not removed by the destructor; remove it before bind.
+class HAMGAM_API UnixListener : public detail::Handle {
+ public:
+  UnixListener() noexcept = default;
+  static UnixListener bind(std::string_view path);
+  [[nodiscard]] UnixConn accept() const;
+  [[nodiscard]] Address address() const;
+
+ private:
+  using Handle::Handle;
+};
+
+class HAMGAM_API Pipe : public detail::StreamHandle {
+ public:
+  Pipe() noexcept = default;
+
+ private:
+  using StreamHandle::StreamHandle;
+  friend HAMGAM_API std::pair<Pipe, Pipe> pipe();
+};
+
+// Two ends of a connection without a network, for tests.
+[[nodiscard]] HAMGAM_API std::pair<Pipe, Pipe> pipe();
+
+// A name's addresses, by the system's resolver, on a thread of its own time.
+[[nodiscard]] HAMGAM_API std::vector<Address> resolve(std::string_view host_port);
+
+namespace detail {
+HAMGAM_API bool wait_fd(int fd, bool write, std::int64_t deadline, const std::stop_token* token);
+}  // namespace detail
+
+// Until a descriptor that is another library's is ready, at its end or broken: as poll(), a hint.
+// Any number of waiters in both directions. The file must stay open while one waits, the number
+// need not. _for, _until and with a token: false if it gave up. Throws Error.
+inline bool wait_readable(int fd) {
+  return detail::wait_fd(fd, false, hamgam::detail::kNoDeadline, nullptr);
+}
+inline bool wait_writable(int fd) {
+  return detail::wait_fd(fd, true, hamgam::detail::kNoDeadline, nullptr);
+}
+[[nodiscard]] inline bool wait_readable(int fd, const std::stop_token& token) {
+  return detail::wait_fd(fd, false, hamgam::detail::kNoDeadline, &token);
+}
+[[nodiscard]] inline bool wait_writable(int fd, const std::stop_token& token) {
+  return detail::wait_fd(fd, true, hamgam::detail::kNoDeadline, &token);
+}
+template <class R, class P>
+[[nodiscard]] bool wait_readable_for(int fd, const std::chrono::duration<R, P>& d) {
+  return detail::wait_fd(fd, false, hamgam::detail::deadline_after(d), nullptr);
+}
+template <class R, class P>
+[[nodiscard]] bool wait_writable_for(int fd, const std::chrono::duration<R, P>& d) {
+  return detail::wait_fd(fd, true, hamgam::detail::deadline_after(d), nullptr);
+}
+template <class C, class D>
+[[nodiscard]] bool wait_readable_until(int fd, const std::chrono::time_point<C, D>& t) {
+  return hamgam::detail::attempt_until(
+      t, [fd](std::int64_t end) { return detail::wait_fd(fd, false, end, nullptr); });
+}
+template <class C, class D>
+[[nodiscard]] bool wait_writable_until(int fd, const std::chrono::time_point<C, D>& t) {
+  return hamgam::detail::attempt_until(
+      t, [fd](std::int64_t end) { return detail::wait_fd(fd, true, end, nullptr); });
+}
+
+}  // namespace net
+}  // namespace hamgam::inline HAMGAM_ABI
+
+template <>
+struct std::is_error_code_enum<hamgam::net::Errc> : std::true_type {};
+template <>
+struct std::hash<hamgam::net::Address> {
+  std::size_t operator()(const hamgam::net::Address& a) const noexcept {
+    return std::hash<std::string_view>{}({static_cast<const char*>(a.raw()), a.raw_size()});
+  }
+};

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <cstring>
+
+#include "hamgam/go.h"
+#include "hamgam/net.h"
+
+namespace hamgam::inline HAMGAM_ABI::net {
+
+namespace {
+
+class Category : public std::error_category {
+ public:
+  [[nodiscard]] const char* name() const noexcept override { return "hamgam.net"; }
+  [[nodiscard]] std::string message(int code) const override {
+    switch (static_cast<Errc>(code)) {
+      case Errc::closed:
+        return "use of closed network connection";
+      case Errc::deadline:
+        return "i/o timeout";
+      case Errc::no_suitable_address:
+        return "no suitable address";
+      case Errc::host_not_found:
+        return "no such host";
+    }
+    return "unknown";
+  }
+  [[nodiscard]] std::error_condition default_error_condition(int code) const noexcept override {
+    switch (static_cast<Errc>(code)) {
+      case Errc::closed:
+        return std::errc::operation_canceled;
+      case Errc::deadline:
+        return std::errc::timed_out;
+      default:
+        return {code, *this};
+    }
+  }
+};
+
+[[noreturn]] void fail(Errc e, std::string_view what) {
+  throw Error(make_error_code(e), "address " + std::string(what));
+}
+
+struct HostPort {
+  std::string host;
+  std::string port;
+};
+
+// "host:port", "[v6]:port".
+HostPort split(std::string_view text) {
+  std::size_t const colon = text.rfind(':');
+  if (colon == std::string_view::npos) {
+    fail(Errc::no_suitable_address, text);
+  }
+  std::string_view host = text.substr(0, colon);
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    fail(Errc::no_suitable_address, text);
+  }
+  return {std::string(host), std::string(text.substr(colon + 1))};
+}
+
+std::vector<Address> look_up(std::string_view text, int flags) {
+  HostPort const parts = split(text);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags;
+  addrinfo* found = nullptr;
+  int const error = getaddrinfo(parts.host.empty() ? nullptr : parts.host.c_str(),
+                                parts.port.c_str(), &hints, &found);
+  if (error == EAI_MEMORY) {
+    throw std::bad_alloc();
+  }
+  if (error != 0) {
+    fail((flags & AI_NUMERICHOST) != 0 ? Errc::no_suitable_address : Errc::host_not_found, text);
+  }
+  struct Free {
+    addrinfo* list;
+    ~Free() { freeaddrinfo(list); }
+  } const guard{found};
+  std::vector<Address> all;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    all.push_back(Address::from_raw(one->ai_addr, one->ai_addrlen));
+  }
+  return all;
+}
+
+}  // namespace
+
+const std::error_category& category() noexcept {
+  static const Category the_category;
+  return the_category;
+}
+
+Address Address::from_raw(const void* raw, std::size_t size) noexcept {
+  Address a;
+  a.bytes_.assign(static_cast<const char*>(raw), size);
+  return a;
+}
+
+Address Address::parse(std::string_view text) {
+  if (!text.empty() && (text[0] == '/' || text[0] == '@')) {
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    if (text.size() >= sizeof name.sun_path) {
+      fail(Errc::no_suitable_address, text);
+    }
+    std::memcpy(name.sun_path, text.data(), text.size());
+    bool const abstract = text[0] == '@';
+    if (abstract) {
+      name.sun_path[0] = '\0';
+    }
+    return from_raw(&name, offsetof(sockaddr_un, sun_path) + text.size() + (abstract ? 0 : 1));
+  }
+  HostPort const parts = split(text);
+  unsigned port = 0;
+  const char* const end = parts.port.data() + parts.port.size();
+  auto const [rest, error] = std::from_chars(parts.port.data(), end, port);
+  if (parts.host.empty() || error != std::errc() || rest != end || port > 65535) {
+    fail(Errc::no_suitable_address, text);
+  }
+  return look_up(text, AI_NUMERICHOST | AI_NUMERICSERV).front();
+}
+
+std::uint16_t Address::port() const noexcept {
+  if (is_ipv4()) {
+    sockaddr_in in{};
+    std::memcpy(&in, bytes_.data(), std::min(sizeof in, bytes_.size()));
+    return ntohs(in.sin_port);
+  }
+  if (is_ipv6()) {
+    sockaddr_in6 in{};
+    std::memcpy(&in, bytes_.data(), std::min(sizeof in, bytes_.size()));
+    return ntohs(in.sin6_port);
+  }
+  return 0;
+}
+
+namespace {
+
+sa_family_t family_of(const Address& a) noexcept {
+  sa_family_t family = AF_UNSPEC;
+  if (a.raw_size() >= sizeof family) {
+    std::memcpy(&family, a.raw(), sizeof family);
+  }
+  return family;
+}
+
+}  // namespace
+
+bool Address::is_ipv4() const noexcept { return family_of(*this) == AF_INET; }
+bool Address::is_ipv6() const noexcept { return family_of(*this) == AF_INET6; }
+bool Address::is_unix() const noexcept { return family_of(*this) == AF_UNIX; }
+
+std::string Address::host() const {
+  if (is_unix()) {
+    std::string path = bytes_.substr(offsetof(sockaddr_un, sun_path));
+    if (!path.empty() && path[0] == '\0') {
+      path[0] = '@';
+    } else {
+      path = path.c_str();
+    }
+    return path;
+  }
+  if (is_ipv6()) {
+    sockaddr_in6 in{};
+    std::memcpy(&in, bytes_.data(), std::min(sizeof in, bytes_.size()));
+    char text[INET6_ADDRSTRLEN] = "";
+    // One socket for both families shows IPv4's addresses in this form.
+    if (IN6_IS_ADDR_V4MAPPED(&in.sin6_addr)) {
+      inet_ntop(AF_INET, in.sin6_addr.s6_addr + 12, text, sizeof text);
+      return text;
+    }
+    inet_ntop(AF_INET6, &in.sin6_addr, text, sizeof text);
+    std::string host = text;
+    char zone[IF_NAMESIZE];
+    if (in.sin6_scope_id != 0) {
+      host += '%';
+      host += if_indextoname(in.sin6_scope_id, zone) != nullptr ? zone
+                                                                : std::to_string(in.sin6_scope_id);
+    }
+    return host;
+  }
+  if (is_ipv4()) {
+    sockaddr_in in{};
+    std::memcpy(&in, bytes_.data(), std::min(sizeof in, bytes_.size()));
+    char text[INET_ADDRSTRLEN] = "";
+    inet_ntop(AF_INET, &in.sin_addr, text, sizeof text);
+    return text;
+  }
+  return {};
+}
+
+std::string Address::to_string() const {
+  std::string text = host();
+  if (is_unix() || raw_size() == 0) {
+    return text;
+  }
+  if (text.find(':') != std::string::npos) {
+    text = "[" + text + "]";
+  }
+  return text + ":" + std::to_string(port());
+}
+
+std::vector<Address> resolve(std::string_view host_port) {
+  return blocking([host_port] { return look_up(host_port, AI_ADDRCONFIG); });
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::net

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "net/descriptor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+#include <new>
+#include <optional>
+
+#include "hamgam/net.h"
+#include "os/fork.h"
+#include "sched/poller.h"
+#include "wait/interruptible.h"
+#include "wait/parking_lot.h"
+#include "wait/stop.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr std::uint32_t kBlock = 256;
+constexpr std::uint32_t kBlocks = 4096;
+
+constinit SpinLock g_lock;
+constinit NetDescriptor* g_free = nullptr;  // under g_lock
+constinit std::uint32_t g_made = 0;         // under g_lock
+constinit atomic<NetDescriptor*> g_blocks[kBlocks] = {};
+
+NetDescriptor* take_record() noexcept {
+  std::lock_guard const guard(g_lock);
+  if (g_free == nullptr) {
+    if (g_made == kBlock * kBlocks) {
+      return nullptr;
+    }
+    auto* block = new (std::nothrow) NetDescriptor[kBlock];
+    if (block == nullptr) {
+      return nullptr;
+    }
+    for (std::uint32_t i = kBlock; i-- > 0;) {
+      block[i].index = g_made + i;
+      block[i].next_free = g_free;
+      g_free = &block[i];
+    }
+    g_blocks[g_made / kBlock].store(block, kRelease);  // [net.3] release, pairs with [net.4]
+    g_made += kBlock;
+  }
+  NetDescriptor* d = g_free;
+  g_free = d->next_free;
+  return d;
+}
+
+void give_record(NetDescriptor& d) noexcept {
+  std::lock_guard const guard(g_lock);
+  d.next_free = g_free;
+  g_free = &d;
+}
+
+void wake_sleepers(NetDirection& direction) noexcept {
+  // [net.1] seq_cst, pairs with [net.2]: what was stored before, a close or a deadline, too
+  std::uint32_t const old = direction.word.fetch_or(NetDirection::kReady, kSeqCst);
+  if ((old & NetDirection::kWaiters) == 0) {
+    return;
+  }
+  Bucket& bucket = bucket_of(&direction.word);
+  bucket.lock();
+  // relaxed: under the lock, as whoever sets it
+  direction.word.fetch_and(~NetDirection::kWaiters, kRelaxed);
+  Waiter* const all = bucket.pop_all(&direction.word);
+  bucket.unlock();
+  wake_all(all);
+}
+
+void on_event(const PollEvent& event) noexcept {
+  auto const index = static_cast<std::uint32_t>(event.data);
+  // [net.4] acquire, pairs with [net.3]: the records
+  NetDescriptor& d = g_blocks[index / kBlock].load(kAcquire)[index % kBlock];
+  if (d.generation.load(kRelaxed) != event.data >> 32) {  // relaxed: a late event is dropped
+    return;
+  }
+  if (event.readable) {
+    wake_sleepers(d.read);
+  }
+  if (event.writable) {
+    wake_sleepers(d.write);
+  }
+}
+
+std::uint64_t tag_of(const NetDescriptor& d) noexcept {
+  // relaxed: it changes when nobody refers to the record
+  return std::uint64_t{d.generation.load(kRelaxed)} << 32 | d.index;
+}
+
+// By a user, after its first EAGAIN. 0, or the error.
+int register_once(NetDescriptor& d) noexcept {
+  if (int const error = g_poller.use(&on_event); error != 0) {
+    return error;
+  }
+  std::lock_guard const guard(d.lock);
+  if (!d.registered) {
+    int const error = g_poller.epoll().add(d.fd, tag_of(d), Epoll::Trigger::kEdge, true, true);
+    if (error != 0) {
+      return error;
+    }
+    d.registered = true;
+  }
+  return 0;
+}
+
+// By the last user of a closed one.
+void close_number(NetDescriptor& d) noexcept {
+  TsanIgnore const unseen;
+  // In the child of a fork the epoll is the parent's.
+  if (d.registered && !is_forked_child()) {
+    g_poller.epoll().remove(d.fd);
+  }
+  ::close(d.fd);
+}
+
+struct Counted {
+  Counted() noexcept { g_poller.begin_wait(); }
+  ~Counted() { g_poller.end_wait(); }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+};
+
+// Until the direction may be ready, or something else has happened that the caller looks at.
+Wake sleep(NetDescriptor& d, NetDirection& direction, const NetLimit& limit, Nanos seen) {
+  Waiter me(&direction.word);
+  Nanos const end = std::min(limit.deadline, seen);
+  if (end != kForever && end <= now()) {
+    return Wake::kTimedOut;
+  }
+  Counted const counted;
+  Interrupt const alarm(me, end);
+  std::optional<Interrupt> stop;
+  if (limit.token != nullptr) {
+    stop.emplace(me, *limit.token);
+  }
+  Bucket& bucket = bucket_of(&direction.word);
+  bucket.lock();
+  // [net.2] seq_cst, pairs with [net.1]
+  std::uint32_t const old = direction.word.fetch_or(NetDirection::kWaiters, kSeqCst);
+  // relaxed: whoever changed it does the RMW after that
+  if ((old & NetDirection::kReady) != 0 || is_closed(d) ||
+      direction.deadline.load(kRelaxed) != seen) {
+    bucket.unlock();
+    return Wake::kWoken;
+  }
+  bucket.push_back(me);
+  return bucket.sleep(me, "IO wait");
+}
+
+}  // namespace
+
+NetDescriptor* open_descriptor(int fd, const char* kind) noexcept {
+  NetDescriptor* d = take_record();
+  if (d == nullptr) {
+    return nullptr;
+  }
+  // relaxed throughout: nobody else refers to it yet
+  d->fd = fd;
+  d->kind = kind;
+  d->registered = false;
+  for (NetDirection* direction : {&d->read, &d->write}) {
+    direction->word.store(0, kRelaxed);
+    direction->deadline.store(kForever, kRelaxed);
+  }
+  d->handles.store(1, kRelaxed);
+  d->users.store(0, kRelaxed);
+  return d;
+}
+
+void release_descriptor(NetDescriptor* d) noexcept {
+  // [net.5] acq_rel, pairs with itself: the last one sees what the others did
+  if (d->handles.fetch_sub(1, kAcqRel) == 1) {
+    (void)close_descriptor(*d);
+    // relaxed: late events look at it, and may be wrong
+    d->generation.store(d->generation.load(kRelaxed) + 1, kRelaxed);
+    give_record(*d);
+  }
+}
+
+bool is_closed(const NetDescriptor& d) noexcept {
+  return (d.users.load(kRelaxed) & NetDescriptor::kClosed) != 0;  // relaxed: see [net.2]
+}
+
+bool enter_descriptor(NetDescriptor& d) noexcept {
+  std::uint64_t users = d.users.load(kRelaxed);  // relaxed: the CAS checks it
+  do {
+    if ((users & NetDescriptor::kClosed) != 0) {
+      return false;
+    }
+    // [net.6] acquire, pairs with [net.7]
+  } while (!d.users.compare_exchange_weak(users, users + 1, kAcquire, kRelaxed));
+  return true;
+}
+
+void leave_descriptor(NetDescriptor& d) noexcept {
+  // [net.7] acq_rel, pairs with [net.7]: calls are over before the number is closed
+  if (d.users.fetch_sub(1, kAcqRel) == (NetDescriptor::kClosed | 1)) {
+    close_number(d);
+  }
+}
+
+bool close_descriptor(NetDescriptor& d) noexcept {
+  // [net.7] acq_rel, pairs with [net.7]: as above
+  std::uint64_t const users = d.users.fetch_or(NetDescriptor::kClosed, kAcqRel);
+  if ((users & NetDescriptor::kClosed) != 0) {
+    return false;
+  }
+  if (users == 0) {
+    close_number(d);
+  }
+  wake_sleepers(d.read);
+  wake_sleepers(d.write);
+  return true;
+}
+
+int take_number(NetDescriptor& d) noexcept {
+  std::uint64_t none = 0;
+  // [net.7] acq_rel, pairs with [net.7]: as above
+  if (!d.users.compare_exchange_strong(none, NetDescriptor::kClosed, kAcqRel, kRelaxed)) {
+    return -1;
+  }
+  if (d.registered && !is_forked_child()) {
+    g_poller.epoll().remove(d.fd);
+  }
+  int const fd = d.fd;
+  wake_sleepers(d.read);
+  wake_sleepers(d.write);
+  return fd;
+}
+
+void move_deadline(NetDirection& direction, Nanos deadline) noexcept {
+  direction.deadline.store(deadline, kRelaxed);  // relaxed: the RMW that follows, [net.1]
+  wake_sleepers(direction);
+}
+
+bool take_direction(NetDirection& direction, NetLimit& limit) {
+  if (direction.busy.try_lock()) {
+    return true;
+  }
+  bool taken = true;
+  if (limit.token != nullptr) {
+    taken = direction.busy.try_lock(*limit.token);
+  } else if (limit.deadline != kForever) {
+    taken = direction.busy.try_lock_until(TimePoint(std::chrono::nanoseconds(limit.deadline)));
+  } else {
+    direction.busy.lock();
+  }
+  limit.gave_up = !taken;
+  return taken;
+}
+
+long operate(NetDescriptor& d, NetDirection& direction, NetCall call, void* argument,
+             NetLimit& limit, std::error_code& error) {
+  error.clear();
+  for (;;) {
+    if (!enter_descriptor(d)) {
+      error = net::make_error_code(net::Errc::closed);
+      return -1;
+    }
+    // relaxed: who moves it while we sleep wakes us
+    Nanos const deadline = direction.deadline.load(kRelaxed);
+    if (deadline != kForever && deadline <= now()) {
+      leave_descriptor(d);
+      error = net::make_error_code(net::Errc::deadline);
+      return -1;
+    }
+    if ((direction.word.load(kRelaxed) & NetDirection::kReady) != 0) {  // relaxed: a hint
+      // [net.8] seq_cst, pairs with [net.1]: before the call
+      direction.word.fetch_and(~NetDirection::kReady, kSeqCst);
+    }
+    long const result = call(argument, d.fd);
+    int failure = result < 0 ? errno : 0;
+    bool const would_wait = failure == EAGAIN || failure == EWOULDBLOCK;
+    if (would_wait) {
+      failure = register_once(d);
+    }
+    leave_descriptor(d);
+    if (result >= 0) {
+      return result;
+    }
+    if (failure == EINTR) {
+      continue;
+    }
+    if (failure != 0) {
+      error = std::error_code(failure, std::generic_category());
+      return -1;
+    }
+    Wake const end = sleep(d, direction, limit, deadline);
+    if (end == Wake::kStopped || (end == Wake::kTimedOut && limit.deadline <= deadline)) {
+      limit.gave_up = true;
+      return -1;
+    }
+  }
+}
+
+// By a copy of the number, as the kernel knows a registration by file and number: any number of
+// waiters, in both directions, and whatever others do with the number meanwhile.
+bool wait_foreign(int fd, bool write, NetLimit& limit, std::error_code& error) {
+  error.clear();
+  pollfd now_is{fd, static_cast<short>(write ? POLLOUT : POLLIN | POLLRDHUP), 0};
+  if (poll(&now_is, 1, 0) > 0 && (now_is.revents & POLLNVAL) == 0) {
+    return true;
+  }
+  if (int const failure = g_poller.use(&on_event); failure != 0) {
+    error = std::error_code(failure, std::generic_category());
+    return false;
+  }
+  TsanIgnore const unseen;
+  int const copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) {
+    error = std::error_code(errno, std::generic_category());
+    return false;
+  }
+  NetDescriptor* d = open_descriptor(copy, "descriptor");
+  if (d == nullptr) {
+    ::close(copy);
+    error = std::make_error_code(std::errc::not_enough_memory);
+    return false;
+  }
+  struct Release {
+    NetDescriptor* d;
+    ~Release() { release_descriptor(d); }
+  } const release{d};
+  NetDirection& direction = write ? d->write : d->read;
+  int const failure = g_poller.epoll().add(copy, tag_of(*d), Epoll::Trigger::kOnce, !write, write);
+  if (failure == EPERM) {
+    return true;  // always ready
+  }
+  if (failure != 0) {
+    error = std::error_code(failure, std::generic_category());
+    return false;
+  }
+  d->registered = true;
+  for (;;) {
+    // relaxed: what is ready is the kernel's
+    if ((direction.word.load(kRelaxed) & NetDirection::kReady) != 0) {
+      return true;
+    }
+    Wake const end = sleep(*d, direction, limit, kForever);
+    if (end == Wake::kStopped || end == Wake::kTimedOut) {
+      limit.gave_up = true;
+      return false;
+    }
+  }
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail
