@@ -44,6 +44,7 @@ int wait_for(int fd, epoll_event* events, Nanos limit) noexcept {
 }  // namespace
 
 int Epoll::open() noexcept {
+  TsanIgnore const unseen;  // our own descriptors
   int const fd = epoll_create1(EPOLL_CLOEXEC);
   if (fd < 0) {
     return errno;
@@ -66,6 +67,7 @@ int Epoll::open() noexcept {
 }
 
 int Epoll::add(int fd, std::uint64_t data, Trigger trigger, bool read, bool write) const noexcept {
+  TsanIgnore const unseen;  // our own descriptors
   epoll_event event{};
   event.events = (trigger == Trigger::kEdge ? EPOLLET : EPOLLONESHOT) |
                  (read ? EPOLLIN | EPOLLRDHUP : 0U) | (write ? EPOLLOUT : 0U);
@@ -74,11 +76,13 @@ int Epoll::add(int fd, std::uint64_t data, Trigger trigger, bool read, bool writ
 }
 
 void Epoll::remove(int fd) const noexcept {
+  TsanIgnore const unseen;  // our own descriptors
   epoll_event event{};
   (void)epoll_ctl(fd_, EPOLL_CTL_DEL, fd, &event);
 }
 
 int Epoll::wait(PollEvent* events, Nanos deadline) const noexcept {
+  TsanIgnore const unseen;  // our own descriptors
   Nanos limit = deadline;
   if (deadline != kForever && deadline != 0) {
     limit = std::max(Nanos{0}, deadline - now());
@@ -95,6 +99,7 @@ int Epoll::wait(PollEvent* events, Nanos deadline) const noexcept {
 }
 
 void Epoll::interrupt() const noexcept {
+  TsanIgnore const unseen;  // our own descriptors
   std::uint64_t const one = 1;
   // It fails only if the counter is full, which it never is.
   (void)!write(wake_, &one, sizeof one);
