@@ -42,11 +42,11 @@
 // and neither waits nor yields (calls that could wait but need not do not stop it), the process
 // ends then and there with its status, and without destructors; so it does if a destructor that
 // Hamgam runs in the background (of what a Map or Pool lets go) computes that long. One thing comes
-// too early: where a plain thread that never used Hamgam calls std::exit, function-local statics
-// made after the first goroutine are destroyed before goroutines stop. Goroutines never go on: `go`
-// in a destructor starts none, and if one waits for what a goroutine holds, the process ends after
-// a second, with its status and a line on standard error. std::quick_exit and std::_Exit stop
-// nobody and destroy nothing.
+// too early: where a plain thread calls std::exit that never waited, locked or started anything by
+// Hamgam, static objects that were made after the first goroutine, and after run began, are
+// destroyed before goroutines stop. Goroutines never go on: `go` in a destructor starts none, and
+// if one waits for what a goroutine holds, the process ends after a second, with its status and a
+// line on standard error. std::quick_exit and std::_Exit stop nobody and destroy nothing.
 //
 // fork: the child has one thread, and none of those that run goroutines, once there are any. It may
 // exec, _exit, and use what need not wait; go, run, timers and waits for somebody end it with a

@@ -16,8 +16,9 @@
 // where they stand, as they are in Go.
 //
 // When. exit() destroys the calling thread's thread_locals, then calls handlers, the latest first.
-// One is registered when the runtime starts; it comes before the destructors of whatever static
-// objects there were by then. Those that were made later (in functions) it would come too late for.
+// One is registered when the runtime starts and one at the first run; they come before the
+// destructors of whatever static objects there were by then. Those that were made later (in
+// functions) they would come too late for.
 // Therefore the first half of exit() registers it once more: each thread that has a record has a
 // thread_local, whose destructor looks whether exit() is on the stack.
 //

@@ -17,7 +17,8 @@ HAMGAM_INLINE bool exiting() noexcept {
   return g_exiting.load(kRelaxed);  // relaxed: whoever must be sure has a lock or [exit.2]
 }
 
-// When the runtime starts.
+// When the runtime starts, and at the first run: static objects at namespace scope, which come
+// between, may have started it by their constructors.
 void watch_exit() noexcept;
 
 // Among the destructors of a thread's thread_locals.

@@ -137,6 +137,9 @@ std::size_t count_goroutines() noexcept {
 // main ends, and that one would hold run back for as long as it likes.
 void run_main(void (*function)(void*), void* argument) {
   ensure_started();
+  if (!g_scheduler.ran.exchange(true, kRelaxed)) {  // relaxed: once
+    watch_exit();
+  }
   // relaxed: run does not order anything by it
   if (current_goroutine() != nullptr || g_scheduler.in_run.exchange(true, kRelaxed)) {
     throw_panic("run called while another run is active");

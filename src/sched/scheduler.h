@@ -74,6 +74,7 @@ struct Scheduler {
 
   // run().
   atomic<bool> in_run{false};
+  atomic<bool> ran{false};          // run was called once
   atomic<bool> main_exited{false};  // by goexit
 };
 

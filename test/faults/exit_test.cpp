@@ -187,6 +187,21 @@ TEST(Exit, by_a_thread) {
   expect_exited(child);
 }
 
+// As static objects at namespace scope do, of which one starts a goroutine.
+TEST(Exit, with_statics_made_after_the_first_goroutine) {
+  auto child = in_child([] {
+    go([] {});
+    (void)early();
+    (void)late();
+    (void)run([] {
+      start_work();
+      std::thread([] { std::exit(kStatus); }).detach();
+      hamgam::sleep(1h);
+    });
+  });
+  expect_exited(child);
+}
+
 TEST(Exit, of_a_program_without_run) {
   auto child = in_child([] {
     start_work();
