@@ -428,11 +428,24 @@ TYPED_TEST(Stream, RecordsAreUsedAgain) {
   });
 }
 
+// It may be in a system call at the moment of the close, which then is over soon.
+net::TcpListener bind_soon(const std::string& name) {
+  for (int i = 0; i < 1000; ++i) {
+    try {
+      return net::TcpListener::bind(name);
+    } catch (const net::Error& e) {
+      EXPECT_EQ(e.code(), std::errc::address_in_use);
+    }
+    hamgam::sleep(1ms);
+  }
+  return {};
+}
+
 TEST(TcpListener, CloseFreesThePortThoughSomebodyAccepts) {
   run([] {
     std::string name = "127.0.0.1:0";
     for (int i = 0; i < 10; ++i) {
-      auto listener = net::TcpListener::bind(name);
+      auto listener = bind_soon(name);
       name = listener.address().to_string();
       WaitGroup group;
       group.go([&] {
@@ -440,7 +453,7 @@ TEST(TcpListener, CloseFreesThePortThoughSomebodyAccepts) {
       });
       hamgam::sleep(1ms);
       listener.close();
-      auto again = net::TcpListener::bind(name);  // N23
+      EXPECT_TRUE(bind_soon(name));  // N23
       group.wait();
       EXPECT_EQ(error_of([&] { (void)listener.accept(); }), net::Errc::closed);  // N24
     }

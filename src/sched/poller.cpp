@@ -20,8 +20,7 @@ constinit SpinLock g_opening;
 }  // namespace
 
 int Poller::use(OnEvent on_event) noexcept {
-  // [poller.3] acquire, pairs with [poller.4]: the descriptors
-  if (HAMGAM_LIKELY(in_use_.load(kAcquire))) {
+  if (HAMGAM_LIKELY(in_use())) {
     return 0;
   }
   std::lock_guard const guard(g_opening);
@@ -32,7 +31,7 @@ int Poller::use(OnEvent on_event) noexcept {
     return error;
   }
   on_event_ = on_event;
-  in_use_.store(true, kRelease);  // [poller.4] release, pairs with [poller.3]
+  in_use_.store(true, kRelease);  // [poller.4] release, pairs with [poller.2]
   full_fence();                   // [poller.1] seq_cst, pairs with [timers.2]
   if (Worker* keeper = g_scheduler.idle.timekeeper()) {
     tell(*keeper);
@@ -104,7 +103,7 @@ bool Poller::keep(Worker& worker, Nanos deadline) noexcept {
 }
 
 bool Poller::look() noexcept {
-  if (!is_neglected()) {
+  if (!in_use() || !is_neglected()) {
     return false;
   }
   Nanos const time = now();

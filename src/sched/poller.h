@@ -60,7 +60,7 @@ class Poller {
 
   // For sched/.
   [[nodiscard]] bool in_use() const noexcept {
-    return in_use_.load(kRelaxed);  // relaxed: a keeper has fenced, [timers.2]
+    return in_use_.load(kAcquire);  // [poller.2] acquire, pairs with [poller.4]: the descriptors
   }
   [[nodiscard]] bool has_waiters() const noexcept {
     return waiters_.load(kRelaxed) != 0;  // relaxed: a number
