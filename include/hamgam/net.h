@@ -245,7 +245,7 @@ class HAMGAM_API TcpConn : public detail::StreamHandle {
 class HAMGAM_API TcpListener : public detail::Handle {
  public:
   TcpListener() noexcept = default;
-  // "127.0.0.1:0"; an empty host: all addresses, of both families.
+  // "127.0.0.1:0"; an empty host: all addresses, of both families if there is IPv6.
   static TcpListener bind(std::string_view host_port);
   // At the limit of descriptors it tries again after 5 ms and so on up to 1 s.
   [[nodiscard]] TcpConn accept() const;

@@ -24,7 +24,8 @@
 // have returned before (also an acquire that does not wait but calls `open` or `healthy`), and none
 // may begin any more.
 //
-// What grows too old, and what min_idle asks for, a goroutine of the pool's own sees to.
+// What grows too old, and what min_idle asks for, a goroutine of the pool's own sees to. What open
+// throws there is dropped, and it is tried again after a second; no acquire waits for that.
 //
 // Happens-before: the return of a resource to the pool is before the return of the acquire that
 // gets it next. A request to stop is before the return of the acquire that it ends.

@@ -463,11 +463,19 @@ void TcpConn::set_linger(std::optional<std::chrono::seconds> d) const {
 }
 
 TcpListener TcpListener::bind(std::string_view host_port) {
-  std::string text(host_port);
-  if (text.empty() || text[0] == ':') {
-    text = "[::]" + (text.empty() ? ":0" : text);
+  if (!host_port.empty() && host_port[0] != ':') {
+    return TcpListener(listen_at(resolve(host_port).at(0), "tcp"));
   }
-  return TcpListener(listen_at(resolve(text).at(0), "tcp"));
+  std::string const port(host_port.empty() ? ":0" : host_port);
+  try {
+    return TcpListener(listen_at(resolve("[::]" + port).at(0), "tcp"));
+  } catch (const Error& e) {
+    if (e.code() != std::errc::address_family_not_supported &&
+        e.code() != std::errc::address_not_available && e.code() != Errc::host_not_found) {
+      throw;
+    }
+  }
+  return TcpListener(listen_at(resolve("0.0.0.0" + port).at(0), "tcp"));  // without IPv6
 }
 
 TcpConn TcpListener::accept() const {

@@ -10,6 +10,7 @@
 #include <climits>
 #include <ctime>
 
+#include "base/fatal.h"
 #include "hamgam/detail/atomic.h"
 #include "os/epoll.h"
 
@@ -89,6 +90,10 @@ int Epoll::wait(PollEvent* events, Nanos deadline) const noexcept {
   }
   epoll_event raw[kPollBatch];
   int const count = wait_for(fd_, raw, limit);
+  if (count < 0 && errno != EINTR) {
+    // Somebody has closed it (closefrom()): no socket would ever be heard of again.
+    fatal("hamgam: the descriptor that all sockets are waited for by was closed");
+  }
   for (int i = 0; i < count; ++i) {
     std::uint32_t const mask = raw[i].events;
     events[i].data = raw[i].data.u64;

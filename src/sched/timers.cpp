@@ -45,6 +45,8 @@ bool timers_at_rest() noexcept {
 void tell(Worker& keeper) noexcept {
   std::uint32_t wake = keeper.wake.load(kRelaxed);  // relaxed: the CAS checks it
   do {
+    // It is awake, or it was when the word was written: then it has fenced since, [timers.2], and
+    // we before, so it has seen what we tell.
     if (wake == Worker::kGranted) {
       return;
     }
