@@ -8,12 +8,14 @@
 // same connection, any may close it, and the last to go closes it. One goroutine may read while
 // others write, close or move a deadline; several may read or write, too, one after another, and
 // the bytes of one write_all stay together. All works from plain threads as well. A handle must not
-// be assigned to while another goroutine uses that very handle.
+// be assigned to, nor destroyed, while another goroutine is in a call on that very handle: give it
+// a copy.
 //
-// close() wakes everybody who waits with Errc::closed, and so fails all that comes later.
-// set_deadline is Go's: it stays until it is moved; once past, all fails with Errc::deadline,
-// although data is there, and whoever waits is woken. _for, _until and a std::stop_token belong to
-// the call and end it only if it would have to wait. The earlier one counts.
+// close() wakes everybody who waits with Errc::closed, and so fails all that comes later. (An
+// accept that naps at the limit of descriptors notices within a second.) set_deadline is Go's: it
+// stays until it is moved; once past, all fails with Errc::deadline, although data is there, and
+// whoever waits is woken. _for, _until and a std::stop_token belong to the call and end it only if
+// it would have to wait. The earlier one counts.
 //
 // What fails throws Error, or fills an std::error_code. Both come with the bytes that were moved.
 // A write to a peer that is gone never raises SIGPIPE.
@@ -125,7 +127,8 @@ class HAMGAM_API Handle {
     return *this;
   }
   Handle& operator=(Handle&& other) noexcept {
-    std::swap(d_, other.d_);
+    Handle moved(std::move(other));
+    std::swap(d_, moved.d_);
     return *this;
   }
   ~Handle();

@@ -97,6 +97,9 @@ std::uint64_t tag_of(const NetDescriptor& d) noexcept {
 
 // By a user, after its first EAGAIN. 0, or the error.
 int register_once(NetDescriptor& d) noexcept {
+  if (is_forked_child()) {
+    refuse_in_child();  // the epoll is the parent's, too
+  }
   if (int const error = g_poller.use(&on_event); error != 0) {
     return error;
   }
@@ -308,6 +311,13 @@ bool wait_foreign(int fd, bool write, NetLimit& limit, std::error_code& error) {
   pollfd now_is{fd, static_cast<short>(write ? POLLOUT : POLLIN | POLLRDHUP), 0};
   if (poll(&now_is, 1, 0) > 0 && (now_is.revents & POLLNVAL) == 0) {
     return true;
+  }
+  if (limit.deadline != kForever && limit.deadline <= now()) {
+    limit.gave_up = true;
+    return false;
+  }
+  if (is_forked_child()) {
+    refuse_in_child();  // the epoll is the parent's, too
   }
   if (int const failure = g_poller.use(&on_event); failure != 0) {
     error = std::error_code(failure, std::generic_category());

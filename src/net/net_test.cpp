@@ -460,6 +460,20 @@ TEST(TcpListener, CloseFreesThePortThoughSomebodyAccepts) {
   });
 }
 
+TEST(Handle, MovedFromAndReleasedIsEmpty) {
+  auto [a, b] = net::pipe();
+  auto [c, d] = net::pipe();
+  a = std::move(c);  // what it was is closed
+  EXPECT_FALSE(c);   // NOLINT(bugprone-use-after-move)
+  std::byte one{};
+  EXPECT_EQ(b.read_some({&one, 1}), 0U);
+  int const fd = a.release();
+  EXPECT_GE(fd, 0);
+  EXPECT_FALSE(a);
+  EXPECT_EQ(::close(fd), 0);
+  EXPECT_EQ(d.read_some({&one, 1}), 0U);
+}
+
 TEST(TcpListener, DeadlineLosesNoConnection) {
   run([] {
     auto listener = net::TcpListener::bind("127.0.0.1:0");

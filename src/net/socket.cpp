@@ -404,7 +404,11 @@ Address StreamHandle::remote_address() const {
 }
 
 int StreamHandle::release() noexcept {
-  return d_ != nullptr ? hamgam::detail::take_number(*d_) : -1;
+  int const fd = d_ != nullptr ? hamgam::detail::take_number(*d_) : -1;
+  if (fd >= 0) {
+    hamgam::detail::release_descriptor(std::exchange(d_, nullptr));
+  }
+  return fd;
 }
 
 bool wait_fd(int fd, bool write, std::int64_t deadline, const std::stop_token* token) {

@@ -38,10 +38,9 @@ bool lend_slot(Worker& w) noexcept {
   if (w.untold_ends != 0) {
     tell_ends(w);
   }
-  // Thieves take from the ring at once; runnext they would leave alone for a while.
-  if (Goroutine* next = w.queue.take_next()) {
-    push_ring(w, next);
-  }
+  // Workers that always have something to do of their own are no thieves, but look at what is
+  // everybody's now and then.
+  hand_queue_over(w);
   return give_up_slot(w);
 }
 

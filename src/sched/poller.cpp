@@ -114,13 +114,16 @@ bool Poller::look() noexcept {
   }
   PollEvent events[kPollBatch];
   int const count = epoll_.look(events);
+  bool found = false;
   for (int i = 0; i < count; ++i) {
     if (events[i].data == Epoll::kInterrupt) {
       epoll_.interrupt();  // it was another one's
+    } else {
+      found = true;
     }
   }
   dispatch(events, count);
-  return count > 0;
+  return found;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

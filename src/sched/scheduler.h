@@ -91,6 +91,9 @@ void push_ring(Worker& w, Goroutine* g) noexcept;
 void push_global(Goroutine* g) noexcept;
 void wake_for_lone(Worker& w) noexcept;
 
+// Gives everything in the worker's queue to all. By its owner.
+void hand_queue_over(Worker& w) noexcept;
+
 // park.cpp
 // Leaves this worker's goroutines to the others, and its slot: it is about to block. False: it had
 // none.

@@ -131,7 +131,8 @@ Goroutine* steal(Worker& w) noexcept {
   return nullptr;
 }
 
-// Gives everything in the worker's queue to all.
+}  // namespace
+
 void hand_queue_over(Worker& w) noexcept {
   IntrusiveQueue<Goroutine> all;
   std::size_t count = 0;
@@ -152,6 +153,8 @@ void hand_queue_over(Worker& w) noexcept {
     wake_worker();
   }
 }
+
+namespace {
 
 // To a lower place, if there is one and this one is high.
 void move_down(Worker& w) noexcept {
@@ -232,12 +235,14 @@ void sleep(Worker& w) noexcept {
           break;
         }
         run_due_timers(time);  // all slots are taken; others run what this makes runnable
+        hand_queue_over(w);
         continue;
       }
       if (g_poller.in_use()) {  // fenced above
         if (g_poller.keep(w, deadline)) {
           break;
         }
+        hand_queue_over(w);  // as above
         continue;
       }
     }

@@ -99,6 +99,10 @@ TEST(Fork, waits_say_so) {
     Semaphore semaphore(0);
     semaphore.acquire();
   }));
+  children.push_back(refused([] {
+    std::byte one{};
+    (void)net::pipe().first.read_some({&one, 1});
+  }));
   expect_refused(children);
 }
 

@@ -190,6 +190,31 @@ TEST(Blocking, is_not_asleep) {
   EXPECT_TRUE(child.succeeded()) << child.error;
 }
 
+// What waited behind it, too, although all others always have something to do of their own.
+TEST(Blocking, none_starves_in_the_queue_of_its_worker) {
+  for (int procs : {1, 2}) {
+    Procs const limit(procs);
+    std::atomic<bool> ran{false};
+    WaitGroup group;
+    group.go([&] {
+      group.go([&] { ran = true; });
+      for (int i = 0; i < 2 * procs; ++i) {
+        group.go([&] {
+          while (!ran) {
+            yield();
+          }
+        });
+      }
+      blocking([&] {
+        while (!ran) {
+          std::this_thread::yield();
+        }
+      });
+    });
+    group.wait();
+  }
+}
+
 TEST(Blocking, stress) {
   int const rounds = test::scaled(1000);
   for (int procs : {1, 3}) {
