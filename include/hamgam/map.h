@@ -21,8 +21,9 @@
 // use it; none runs in load, for_each, size or the loading half of load_or_store, so a reader may
 // hold a lock that destructors take. A destructor that blocks the janitor holds up the others'.
 //
-// Expected O(1); equal hashes cost O(n) among themselves. Erased buckets are not given back but by
-// clear().
+// Expected O(1); equal hashes cost O(n) among themselves. What removes something looks at one word
+// of each worker and of each thread that has read a map, and of each that is parked in this map's
+// for_each. Erased buckets are not given back but by clear().
 //
 // Happens-before: a write is before each read that observes it, as in Go: load, for_each and those
 // that return or compare a value read; store, erase and those that succeed in replacing write.

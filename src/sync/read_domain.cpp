@@ -24,6 +24,11 @@
 // its epoch, and only while the record is free: a look that finds an old epoch and another domain
 // has met a reader that has moved on.
 //
+// An extra record is in its domain's list before the fence [reads.1] and leaves it when the reader
+// is done, so the same holds for that list: who finds it empty has seen all who pinned before; who
+// does not looks again under the lock. So a record can be given back, and a removal costs what
+// reads now, not what has ever read.
+//
 // Liveness. What cannot be destroyed at once is set aside, and `litter_` says whose turn it is. The
 // writer who found kNone looks a few times; then he calls the janitor. The janitor looks; if
 // somebody still reads, once more a moment later; then he stores kLeft, makes every thread pass a
@@ -47,45 +52,60 @@ namespace {
 
 constexpr int kLooks = 64;
 
-constinit atomic<ReadRecord*> g_all{nullptr};
-constinit SpinLock g_free_lock;
-constinit ReadRecord
-    g_end_of_free;  // so that next_free of a record that belongs to nobody is not null
-constinit ReadRecord* g_free = &g_end_of_free;
+constinit atomic<ReadRecord*> g_owned{nullptr};
 
-void enlist_record(ReadRecord& record) noexcept {
+void enlist_owned(ReadRecord& record) noexcept {
   record.epoch.store(ReadRecord::kFree, kRelaxed);  // relaxed: published below
-  record.next = g_all.load(kRelaxed);               // relaxed: the CAS checks it
+  record.next = g_owned.load(kRelaxed);             // relaxed: the CAS checks it
   // [reads.7] release, pairs with [reads.8]. It comes before the reader's fence [reads.1]: a writer
   // that does not see the record in the list does not see the pin, and need not.
-  while (!g_all.compare_exchange_weak(record.next, &record, kRelease, kRelaxed)) {
+  while (!g_owned.compare_exchange_weak(record.next, &record, kRelease, kRelaxed)) {
   }
 }
 
-// One that belongs to nobody: for who reads twice at once, has parked while reading, or has no
-// slot.
-ReadRecord* take_free() noexcept {
-  {
-    std::lock_guard const guard(g_free_lock);
-    if (g_free != &g_end_of_free) {
-      return std::exchange(g_free, g_free->next_free);
+// Extra records to use again. More than these are given back.
+class Spare {
+ public:
+  ReadRecord* take() noexcept {
+    {
+      std::lock_guard const guard(lock_);
+      if (first_ != nullptr) {
+        --count_;
+        return std::exchange(first_, first_->next);
+      }
     }
+    TsanHide const hide;
+    auto* record = new (std::nothrow) ReadRecord;
+    if (record == nullptr) {
+      fatal("out of memory: no record for a reader of a Map");  // nothing may throw here
+    }
+    record->epoch.store(ReadRecord::kFree, kRelaxed);  // relaxed: published with the list's head
+    record->extra = true;
+    return record;
   }
-  TsanHide const hide;
-  auto* record = new (std::nothrow) ReadRecord;
-  if (record == nullptr) {
-    fatal("out of memory: no record for a reader of a Map");  // nothing may throw here
-  }
-  record->next_free = &g_end_of_free;  // not null: it goes back
-  enlist_record(*record);
-  return record;
-}
 
-void give_free(ReadRecord* record) noexcept {
-  std::lock_guard const guard(g_free_lock);
-  record->next_free = g_free;
-  g_free = record;
-}
+  void give(ReadRecord* record) noexcept {
+    {
+      std::lock_guard const guard(lock_);
+      if (count_ < kMost) {
+        ++count_;
+        record->next = first_;
+        first_ = record;
+        return;
+      }
+    }
+    TsanHide const hide;
+    delete record;
+  }
+
+ private:
+  static constexpr unsigned kMost = 64;
+
+  SpinLock lock_;
+  ReadRecord* first_ = nullptr;
+  unsigned count_ = 0;
+};
+constinit Spare g_spare;
 
 // The lock of a domain's lists, shared with few others: not a Mutex, which may be handed over to a
 // goroutine that does not get to run, in particular when the process exits.
@@ -119,36 +139,85 @@ ReadRecord* ReadDomain::claim_record() noexcept {
   if (unsigned const slot = worker_slot(); slot != 0) {
     ReadRecord& own = read_records[slot];
     if (own.epoch.load(kRelaxed) == ReadRecord::kNew) {  // relaxed: ours
-      enlist_record(own);
+      enlist_owned(own);
       return &own;
     }
   } else if (current_goroutine() == nullptr) {
     if (ThreadRecord* thread = this_thread_record()) {
       if (thread->pin == nullptr) {
-        thread->pin = take_free();
-        thread->pin->next_free = nullptr;  // it stays with the thread's record
+        TsanHide const hide;
+        thread->pin = new (std::nothrow) ReadRecord;  // it stays with the thread's record
+        if (thread->pin != nullptr) {
+          enlist_owned(*thread->pin);
+        }
       }
-      if (thread->pin->epoch.load(kRelaxed) == ReadRecord::kFree) {  // relaxed: ours
+      if (thread->pin != nullptr &&
+          thread->pin->epoch.load(kRelaxed) == ReadRecord::kFree) {  // relaxed: ours
         return thread->pin;
       }
     }
   }
-  return take_free();
+  return claim_extra();
 }
 
-void ReadDomain::release_record(ReadRecord* record) noexcept {
-  record->epoch.store(ReadRecord::kFree, kRelease);  // [reads.9] release, pairs with [reads.6]
-  give_free(record);
+// For who reads twice at once, has parked while reading, or has no slot.
+ReadRecord* ReadDomain::claim_extra() noexcept {
+  ReadRecord* const record = g_spare.take();
+  std::lock_guard const guard(lock_of(*this));
+  ReadRecord* const second = extra_.load(kRelaxed);  // relaxed: under the lock
+  record->next = second;
+  record->previous = nullptr;
+  if (second != nullptr) {
+    second->previous = record;
+  }
+  extra_.store(record,
+               kRelaxed);  // relaxed: comes before the reader's fence [reads.1], as [reads.7]
+  return record;
 }
 
-// Does anybody read who pinned this domain before that epoch?
-bool ReadDomain::read_before(std::uint64_t epoch) const noexcept {
+void ReadDomain::release_extra(ReadRecord* record) noexcept {
+  {
+    std::lock_guard const guard(lock_of(*this));
+    if (record->next != nullptr) {
+      record->next->previous = record->previous;
+    }
+    if (record->previous != nullptr) {
+      record->previous->next = record->next;
+    } else {
+      extra_.store(record->next, kRelease);  // [reads.9] release, pairs with [reads.11]
+    }
+    record->epoch.store(ReadRecord::kFree, kRelaxed);  // relaxed: ours again
+  }
+  g_spare.give(record);
+}
+
+namespace {
+
+bool is_before(const ReadRecord& record, std::uint64_t epoch) noexcept {
+  // [reads.6] acquire, pairs with [reads.5]: what the reader did is over
+  std::uint64_t const pinned = record.epoch.load(kAcquire);
+  return pinned != ReadRecord::kFree && pinned < epoch;
+}
+
+}  // namespace
+
+// Does anybody read, with a record of his own, who pinned this domain before that epoch?
+bool ReadDomain::owner_read_before(std::uint64_t epoch) const noexcept {
   // [reads.8] acquire, pairs with [reads.7]
-  for (ReadRecord* record = g_all.load(kAcquire); record != nullptr; record = record->next) {
-    // [reads.6] acquire, pairs with [reads.5] and [reads.9]: what the reader did is over
-    std::uint64_t const pinned = record->epoch.load(kAcquire);
-    if (pinned != ReadRecord::kFree && pinned < epoch &&
-        record->domain.load(kRelaxed) == this) {  // relaxed: see above
+  for (ReadRecord* record = g_owned.load(kAcquire); record != nullptr; record = record->next) {
+    if (is_before(*record, epoch) &&
+        record->domain.load(kRelaxed) == this) {  // relaxed: see the head of this file
+      return true;
+    }
+  }
+  return false;
+}
+
+// The same for the others, under the lock.
+bool ReadDomain::extra_read_before(std::uint64_t epoch) const noexcept {
+  // relaxed: under the lock
+  for (ReadRecord* record = extra_.load(kRelaxed); record != nullptr; record = record->next) {
+    if (is_before(*record, epoch)) {
       return true;
     }
   }
@@ -207,7 +276,8 @@ class ReadDomain::Sweep final : public Aged {
 void ReadDomain::retire(Retired* retired) noexcept {
   auto* const destroy = destroy_;
   full_fence();  // [reads.2] seq_cst, pairs with [reads.1]
-  if (!read_before(UINT64_MAX)) {
+  // [reads.11] acquire, pairs with [reads.9]
+  if (extra_.load(kAcquire) == nullptr && !owner_read_before(UINT64_MAX)) {
     TsanHide const hide;  // as in destroy_all
     destroy(retired);
     return;
@@ -241,7 +311,7 @@ Retired* ReadDomain::collect() noexcept {
   std::lock_guard const guard(lock_of(*this));
   for (;;) {
     if (old_ != nullptr) {
-      if (read_before(old_epoch_)) {
+      if (extra_read_before(old_epoch_) || owner_read_before(old_epoch_)) {
         break;
       }
       append(done, std::exchange(old_, nullptr));
@@ -268,7 +338,8 @@ void ReadDomain::tell() noexcept {
   }
 }
 
-// By whoever has made litter_ kTold, so never by two at once.
+// By whoever has made litter_ kTold. Perhaps by two at once, as the janitor may have been quick in
+// between: the sweep is made once, and is attended at the earlier of two times.
 void ReadDomain::call_janitor() noexcept {
   TsanHide const hide;
   std::unique_ptr<Sweep> made(new (std::nothrow) Sweep(*this));

@@ -23,17 +23,19 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 class ReadDomain;
 
-// Somebody's pin. Filled only by the worker or thread that it belongs to, and only while it is
-// free; made free by whoever holds the pin, perhaps on another worker by then. Never destroyed.
+// Somebody's pin. A worker's or thread's own is filled only by it, and only while it is free; made
+// free by whoever holds the pin, perhaps on another worker by then; and never destroyed. An extra
+// one is in the list of the domain that it pins, and goes with the pin.
 struct alignas(64) ReadRecord {
-  // kNew: not in the list of all yet. kFree. Otherwise the domain's epoch when it was pinned.
+  // kNew: not in the list of the owned yet. kFree. Otherwise the domain's epoch when it was pinned.
   static constexpr std::uint64_t kNew = 0;
   static constexpr std::uint64_t kFree = 1;
 
   atomic<std::uint64_t> epoch{kNew};
   atomic<const ReadDomain*> domain{nullptr};
-  ReadRecord* next = nullptr;               // in the list of all
-  unseen<ReadRecord*> next_free = nullptr;  // among those that belong to nobody
+  ReadRecord* next = nullptr;  // among the owned, the domain's extra ones, or those to use again
+  ReadRecord* previous = nullptr;  // among the domain's extra ones
+  unseen<bool> extra = false;
 };
 
 HAMGAM_API extern ReadRecord read_records[kWorkerSlots];  // each worker's own
@@ -58,7 +60,7 @@ class ReadDomain {
       ReadRecord* record = &read_records[slot];
       // relaxed throughout: what must be ordered is fenced, [reads.1] pairs with [reads.2]
       if (HAMGAM_UNLIKELY(slot == 0 || record->epoch.load(kRelaxed) != ReadRecord::kFree)) {
-        record = claim_record();
+        record = domain.claim_record();
       }
       record->domain.store(&domain, kRelaxed);
       record->epoch.store(domain.epoch_.load(kAcquire),
@@ -69,8 +71,8 @@ class ReadDomain {
 
     HAMGAM_INLINE ~Pin() {
       ReadRecord* const record = record_;
-      if (HAMGAM_UNLIKELY(record->next_free != nullptr)) {
-        release_record(record);
+      if (HAMGAM_UNLIKELY(record->extra)) {
+        domain_.release_extra(record);
       } else {
         record->epoch.store(ReadRecord::kFree,
                             kRelease);  // [reads.5] release, pairs with [reads.6]
@@ -102,20 +104,24 @@ class ReadDomain {
   //   kLeft    something; whoever leaves tells          the janitor, under the lock
   enum LitterState : std::uint32_t { kNone, kTold, kLeft };
 
-  HAMGAM_API static ReadRecord* claim_record() noexcept;
-  HAMGAM_API static void release_record(ReadRecord* record) noexcept;
+  HAMGAM_API ReadRecord* claim_record() noexcept;
+  HAMGAM_API void release_extra(ReadRecord* record) noexcept;
   HAMGAM_API void tell() noexcept;
 
-  bool read_before(std::uint64_t epoch) const noexcept;
+  ReadRecord* claim_extra() noexcept;
+  bool owner_read_before(std::uint64_t epoch) const noexcept;
+  bool extra_read_before(std::uint64_t epoch) const noexcept;
   Retired* collect() noexcept;
   void call_janitor() noexcept;
 
   void (*const destroy_)(Retired*) noexcept;
   atomic<std::uint64_t> epoch_{ReadRecord::kFree + 1};
   atomic<std::uint32_t> litter_{kNone};
-  // All below under the domain's lock, lock_of() in src/sync/read_domain.cpp.
-  Retired* old_ = nullptr;    // waits until nobody reads who pinned before old_epoch_
-  Retired* fresh_ = nullptr;  // waits for old_ to be destroyed
+  // All below under the domain's lock, lock_of() in src/sync/read_domain.cpp; extra_ is also looked
+  // at without.
+  atomic<ReadRecord*> extra_{nullptr};  // pins of those who parked, or read twice at once
+  Retired* old_ = nullptr;              // waits until nobody reads who pinned before old_epoch_
+  Retired* fresh_ = nullptr;            // waits for old_ to be destroyed
   std::uint64_t old_epoch_ = 0;
   Sweep* sweep_ = nullptr;  // what the janitor looks at; made when it is first called
 };
