@@ -16,7 +16,7 @@
 // The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and
 // sleeps for good a second after the last one fell asleep. It
 //   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits,
-//     and wakes another one in its place;
+//     wakes another one in its place, and gives everybody what is queued there;
 //   * wakes a worker for a runnext that is not being run;
 //   * keeps time while no worker sleeps;
 //   * tries again to start a worker that the system refused, and tells if work waits for it;
@@ -62,7 +62,7 @@ void do_chores() noexcept {
 }
 
 // True if it found something to do.
-bool look_at(Worker& worker, Nanos time) noexcept {
+bool look_at(Worker& worker, Nanos time, RunQueue& loot) noexcept {
   // relaxed throughout: a heuristic, but for the slot's exchange
   std::uint32_t const tick = worker.tick.load(kRelaxed);
   bool const running = worker.current.load(kRelaxed) != &worker.base;
@@ -71,10 +71,14 @@ bool look_at(Worker& worker, Nanos time) noexcept {
     worker.seen_since = time;
     return false;
   }
-  if (worker.slot.load(kRelaxed) != Worker::kHeld) {
-    return false;
-  }
   bool const has_next = worker.queue.has_next();
+  if (worker.slot.load(kRelaxed) != Worker::kHeld) {
+    if (!has_next && worker.queue.ring_empty()) {
+      return false;
+    }
+    spread_queue(worker, loot);
+    return true;
+  }
   if (time - worker.seen_since < kHogging) {
     if (has_next && g_scheduler.idle.should_wake()) {
       wake_worker();
@@ -224,7 +228,7 @@ class Monitor {
   }
 
   void watch(Nanos time, bool useful) noexcept {
-    g_places.for_each([&](Worker& worker) { useful |= look_at(worker, time); });
+    g_places.for_each([&](Worker& worker) { useful |= look_at(worker, time, loot_); });
     period_ = useful || dozes_ ? kShortest : std::min(2 * period_, kLongest);
     last_active_ = time;
     suspected_ = false;
@@ -309,6 +313,7 @@ class Monitor {
     }
   }
 
+  RunQueue loot_;  // empty but while it is handed on
   Nanos period_ = kShortest;
   Nanos last_active_ = now();
   Nanos last_trim_ = now();

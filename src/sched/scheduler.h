@@ -94,6 +94,10 @@ void wake_for_lone(Worker& w) noexcept;
 // Gives everything in the worker's queue to all. By its owner.
 void hand_queue_over(Worker& w) noexcept;
 
+// The same for a worker that has no slot and does not come to a scheduling point. By the monitor,
+// whose `loot` is empty before and after.
+void spread_queue(Worker& victim, RunQueue& loot) noexcept;
+
 // park.cpp
 // Leaves this worker's goroutines to the others, and its slot: it is about to block. False: it had
 // none.

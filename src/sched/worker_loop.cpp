@@ -131,6 +131,17 @@ Goroutine* steal(Worker& w) noexcept {
   return nullptr;
 }
 
+void push_global_all(IntrusiveQueue<Goroutine>& all, std::size_t count) noexcept {
+  if (count == 0) {
+    return;
+  }
+  g_scheduler.global.append(all, count);
+  full_fence();  // [idle.9] seq_cst, pairs with [idle.2]
+  if (g_scheduler.idle.should_wake()) {
+    wake_worker();
+  }
+}
+
 }  // namespace
 
 void hand_queue_over(Worker& w) noexcept {
@@ -144,14 +155,25 @@ void hand_queue_over(Worker& w) noexcept {
     all.push(g);
     ++count;
   }
-  if (count == 0) {
-    return;
+  push_global_all(all, count);
+}
+
+void spread_queue(Worker& victim, RunQueue& loot) noexcept {
+  IntrusiveQueue<Goroutine> all;
+  std::size_t count = 0;
+  Goroutine* g = victim.queue.steal_next();
+  if (g == nullptr) {
+    g = victim.queue.steal_into(loot);
   }
-  g_scheduler.global.append(all, count);
-  full_fence();  // [idle.9] seq_cst, pairs with [idle.2]
-  if (g_scheduler.idle.should_wake()) {
-    wake_worker();
+  while (g != nullptr) {
+    all.push(g);
+    ++count;
+    g = loot.pop();
+    if (g == nullptr) {
+      g = victim.queue.steal_into(loot);
+    }
   }
+  push_global_all(all, count);
 }
 
 namespace {

@@ -215,6 +215,35 @@ TEST(Blocking, none_starves_in_the_queue_of_its_worker) {
   }
 }
 
+// The same where nobody was told that it would block.
+TEST(Blocking, none_starves_in_the_queue_of_a_worker_that_blocks) {
+  for (int procs : {1, 2}) {
+    Procs const limit(procs);
+    std::atomic<bool> ran{false};
+    std::atomic<int> others{0};
+    WaitGroup group;
+    group.go([&] {
+      for (int i = 0; i < 2 * procs; ++i) {
+        group.go([&] {
+          ++others;
+          while (!ran) {
+            yield();
+          }
+        });
+      }
+      while (procs > 1 && others < procs) {  // they keep the other workers busy
+        yield();
+      }
+      group.go([] { yield(); });
+      group.go([&] { ran = true; });
+      while (!ran) {
+        std::this_thread::yield();
+      }
+    });
+    group.wait();
+  }
+}
+
 TEST(Blocking, stress) {
   int const rounds = test::scaled(1000);
   for (int procs : {1, 3}) {
