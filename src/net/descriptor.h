@@ -24,6 +24,7 @@
 //   [net.2] sleeper: lock, RMW kWaiters;   if kReady was set, do not sleep
 // Closing sets the bit in `users`, moving a deadline stores it, both before an RMW of the word, and
 // a sleeper looks at both after its own: of two RMWs on one word the later sees the earlier.
+// test/model/net_direction.py searches all interleavings.
 // One reader and one writer at a time (`busy`): the readiness is theirs alone; bytes of one
 // write_all stay together.
 //

@@ -25,6 +25,7 @@
 //   [poller.6] leaver: clear inside_; fence; load timekeeper, which it tells
 //   [poller.1] first user: store in_use_;  fence; load timekeeper, which it tells
 //   (The keeper has set its looks_at and fenced, [timers.2], before it loads in_use_.)
+// test/model/poller.py searches all interleavings.
 //
 // Nothing of this costs anything while no descriptor was ever waited for, but for relaxed loads at
 // places that are about to sleep.
