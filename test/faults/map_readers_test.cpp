@@ -20,23 +20,26 @@ std::atomic<long> g_lines{0};  // allocations of one cache line that live
 
 }  // namespace
 
-void* operator new(std::size_t size, std::align_val_t align, const std::nothrow_t&) noexcept {
+// Not inline: gcc takes what it then sees for a mistake.
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t align,
+                                     const std::nothrow_t&) noexcept {
   auto const unit = static_cast<std::size_t>(align);
   g_lines += unit == kLine ? 1 : 0;
   return std::aligned_alloc(unit, (size + unit - 1) / unit * unit);
 }
-void* operator new(std::size_t size, std::align_val_t align) {
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t align) {
   void* const memory = operator new(size, align, std::nothrow);
   if (memory == nullptr) {
     throw std::bad_alloc();
   }
   return memory;
 }
-void operator delete(void* memory, std::align_val_t align) noexcept {
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t align) noexcept {
   g_lines -= memory != nullptr && static_cast<std::size_t>(align) == kLine ? 1 : 0;
   std::free(memory);
 }
-void operator delete(void* memory, std::size_t /*size*/, std::align_val_t align) noexcept {
+[[gnu::noinline]] void operator delete(void* memory, std::size_t /*size*/,
+                                       std::align_val_t align) noexcept {
   operator delete(memory, align);
 }
 
