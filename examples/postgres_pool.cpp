@@ -131,6 +131,20 @@ void commit(Postgreses& pool, const std::string& id, hamgam::Atomic<int>& failur
   }
 }
 
+// A question, which may be asked again until there is an answer.
+std::string ask(Postgreses& pool, const std::string& sql) {
+  for (;;) {
+    Postgreses::Lease postgres;
+    try {
+      postgres = pool.acquire();
+      return postgres->execute(sql);
+    } catch (const std::exception&) {
+      postgres.discard();
+      hamgam::sleep(10ms);
+    }
+  }
+}
+
 int work(const std::string& conninfo) {
   Postgreses pool([conninfo] { return Postgres(conninfo); },
                   {.max_open = kConnections, .max_idle = kConnections},
@@ -154,10 +168,10 @@ int work(const std::string& conninfo) {
   group.wait();
   std::chrono::duration<double, std::milli> const took = std::chrono::steady_clock::now() - begin;
 
-  std::string const once = pool.acquire()->execute(
-      "SELECT COUNT(*) FROM (SELECT id FROM moves GROUP BY id "
-      "HAVING COUNT(*) = 2 AND SUM(amount) = 0) AS whole");
-  std::string const rows = pool.acquire()->execute("SELECT COUNT(*) FROM moves");
+  std::string const once = ask(pool,
+                               "SELECT COUNT(*) FROM (SELECT id FROM moves GROUP BY id "
+                               "HAVING COUNT(*) = 2 AND SUM(amount) = 0) AS whole");
+  std::string const rows = ask(pool, "SELECT COUNT(*) FROM moves");
   auto const stats = pool.stats();
   std::printf("%d committed, %s there once, in %s rows\n", committed.load(), once.c_str(),
               rows.c_str());

@@ -168,6 +168,20 @@ void commit(Redises& pool, const std::string& id, hamgam::Atomic<int>& failures)
   }
 }
 
+// Questions, which may be asked again until there is an answer.
+std::vector<Reply> ask(Redises& pool, const std::vector<std::vector<std::string>>& questions) {
+  for (;;) {
+    Redises::Lease redis;
+    try {
+      redis = pool.acquire();
+      return redis->pipeline(questions);
+    } catch (const std::exception&) {
+      redis.discard();
+      hamgam::sleep(10ms);
+    }
+  }
+}
+
 int work(const std::string& address) {
   Redises pool([address] { return Redis(address); },
                {.max_open = kConnections, .max_idle = kConnections},
@@ -189,8 +203,7 @@ int work(const std::string& address) {
   group.wait();
   std::chrono::duration<double, std::milli> const took = std::chrono::steady_clock::now() - begin;
 
-  auto const all =
-      pool.acquire()->pipeline({{"SCARD", "done"}, {"GET", "total"}, {"HVALS", "times"}});
+  auto const all = ask(pool, {{"SCARD", "done"}, {"GET", "total"}, {"HVALS", "times"}});
   int once = 0;
   for (const Reply& times : all[2].items) {
     once += times.text == "1" ? 1 : 0;
