@@ -23,6 +23,7 @@
 #include "hamgam/rwmutex.h"        // IWYU pragma: export
 #include "hamgam/select.h"         // IWYU pragma: export
 #include "hamgam/semaphore.h"      // IWYU pragma: export
+#include "hamgam/signals.h"        // IWYU pragma: export
 #include "hamgam/singleflight.h"   // IWYU pragma: export
 #include "hamgam/spawn.h"          // IWYU pragma: export
 #include "hamgam/time.h"           // IWYU pragma: export

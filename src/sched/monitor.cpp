@@ -119,11 +119,17 @@ std::uint64_t activity() noexcept {
   return sum;
 }
 
+// Something outside of the process may wake goroutines.
+bool waits_for_outside() noexcept {
+  // relaxed: as in_run is, and whoever changes it is awake
+  return g_scheduler.outside.load(kRelaxed) != 0 || g_poller.has_waiters();
+}
+
 // All workers sleep, and no goroutine is runnable or elsewhere.
 bool workers_asleep() noexcept {
   // relaxed throughout: the caller compares activity() before and after
   if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.in_blocking.load(kRelaxed) != 0 ||
-      g_poller.has_waiters() || !timers_at_rest() || g_chores.load(kRelaxed) != nullptr) {
+      waits_for_outside() || !timers_at_rest() || g_chores.load(kRelaxed) != nullptr) {
     return false;
   }
   return g_scheduler.global.empty() &&
@@ -256,7 +262,7 @@ class Monitor {
     for_good_ = time - last_active_ >= kLinger && refused_since_ == kForever &&
                 !g_scheduler.has_starved.load(kRelaxed) &&
                 !(g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever &&
-                  !g_poller.has_waiters());
+                  !waits_for_outside());
     if (for_good_) {
       trim_stacks(kStacksKept);
     }
@@ -360,6 +366,15 @@ void add_chore(Chore& chore) noexcept {
     chore.run(chore);  // no thread to be had: here is better than never
     return;
   }
+  queue_chore(chore);
+}
+
+bool have_chores() noexcept {
+  ensure_started();
+  return start_monitor();
+}
+
+void queue_chore(Chore& chore) noexcept {
   Chore* first = g_chores.load(kRelaxed);  // relaxed: the CAS checks it
   do {
     chore.next = first;
@@ -370,6 +385,18 @@ void add_chore(Chore& chore) noexcept {
     g_scheduler.monitor_wake.store(1, kRelease);
     futex_wake(g_scheduler.monitor_wake, 1);
   }
+}
+
+void begin_outside() noexcept {
+  g_scheduler.outside.fetch_add(1, kRelaxed);  // relaxed: the caller is awake until it waits
+}
+
+void end_outside() noexcept {
+  g_scheduler.outside.fetch_sub(1, kRelaxed);  // relaxed: published by the next
+  // The monitor may be about to sleep for good, which it does not where it looks for deadlocks.
+  // [chore.4] release, pairs with [deep.3]: it sees the number, or is poked once more
+  g_scheduler.monitor_wake.store(1, kRelease);
+  futex_wake(g_scheduler.monitor_wake, 1);
 }
 
 void rouse_monitor() noexcept {

@@ -85,6 +85,15 @@ struct Chore {
 };
 void add_chore(Chore& chore) noexcept;
 
+// The same where there is that thread, as have_chores() has said: may be called in a signal's
+// handler. have_chores() is false if the system refuses it.
+[[nodiscard]] bool have_chores() noexcept;
+void queue_chore(Chore& chore) noexcept;
+
+// In between something outside of the process may make goroutines go on: no deadlock is declared.
+void begin_outside() noexcept;
+void end_outside() noexcept;
+
 // True if spinning for a moment may help: another worker runs meanwhile and nobody waits for this
 // one.
 bool worth_spinning() noexcept;

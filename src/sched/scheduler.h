@@ -71,6 +71,7 @@ struct Scheduler {
   atomic<bool> monitor_deep{true};  // sleeps until told, or was not started yet
   atomic<Nanos> monitor_looks_at{kForever};
   atomic<std::uint32_t> in_blocking{0};  // goroutines in a blocking region
+  atomic<std::uint32_t> outside{0};      // what may wake goroutines from outside; but sockets
 
   // run().
   atomic<bool> in_run{false};

@@ -177,7 +177,11 @@ Context without_cancel(Context parent) {
 
 void CancelFunc::operator()(const std::exception_ptr& cause) const noexcept {
   if (node_.get() != nullptr) {
-    detail::cancel_tree(*node_->canceller, ContextError::canceled, cause);
+    CancelNode& node = *node_->canceller;
+    if (HAMGAM_UNLIKELY(node.tells_calls)) {
+      node.cancel_called();
+    }
+    detail::cancel_tree(node, ContextError::canceled, cause);
   }
 }
 

@@ -57,6 +57,8 @@ struct CancelNode : ContextNode {
 
   // After the node was cancelled, by the canceller, without locks.
   virtual void cancelled() noexcept {}
+  // Before each call of its CancelFunc does anything; only if `tells_calls`.
+  virtual void cancel_called() noexcept {}
 
   InnerMutex lock;
   atomic<std::uint32_t> error{0};
@@ -65,6 +67,7 @@ struct CancelNode : ContextNode {
   bool owned = false;
   bool timer_holds = false;
   bool has_timer = false;
+  bool tells_calls = false;  // constant
   Nanos deadline = kForever;
   CancelNode* up = nullptr;
   CancelNode* prev = nullptr;
