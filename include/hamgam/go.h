@@ -27,8 +27,8 @@
 // had started them, and so has whatever a goroutine starts. A goroutine that changes its thread's
 // mask changes it back before it waits. Who takes signals by sigwait blocks them before the first
 // goroutine. A handler may run on a worker, in a goroutine or between two, on a stack of 64 KiB if
-// it was installed with SA_ONSTACK, else on the goroutine's. It may call nothing of Hamgam, but
-// write to a pipe that a goroutine reads in blocking().
+// it was installed with SA_ONSTACK, else on the goroutine's. It may call nothing of Hamgam; take
+// signals by Signals or with_signals() (signals.h), which need no handler.
 //
 // Stacks do not grow. One that overflows ends the process with "fatal error: stack overflow" as
 // long as no frame steps over the guard below it: 1 MiB for the first thousand stacks, then 64 KiB.
