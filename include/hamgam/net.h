@@ -11,8 +11,8 @@
 // be assigned to, nor destroyed, while another goroutine is in a call on that very handle: give it
 // a copy.
 //
-// close() wakes everybody who waits with Errc::closed, and so fails all that comes later. (An
-// accept that naps at the limit of descriptors notices within a second.) set_deadline is Go's: it
+// close() wakes everybody who waits with Errc::closed, and so fails all that comes later.
+// set_deadline is Go's: it
 // stays until it is moved; once past, all fails with Errc::deadline, although data is there, and
 // whoever waits is woken. _for, _until and a std::stop_token belong to the call and end it only if
 // it would have to wait. The earlier one counts.
@@ -27,6 +27,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -223,39 +224,109 @@ class HAMGAM_API StreamHandle : public Handle {
   std::optional<std::size_t> with_limit(Do what, std::byte* data, std::size_t size,
                                         NetLimit& limit) const;
   std::size_t move(Do what, std::byte* data, std::size_t size, NetLimit& limit,
-                   std::error_code& e) const;
+                   std::error_code& e) const noexcept;
   [[noreturn]] void fail_transfer(Do what, std::error_code code, std::size_t moved) const;
 };
 
 }  // namespace detail
 
+// When a connection is silent the peer is asked whether it is there.
+struct KeepAlive {
+  bool on = true;
+  std::chrono::seconds idle{15};      // before the first question
+  std::chrono::seconds interval{15};  // between questions
+  int count = 9;                      // that many unanswered ones end the connection
+};
+
+struct DialOptions {
+  std::optional<Address> local{};
+  // Between the families of a name's addresses; negative: one after the other.
+  std::chrono::milliseconds fallback_delay{300};
+  KeepAlive keep_alive{};
+  bool no_delay = true;  // TCP_NODELAY
+  // With the socket, before it is bound and connected. May be called for several at once.
+  std::function<void(int fd)> before_connect{};
+};
+
+struct ListenOptions {
+  int backlog = 0;  // 0: the system's limit
+  bool reuse_port = false;
+  KeepAlive keep_alive{};  // of the connections
+  std::function<void(int fd)> before_bind{};
+};
+
 class HAMGAM_API TcpConn : public detail::StreamHandle {
  public:
   TcpConn() noexcept = default;  // not connected: everything fails with Errc::closed
-  // Of a name all addresses are tried in turn. TCP_NODELAY is on.
-  static TcpConn dial(std::string_view host_port);
+  // A name's addresses are tried in turn; if they are of both families (RFC 8305), the second
+  // family's beside the first one's as soon as these have failed or fallback_delay is over, and the
+  // first connection counts. An empty host is this one. A numeric host asks no resolver. Fails with
+  // what became of the first address. Blocks until connected; the system gives up after some
+  // minutes.
+  static TcpConn dial(std::string_view host_port, const DialOptions& options = {});
+  // Empty on failure.
+  static TcpConn dial(std::string_view host_port, std::error_code& e,
+                      const DialOptions& options = {});
+  // Nothing: it gave up, and no socket is left. Several addresses share the time, with 2 s each at
+  // least. A lookup goes on in the background. A stop after the return changes nothing.
+  template <class R, class P>
+  [[nodiscard]] static std::optional<TcpConn> dial_for(std::string_view host_port,
+                                                       const std::chrono::duration<R, P>& d,
+                                                       const DialOptions& options = {}) {
+    return dial_limited(host_port, options, hamgam::detail::deadline_after(d), nullptr);
+  }
+  template <class C, class D>
+  [[nodiscard]] static std::optional<TcpConn> dial_until(std::string_view host_port,
+                                                         const std::chrono::time_point<C, D>& t,
+                                                         const DialOptions& options = {}) {
+    return dial_limited(host_port, options, hamgam::detail::deadline_at(t), nullptr);
+  }
+  [[nodiscard]] static std::optional<TcpConn> dial(std::string_view host_port,
+                                                   const std::stop_token& token,
+                                                   const DialOptions& options = {}) {
+    return dial_limited(host_port, options, hamgam::detail::kNoDeadline, &token);
+  }
   // A connected socket, which is made non-blocking and is the library's from here on.
   static TcpConn adopt(int fd);
   void set_no_delay(bool on) const;
+  void set_keep_alive(const KeepAlive& k) const;
   // Nothing: as usual; 0: close() resets the connection.
   void set_linger(std::optional<std::chrono::seconds> d) const;
 
  private:
   using StreamHandle::StreamHandle;
   friend class TcpListener;
+  static std::optional<TcpConn> dial_limited(std::string_view host_port, const DialOptions& options,
+                                             std::int64_t deadline, const std::stop_token* token);
 };
 
 class HAMGAM_API TcpListener : public detail::Handle {
  public:
   TcpListener() noexcept = default;
   // "127.0.0.1:0"; an empty host: all addresses, of both families if there is IPv6.
-  static TcpListener bind(std::string_view host_port);
-  // At the limit of descriptors it tries again after 5 ms and so on up to 1 s.
+  static TcpListener bind(std::string_view host_port, const ListenOptions& options = {});
+  // At the limit of descriptors it says so once, on standard error, and tries again after 5 ms and
+  // so on up to 1 s.
   [[nodiscard]] TcpConn accept() const;
+  // Empty on failure.
+  [[nodiscard]] TcpConn accept(std::error_code& e) const;
+  // Nothing: it gave up, and lost no connection.
+  template <class R, class P>
+  [[nodiscard]] std::optional<TcpConn> accept_for(const std::chrono::duration<R, P>& d) const {
+    return accept_limited(hamgam::detail::deadline_after(d), nullptr);
+  }
+  template <class C, class D>
+  [[nodiscard]] std::optional<TcpConn> accept_until(const std::chrono::time_point<C, D>& t) const {
+    return accept_limited(hamgam::detail::deadline_at(t), nullptr);
+  }
+  [[nodiscard]] std::optional<TcpConn> accept(const std::stop_token& token) const {
+    return accept_limited(hamgam::detail::kNoDeadline, &token);
+  }
   [[nodiscard]] Address address() const;
 
  private:
   using Handle::Handle;
+  std::optional<TcpConn> accept_limited(std::int64_t deadline, const std::stop_token* token) const;
 };
 
 class HAMGAM_API UnixConn : public detail::StreamHandle {
@@ -273,11 +344,27 @@ class HAMGAM_API UnixListener : public detail::Handle {
  public:
   UnixListener() noexcept = default;
   static UnixListener bind(std::string_view path);
+  // As TcpListener's.
   [[nodiscard]] UnixConn accept() const;
+  // Empty on failure.
+  [[nodiscard]] UnixConn accept(std::error_code& e) const;
+  // Nothing: it gave up, and lost no connection.
+  template <class R, class P>
+  [[nodiscard]] std::optional<UnixConn> accept_for(const std::chrono::duration<R, P>& d) const {
+    return accept_limited(hamgam::detail::deadline_after(d), nullptr);
+  }
+  template <class C, class D>
+  [[nodiscard]] std::optional<UnixConn> accept_until(const std::chrono::time_point<C, D>& t) const {
+    return accept_limited(hamgam::detail::deadline_at(t), nullptr);
+  }
+  [[nodiscard]] std::optional<UnixConn> accept(const std::stop_token& token) const {
+    return accept_limited(hamgam::detail::kNoDeadline, &token);
+  }
   [[nodiscard]] Address address() const;
 
  private:
   using Handle::Handle;
+  std::optional<UnixConn> accept_limited(std::int64_t deadline, const std::stop_token* token) const;
 };
 
 class HAMGAM_API Pipe : public detail::StreamHandle {

@@ -14,6 +14,7 @@
 
 #include "hamgam/go.h"
 #include "hamgam/net.h"
+#include "net/dial.h"
 
 namespace hamgam::inline HAMGAM_ABI::net {
 
@@ -71,8 +72,8 @@ HostPort split(std::string_view text) {
   return {std::string(host), std::string(text.substr(colon + 1))};
 }
 
-std::vector<Address> look_up(std::string_view text, int flags) {
-  HostPort const parts = split(text);
+// 0, or getaddrinfo's error.
+int look_up(const HostPort& parts, int flags, std::vector<Address>& all) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = flags;
@@ -83,17 +84,16 @@ std::vector<Address> look_up(std::string_view text, int flags) {
     throw std::bad_alloc();
   }
   if (error != 0) {
-    fail((flags & AI_NUMERICHOST) != 0 ? Errc::no_suitable_address : Errc::host_not_found, text);
+    return error;
   }
   struct Free {
     addrinfo* list;
     ~Free() { freeaddrinfo(list); }
   } const guard{found};
-  std::vector<Address> all;
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
     all.push_back(Address::from_raw(one->ai_addr, one->ai_addrlen));
   }
-  return all;
+  return 0;
 }
 
 }  // namespace
@@ -130,7 +130,11 @@ Address Address::parse(std::string_view text) {
   if (parts.host.empty() || error != std::errc() || rest != end || port > 65535) {
     fail(Errc::no_suitable_address, text);
   }
-  return look_up(text, AI_NUMERICHOST | AI_NUMERICSERV).front();
+  std::vector<Address> all;
+  if (look_up(parts, AI_NUMERICHOST | AI_NUMERICSERV, all) != 0) {
+    fail(Errc::no_suitable_address, text);
+  }
+  return all.front();
 }
 
 std::uint16_t Address::port() const noexcept {
@@ -213,8 +217,25 @@ std::string Address::to_string() const {
   return text + ":" + std::to_string(port());
 }
 
+std::vector<Address> resolve_numeric(std::string_view host_port) {
+  std::vector<Address> all;
+  int const error = look_up(split(host_port), AI_NUMERICHOST, all);
+  if (error == EAI_SERVICE) {
+    fail(Errc::no_suitable_address, host_port);
+  }
+  return all;
+}
+
 std::vector<Address> resolve(std::string_view host_port) {
-  return blocking([host_port] { return look_up(host_port, AI_ADDRCONFIG); });
+  if (std::vector<Address> numeric = resolve_numeric(host_port); !numeric.empty()) {
+    return numeric;
+  }
+  HostPort const parts = split(host_port);
+  std::vector<Address> all;
+  if (blocking([&] { return look_up(parts, AI_ADDRCONFIG, all); }) != 0) {
+    fail(Errc::host_not_found, host_port);
+  }
+  return all;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::net

@@ -2,8 +2,6 @@
 // Copyright The Hamgam Authors
 #include "net/descriptor.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,20 +41,20 @@ NetDescriptor* take_record() noexcept {
     }
     for (std::uint32_t i = kBlock; i-- > 0;) {
       block[i].index = g_made + i;
-      block[i].next_free = g_free;
+      block[i].next = g_free;
       g_free = &block[i];
     }
     g_blocks[g_made / kBlock].store(block, kRelease);  // [net.3] release, pairs with [net.4]
     g_made += kBlock;
   }
   NetDescriptor* d = g_free;
-  g_free = d->next_free;
+  g_free = d->next;
   return d;
 }
 
 void give_record(NetDescriptor& d) noexcept {
   std::lock_guard const guard(g_lock);
-  d.next_free = g_free;
+  d.next = g_free;
   g_free = &d;
 }
 
@@ -105,7 +103,7 @@ int register_once(NetDescriptor& d) noexcept {
   }
   std::lock_guard const guard(d.lock);
   if (!d.registered) {
-    int const error = g_poller.epoll().add(d.fd, tag_of(d), Epoll::Trigger::kEdge, true, true);
+    int const error = g_poller.epoll().add(d.fd, tag_of(d));
     if (error != 0) {
       return error;
     }
@@ -304,62 +302,24 @@ long operate(NetDescriptor& d, NetDirection& direction, NetCall call, void* argu
   }
 }
 
-// By a copy of the number, as the kernel knows a registration by file and number: any number of
-// waiters, in both directions, and whatever others do with the number meanwhile.
-bool wait_foreign(int fd, bool write, NetLimit& limit, std::error_code& error) {
-  error.clear();
-  pollfd now_is{fd, static_cast<short>(write ? POLLOUT : POLLIN | POLLRDHUP), 0};
-  if (poll(&now_is, 1, 0) > 0 && (now_is.revents & POLLNVAL) == 0) {
-    return true;
-  }
-  if (limit.deadline != kForever && limit.deadline <= now()) {
-    limit.gave_up = true;
-    return false;
-  }
-  if (is_forked_child()) {
-    refuse_in_child();  // the epoll is the parent's, too
-  }
-  if (int const failure = g_poller.use(&on_event); failure != 0) {
-    error = std::error_code(failure, std::generic_category());
-    return false;
-  }
-  TsanIgnore const unseen;
-  int const copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) {
-    error = std::error_code(errno, std::generic_category());
-    return false;
-  }
-  NetDescriptor* d = open_descriptor(copy, "descriptor");
-  if (d == nullptr) {
-    ::close(copy);
-    error = std::make_error_code(std::errc::not_enough_memory);
-    return false;
-  }
-  struct Release {
-    NetDescriptor* d;
-    ~Release() { release_descriptor(d); }
-  } const release{d};
-  NetDirection& direction = write ? d->write : d->read;
-  int const failure = g_poller.epoll().add(copy, tag_of(*d), Epoll::Trigger::kOnce, !write, write);
-  if (failure == EPERM) {
-    return true;  // always ready
-  }
-  if (failure != 0) {
-    error = std::error_code(failure, std::generic_category());
-    return false;
-  }
-  d->registered = true;
-  for (;;) {
-    // relaxed: what is ready is the kernel's
-    if ((direction.word.load(kRelaxed) & NetDirection::kReady) != 0) {
-      return true;
-    }
-    Wake const end = sleep(*d, direction, limit, kForever);
-    if (end == Wake::kStopped || end == Wake::kTimedOut) {
+bool nap(NetDescriptor& d, NetDirection& direction, NetLimit& limit, Nanos until) {
+  while (!is_closed(d)) {
+    // relaxed: who moves it while we sleep wakes us
+    Nanos const deadline = direction.deadline.load(kRelaxed);
+    // [net.8] seq_cst, pairs with [net.1]: the next call is after the nap
+    direction.word.fetch_and(~NetDirection::kReady, kSeqCst);
+    NetLimit shorter = limit;
+    shorter.deadline = std::min(limit.deadline, until);
+    Wake const end = sleep(d, direction, shorter, deadline);
+    if (end == Wake::kStopped || (end == Wake::kTimedOut && limit.deadline <= now())) {
       limit.gave_up = true;
       return false;
     }
+    if (end == Wake::kTimedOut) {
+      break;
+    }
   }
+  return true;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

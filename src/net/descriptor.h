@@ -73,7 +73,10 @@ struct NetDescriptor {
   bool registered = false;  // in the epoll
   NetDirection read;
   NetDirection write;
-  NetDescriptor* next_free = nullptr;
+  // Among those that are given back; or of a copy of another library's number, see foreign.cpp.
+  NetDescriptor* next = nullptr;
+  int copy_of = -1;
+  std::uint32_t waiting = 0;
 
   static constexpr std::uint64_t kClosed = std::uint64_t{1} << 63;
 };
@@ -103,6 +106,10 @@ bool take_direction(NetDirection& direction, NetLimit& limit);
 using NetCall = long (*)(void* argument, int fd) noexcept;
 long operate(NetDescriptor& d, NetDirection& direction, NetCall call, void* argument,
              NetLimit& limit, std::error_code& error);
+
+// Sleeps until then, whatever becomes ready, unless it is closed or the deadline is over. The
+// caller has the direction. False: gave up.
+bool nap(NetDescriptor& d, NetDirection& direction, NetLimit& limit, Nanos until);
 
 // For a descriptor of others. False: gave up, or `error`.
 bool wait_foreign(int fd, bool write, NetLimit& limit, std::error_code& error);

@@ -281,6 +281,8 @@ TYPED_TEST(Stream, CloseUnblocksEverybody) {
     EXPECT_EQ(error_of([&] { this->a.read_some(buffer); }), std::errc::operation_canceled);
     EXPECT_EQ(error_of([&] { this->a.set_deadline(kNone); }), net::Errc::closed);  // N12
     EXPECT_EQ(this->a.fd(), -1);
+    EXPECT_EQ(error_of([&] { this->a.read_some({}); }), net::Errc::closed);
+    EXPECT_EQ(error_of([&] { this->a.write_all({}); }), net::Errc::closed);
   });
 }
 

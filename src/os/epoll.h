@@ -20,14 +20,12 @@ inline constexpr int kPollBatch = 128;
 
 class Epoll {
  public:
-  enum class Trigger : std::uint8_t { kEdge, kOnce };
-
   // 0, or the error.
   int open() noexcept;
 
-  // 0, or the error: EPERM for what is always ready, such as a file. The present state is the first
-  // event.
-  int add(int fd, std::uint64_t data, Trigger trigger, bool read, bool write) const noexcept;
+  // Edge-triggered, both directions. 0, or the error: EPERM for what is always ready, such as a
+  // file. The present state is the first event.
+  int add(int fd, std::uint64_t data) const noexcept;
   void remove(int fd) const noexcept;
 
   // How many events there are, at most kPollBatch; 0 if the deadline has passed or for no reason.
@@ -44,5 +42,8 @@ class Epoll {
   int fd_ = -1;
   int wake_ = -1;
 };
+
+// Whether two numbers are one open file; false if that is not to be known.
+bool is_same_file(int a, int b) noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -67,11 +68,10 @@ int Epoll::open() noexcept {
   return 0;
 }
 
-int Epoll::add(int fd, std::uint64_t data, Trigger trigger, bool read, bool write) const noexcept {
+int Epoll::add(int fd, std::uint64_t data) const noexcept {
   TsanIgnore const unseen;  // our own descriptors
   epoll_event event{};
-  event.events = (trigger == Trigger::kEdge ? EPOLLET : EPOLLONESHOT) |
-                 (read ? EPOLLIN | EPOLLRDHUP : 0U) | (write ? EPOLLOUT : 0U);
+  event.events = EPOLLET | EPOLLIN | EPOLLRDHUP | EPOLLOUT;
   event.data.u64 = data;
   return epoll_ctl(fd_, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
@@ -108,6 +108,22 @@ void Epoll::interrupt() const noexcept {
   std::uint64_t const one = 1;
   // It fails only if the counter is full, which it never is.
   (void)!write(wake_, &one, sizeof one);
+}
+
+bool is_same_file(int a, int b) noexcept {
+#if defined(SYS_kcmp)
+  constexpr int kFile = 0;  // KCMP_FILE
+  pid_t const self = getpid();
+  long const differ = syscall(SYS_kcmp, self, self, kFile, a, b);
+  if (differ >= 0) {
+    return differ == 0;
+  }
+#endif
+  // It may be forbidden. No two sockets have the same number, unlike much else.
+  struct stat one {};
+  struct stat other {};
+  return fstat(a, &one) == 0 && fstat(b, &other) == 0 && S_ISSOCK(one.st_mode) &&
+         one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// What the kinds of sockets have in common: numbers that nobody has taken over yet, and calls on
+// those that somebody has.
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <new>
+#include <string>
+#include <utility>
+
+#include "hamgam/net.h"
+#include "net/descriptor.h"
+
+namespace hamgam::inline HAMGAM_ABI::net {
+
+inline std::error_code system_code(int error) noexcept { return {error, std::generic_category()}; }
+
+[[noreturn]] inline void fail(std::error_code code, const std::string& what) {
+  throw Error(code, what);
+}
+
+inline Address name_of(int fd, bool peer) {
+  sockaddr_storage raw{};
+  socklen_t size = sizeof raw;
+  auto* const name = reinterpret_cast<sockaddr*>(&raw);
+  if ((peer ? getpeername(fd, name, &size) : getsockname(fd, name, &size)) != 0) {
+    return {};
+  }
+  return Address::from_raw(&raw, size);
+}
+
+inline void set_option(int fd, int level, int option, int value) noexcept {
+  (void)setsockopt(fd, level, option, &value, sizeof value);
+}
+
+// While it lives the number is in a call and stays open. Throws Error, Errc::closed.
+class InCall {
+ public:
+  InCall(detail::NetDescriptor* d, const char* what) : d_(d) {
+    if (d == nullptr || !hamgam::detail::enter_descriptor(*d)) {
+      fail(make_error_code(Errc::closed), what);
+    }
+  }
+  ~InCall() { hamgam::detail::leave_descriptor(*d_); }
+  InCall(const InCall&) = delete;
+  InCall& operator=(const InCall&) = delete;
+  [[nodiscard]] int number() const noexcept { return d_->fd; }
+
+ private:
+  detail::NetDescriptor* const d_;
+};
+
+// The direction is the caller's until its end, if it was taken.
+class Directed {
+ public:
+  Directed(hamgam::detail::NetDirection& direction, detail::NetLimit& limit)
+      : direction_(direction), taken_(hamgam::detail::take_direction(direction, limit)) {}
+  ~Directed() {
+    if (taken_) {
+      direction_.busy.unlock();
+    }
+  }
+  Directed(const Directed&) = delete;
+  Directed& operator=(const Directed&) = delete;
+  [[nodiscard]] explicit operator bool() const noexcept { return taken_; }
+
+ private:
+  hamgam::detail::NetDirection& direction_;
+  bool const taken_;
+};
+
+// Closed, unless it was handed on.
+class OwnNumber {
+ public:
+  explicit OwnNumber(int fd) noexcept : fd_(fd) {}
+  ~OwnNumber() { reset(); }
+  OwnNumber(const OwnNumber&) = delete;
+  OwnNumber& operator=(const OwnNumber&) = delete;
+  [[nodiscard]] int get() const noexcept { return fd_; }
+  void reset(int fd = -1) noexcept {
+    if (fd_ >= 0) {
+      hamgam::detail::TsanIgnore const unseen;
+      ::close(fd_);
+    }
+    fd_ = fd;
+  }
+  detail::NetDescriptor* hand_on(const char* kind) {
+    detail::NetDescriptor* d = hamgam::detail::open_descriptor(fd_, kind);
+    if (d == nullptr) {
+      throw std::bad_alloc();
+    }
+    fd_ = -1;
+    return d;
+  }
+
+ private:
+  int fd_;
+};
+
+}  // namespace hamgam::inline HAMGAM_ABI::net
