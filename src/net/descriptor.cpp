@@ -58,9 +58,9 @@ void give_record(NetDescriptor& d) noexcept {
   g_free = &d;
 }
 
-void wake_sleepers(NetDirection& direction) noexcept {
+void wake_sleepers(NetDirection& direction, std::uint32_t why = NetDirection::kReady) noexcept {
   // [net.1] seq_cst, pairs with [net.2]: what was stored before, a close or a deadline, too
-  std::uint32_t const old = direction.word.fetch_or(NetDirection::kReady, kSeqCst);
+  std::uint32_t const old = direction.word.fetch_or(why, kSeqCst);
   if ((old & NetDirection::kWaiters) == 0) {
     return;
   }
@@ -81,7 +81,7 @@ void on_event(const PollEvent& event) noexcept {
     return;
   }
   if (event.readable) {
-    wake_sleepers(d.read);
+    wake_sleepers(d.read, NetDirection::kReady | (event.last ? NetDirection::kLast : 0));
   }
   if (event.writable) {
     wake_sleepers(d.write);
@@ -170,6 +170,8 @@ NetDescriptor* open_descriptor(int fd, const char* kind) noexcept {
   for (NetDirection* direction : {&d->read, &d->write}) {
     direction->word.store(0, kRelaxed);
     direction->deadline.store(kForever, kRelaxed);
+    direction->registered = false;
+    direction->drained = false;
   }
   d->handles.store(1, kRelaxed);
   d->users.store(0, kRelaxed);
@@ -259,7 +261,7 @@ bool take_direction(NetDirection& direction, NetLimit& limit) {
 }
 
 long operate(NetDescriptor& d, NetDirection& direction, NetCall call, void* argument,
-             NetLimit& limit, std::error_code& error) {
+             NetLimit& limit, std::error_code& error, long drains_below) {
   error.clear();
   for (;;) {
     if (!enter_descriptor(d)) {
@@ -273,26 +275,32 @@ long operate(NetDescriptor& d, NetDirection& direction, NetCall call, void* argu
       error = net::make_error_code(net::Errc::deadline);
       return -1;
     }
-    if ((direction.word.load(kRelaxed) & NetDirection::kReady) != 0) {  // relaxed: a hint
-      // [net.8] seq_cst, pairs with [net.1]: before the call
-      direction.word.fetch_and(~NetDirection::kReady, kSeqCst);
-    }
-    long const result = call(argument, d.fd);
-    int failure = result < 0 ? errno : 0;
-    bool const would_wait = failure == EAGAIN || failure == EWOULDBLOCK;
-    if (would_wait) {
-      failure = register_once(d);
-    }
-    leave_descriptor(d);
-    if (result >= 0) {
-      return result;
-    }
-    if (failure == EINTR) {
-      continue;
-    }
-    if (failure != 0) {
-      error = std::error_code(failure, std::generic_category());
-      return -1;
+    std::uint32_t const word = direction.word.load(kRelaxed);  // relaxed: sleep() looks again
+    if (!direction.drained || (word & (NetDirection::kReady | NetDirection::kLast)) != 0) {
+      if ((word & NetDirection::kReady) != 0) {
+        // [net.8] seq_cst, pairs with [net.1]: before the call
+        direction.word.fetch_and(~NetDirection::kReady, kSeqCst);
+      }
+      long const result = call(argument, d.fd);
+      int failure = result < 0 ? errno : 0;
+      if (failure == EAGAIN || failure == EWOULDBLOCK) {
+        failure = register_once(d);
+        direction.registered = failure == 0;
+      }
+      leave_descriptor(d);
+      if (result >= 0) {
+        direction.drained = 0 < result && result < drains_below && direction.registered;
+        return result;
+      }
+      if (failure == EINTR) {
+        continue;
+      }
+      if (failure != 0) {
+        error = std::error_code(failure, std::generic_category());
+        return -1;
+      }
+    } else {
+      leave_descriptor(d);
     }
     Wake const end = sleep(d, direction, limit, deadline);
     if (end == Wake::kStopped || (end == Wake::kTimedOut && limit.deadline <= deadline)) {

@@ -17,6 +17,7 @@
 // parking lot under the word's address:
 //   kReady     set by an event or a close; cleared by whoever has the direction, before its call
 //   kWaiters   set by a sleeper under the bucket's lock; cleared under it by who wakes all
+//   kLast      set by an event: the stream is at its end, or broken, or has urgent data; stays
 // No wake-up is lost: what becomes ready before the call is seen by the call; what does so later is
 // an event (the first one tells the state at the registration), which sets kReady after it was
 // cleared, and a sleeper looks under the bucket's lock, under which it queues itself:
@@ -25,6 +26,11 @@
 // Closing sets the bit in `users`, moving a deadline stores it, both before an RMW of the word, and
 // a sleeper looks at both after its own: of two RMWs on one word the later sees the earlier.
 // test/model/net_direction.py searches all interleavings.
+//
+// A read of TCP that got less than it asked for has taken all there was, and what comes later is an
+// event. So the next one need not ask the kernel to hear EAGAIN: it sleeps at once, if there was no
+// event (`drained`). Not after kLast: the end may have come with the bytes, in the event that was
+// cleared before the read; and a read stops before urgent data. (As Go, tokio and libuv do it.)
 // One reader and one writer at a time (`busy`): the readiness is theirs alone; bytes of one
 // write_all stay together.
 //
@@ -49,10 +55,14 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 struct NetDirection {
   static constexpr std::uint32_t kReady = 1;
   static constexpr std::uint32_t kWaiters = 2;
+  static constexpr std::uint32_t kLast = 4;
 
   atomic<std::uint32_t> word{0};
   atomic<Nanos> deadline{kForever};
   Mutex busy;
+  // By whoever has the direction.
+  bool registered = false;  // known to be
+  bool drained = false;
 };
 
 // What ends one call's waits besides.
@@ -102,10 +112,11 @@ bool take_direction(NetDirection& direction, NetLimit& limit);
 
 // Makes room for call(argument, fd) -> result, or -1 and errno: once, and again whenever the
 // direction may be ready, as long as errno is EAGAIN. The caller has the direction. -1: see
-// `error`, which is empty if the limit ended it.
+// `error`, which is empty if the limit ended it. A result below `drains_below` tells that there is
+// no more for now.
 using NetCall = long (*)(void* argument, int fd) noexcept;
 long operate(NetDescriptor& d, NetDirection& direction, NetCall call, void* argument,
-             NetLimit& limit, std::error_code& error);
+             NetLimit& limit, std::error_code& error, long drains_below = 0);
 
 // Sleeps until then, whatever becomes ready, unless it is closed or the deadline is over. The
 // caller has the direction. False: gave up.

@@ -123,12 +123,15 @@ std::size_t StreamHandle::move(Do what, std::byte* data, std::size_t size, NetLi
                                        : writes                  ? &call_write
                                                                  : &call_read;
   NetDirection& direction = writes ? d_->write : d_->read;
+  bool const is_tcp = std::string_view(d_->kind) == "tcp";
   std::size_t done = 0;
   try {
     Directed const directed(direction, limit);
     while (directed && done < size) {
       Transfer t{data + done, size - done};
-      long const count = operate(*d_, direction, call, &t, limit, e);
+      long const enough =
+          call == &call_read && is_tcp ? static_cast<long>(std::min(t.size, kMostAtOnce)) : 0;
+      long const count = operate(*d_, direction, call, &t, limit, e, enough);
       if (count <= 0) {
         break;
       }

@@ -14,6 +14,7 @@ struct PollEvent {
   std::uint64_t data = 0;  // as it was registered
   bool readable = false;   // or at its end, or broken
   bool writable = false;   // or broken
+  bool last = false;       // at its end, or broken, or with urgent data
 };
 
 inline constexpr int kPollBatch = 128;

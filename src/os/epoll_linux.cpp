@@ -71,7 +71,7 @@ int Epoll::open() noexcept {
 int Epoll::add(int fd, std::uint64_t data) const noexcept {
   TsanIgnore const unseen;  // our own descriptors
   epoll_event event{};
-  event.events = EPOLLET | EPOLLIN | EPOLLRDHUP | EPOLLOUT;
+  event.events = EPOLLET | EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLOUT;
   event.data.u64 = data;
   return epoll_ctl(fd_, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
@@ -99,6 +99,7 @@ int Epoll::wait(PollEvent* events, Nanos deadline) const noexcept {
     events[i].data = raw[i].data.u64;
     events[i].readable = (mask & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     events[i].writable = (mask & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+    events[i].last = (mask & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   }
   return std::max(count, 0);
 }

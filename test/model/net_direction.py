@@ -6,7 +6,8 @@
 Readers come one after another (`busy`), each with a handle: they make room for a call, register at the first
 EAGAIN, and sleep in the parking lot; some have a time-out. Threads that poll take an event from the kernel, and
 tell later. A peer sends; others close or move the deadline. Whose handle is the last closes and gives the record
-back, and a successor reads from a new number with the same record. Checked: at rest nobody sleeps who has
+back, and a successor reads from a new number with the same record. A read that takes all there is remembers
+that, and the stream may end. Checked: at rest nobody sleeps who has
 something to do, nobody is readied who does not sleep (so no waiter is touched after it went), and no number is
 closed under a call.
 
@@ -16,7 +17,8 @@ usage: net_direction.py    runs the protocol and broken variants of it, in which
   closes or moves the deadline tells before it is visible), closes_at_once (the number is closed although somebody
   is in a call), stays_queued (who wakes leaves the waiters in the queue), late_event (the record of a former
   registration is given on with its word as it was, and the event's generation decides nothing: harmless, so no
-  error), registers_once (the successor takes the number for registered, since the former one was)
+  error), registers_once (the successor takes the number for registered, since the former one was),
+  blind_to_end (what a short read tells is believed although the stream has ended)
 """
 from explore import check_all, explore
 
@@ -25,26 +27,32 @@ NONE, FAR, PAST = "none", "far", "past"
 
 class Model:
     # A state: (ready?, waiters?, closed?, users, deadline, bucket holder or -1, queue, busy or -1, handles,
-    # generation, registered?, kernel, threads). kernel: of the present number: (open?, bytes, registered as
-    # or -1, event pending?). A thread: (pc, deadline it has seen, interrupted?, what else it holds).
-    def __init__(self, variant, readers, timed=0, pollers=1, sends=1, closers=0, movers=(), successor=False):
+    # generation, (registered?, drained?, last?), kernel, threads). kernel: of the present number: (open?, bytes,
+    # registered as or -1, event pending?, at its end?). A thread: (pc, deadline it has seen, interrupted?, what
+    # else it holds).
+    def __init__(self, variant, readers, timed=0, pollers=1, sends=1, closers=0, movers=(), successor=False,
+                 ends=False):
         self.variant, self.timed = variant, timed
         threads = [("take", NONE, False, None)] * readers
         if successor:
             threads += [("open", NONE, False, None)]
         threads += [("poll", None, False, None)] * pollers
-        threads += [("send", None, False, sends)]
+        threads += [("send", None, False, (sends, ends))]
         threads += [("close", None, False, None)] * closers
         for to in movers:
             threads += [("move", to, False, None)]
         handles = readers + closers + len(movers)
-        self.first = (False, False, False, 0, NONE, -1, (), -1, handles, 0, False, (True, 0, -1, False),
+        self.first = (False, False, False, 0, NONE, -1, (), -1, handles, 0, (False, False, False),
+                      (True, 0, -1, False, False),
                       tuple(threads))
+
+    SHUT = (False, 0, -1, False, False)
 
     def steps(self, state):
         ready, waiters, closed, users, deadline, bucket, queue, busy, handles, gen, reg, kernel, threads = state
         variant = self.variant
-        is_open, data, tag, event = kernel
+        is_open, data, tag, event, eof = kernel
+        registered, drained, last = reg
 
         for i, (pc, seen, cut, more) in enumerate(threads):
             def to(pc, r=ready, w=waiters, c=closed, u=users, d=deadline, b=bucket, q=queue, y=busy, h=handles,
@@ -69,26 +77,33 @@ class Model:
                 else:
                     yield to("hint", seen=deadline)
             elif name == "hint":
-                yield to("clear" if ready and variant != "clears_late" else "call")
+                if drained and not ready and (not last or variant == "blind_to_end"):
+                    yield to(("leave", "lock"))
+                else:
+                    yield to("clear" if ready and variant != "clears_late" else "call")
             elif name == "clear":
                 yield to("call", r=False)
             elif name == "call":
                 if not is_open:
                     yield to("called on a closed number")
                 elif data:
-                    yield to(("leave", "give"), k=(True, data - 1, tag, event))
+                    yield to(("leave", "give"), k=(True, data - 1, tag, event, eof),
+                             reg=(registered, registered and data == 1, last))
+                elif eof:
+                    yield to(("leave", "give"), reg=(registered, False, last))
                 else:
                     yield to("cleared_late" if variant == "clears_late" else "register")
             elif name == "cleared_late":
                 yield to("register", r=False)
             elif name == "register":
-                if reg:
+                if registered:
                     yield to(("leave", "lock"))
                 else:
-                    yield to(("leave", "lock"), reg=True, k=(is_open, data, gen, data > 0))
+                    yield to(("leave", "lock"), reg=(True, drained, last),
+                             k=(is_open, data, gen, data > 0 or eof, eof))
             elif name == "leave":
-                last = closed and users == 1 and variant != "closes_at_once"
-                yield to(then, u=users - 1, k=(False, 0, -1, False) if last else kernel)
+                latest = closed and users == 1 and variant != "closes_at_once"
+                yield to(then, u=users - 1, k=self.SHUT if latest else kernel)
             elif name == "lock" and free:  # sleep()
                 yield to("peek" if variant == "looks_first" else "say", b=i)
             elif name == "peek":
@@ -119,18 +134,25 @@ class Model:
 
             # The next one to have the record.
             elif name == "open" and handles == 0:
-                stale = variant == "registers_once" and reg
-                yield to("take", r=False, w=False, c=False, u=0, d=NONE, h=1, reg=stale, k=(True, 0, -1, False))
+                stale = variant == "registers_once" and registered
+                yield to("take", r=False, w=False, c=False, u=0, d=NONE, h=1, reg=(stale, False, False),
+                         k=(True, 0, -1, False, False))
 
             # on_event(), with the event of a moment ago.
             elif name == "poll" and event:
-                yield to("match", k=(is_open, data, tag, False), more=tag)
+                yield to("match", k=(is_open, data, tag, False, eof), more=(tag, eof))
             elif name == "match":
-                yield to(("tell", "poll") if more == gen or variant == "late_event" else "poll")
+                if more[0] == gen or variant == "late_event":
+                    yield to(("tell_end" if more[1] else "tell", "poll"))
+                else:
+                    yield to("poll")
 
-            elif name == "send" and more:
-                if is_open:
-                    yield to("send", k=(True, data + 1, tag, event or tag >= 0), more=more - 1)
+            elif name == "send" and is_open:
+                sends, ends = more
+                if sends:
+                    yield to("send", k=(True, data + 1, tag, event or tag >= 0, False), more=(sends - 1, ends))
+                elif ends:
+                    yield to("send", k=(True, data, tag, event or tag >= 0, True), more=(0, False))
 
             elif name == "close":
                 if variant == "wakes_first":
@@ -148,8 +170,9 @@ class Model:
                 yield to("release", d=seen)
 
             # wake_sleepers()
-            elif name == "tell":
-                yield to(("pop", then) if waiters else then, r=True)
+            elif name in ("tell", "tell_end"):
+                yield to(("pop", then) if waiters else then, r=True,
+                         reg=(registered, drained, last or name == "tell_end"))
             elif name == "pop" and free:
                 left = queue if variant == "stays_queued" else ()
                 yield to(("wake", then), w=False, q=left, more=queue)
@@ -174,7 +197,7 @@ class Model:
         if closed:
             yield to(then)
         elif users == 0 or self.variant == "closes_at_once":
-            yield to(after, c=True, k=(False, 0, -1, False))
+            yield to(after, c=True, k=self.SHUT)
         else:
             yield to(after, c=True)
 
@@ -190,7 +213,7 @@ class Model:
         for pc, seen, _, _ in threads:
             if pc in ("readied twice", "called on a closed number"):
                 return pc
-            if rests and pc == "asleep" and (closed or kernel[1] or deadline != seen):
+            if rests and pc == "asleep" and (closed or kernel[1] or kernel[4] or deadline != seen):
                 return "a wake-up is lost"
             if rests and (isinstance(pc, tuple) or pc not in ("asleep", "take", "end", "poll", "send", "open")):
                 return f"stuck at {pc}"
@@ -208,6 +231,10 @@ def main():
             ("full", False, dict(readers=1, closers=1, pollers=2, sends=2, successor=True)),
             ("full", False, dict(readers=1, timed=1, pollers=2, sends=2, successor=True)),
             ("late_event", False, dict(readers=1, timed=1, pollers=2, sends=2, successor=True)),
+            ("full", False, dict(readers=2, sends=1, pollers=2, ends=True)),
+            ("full", False, dict(readers=3, sends=1, ends=True)),
+            ("full", False, dict(readers=2, timed=1, sends=1, ends=True)),
+            ("blind_to_end", True, dict(readers=3, sends=1, ends=True)),
             ("clears_late", True, dict(readers=2, sends=2)), ("looks_first", True, dict(readers=1)),
             ("blind_sleeper", True, dict(readers=1, closers=1)),
             ("blind_sleeper", True, dict(readers=1, sends=0, movers=(PAST,))),
