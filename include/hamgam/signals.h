@@ -59,7 +59,7 @@ struct DropSignalTaker {
 };
 using SignalTakerRef = std::unique_ptr<SignalTaker, DropSignalTaker>;
 
-HAMGAM_API SignalTakerRef take_signals(std::initializer_list<int> signals, const Chan<int>& chan);
+HAMGAM_API SignalTakerRef take_signals(std::initializer_list<int> list, const Chan<int>& chan);
 HAMGAM_API void stop_signals(SignalTaker& taker) noexcept;
 
 }  // namespace detail
@@ -75,9 +75,9 @@ class [[nodiscard]] Signals {
   // capacity: how many the channel holds that nobody has received yet. 0: only who waits already
   // gets one. Throws Panic (see above), std::bad_alloc, and std::system_error if the system refuses
   // the thread that looks after it.
-  explicit Signals(std::initializer_list<int> signals, std::size_t capacity = kCapacity) {
+  explicit Signals(std::initializer_list<int> list, std::size_t capacity = kCapacity) {
     auto chan = make_chan<int>(capacity);
-    taker_ = detail::take_signals(signals, chan);
+    taker_ = detail::take_signals(list, chan);
     chan_ = std::move(chan);
   }
 
@@ -111,6 +111,6 @@ class HAMGAM_API SignalError : public std::runtime_error {
 // which cause() tells. Signals that follow do nothing, and the former actions come back, when
 // cancel() is called or nobody can see the context any more: who wants a second Ctrl-C to end the
 // program calls cancel() after the first. Throws what the constructor of Signals throws.
-HAMGAM_API CancelContext with_signals(Context parent, std::initializer_list<int> signals);
+HAMGAM_API CancelContext with_signals(Context parent, std::initializer_list<int> list);
 
 }  // namespace hamgam::inline HAMGAM_ABI

@@ -34,10 +34,11 @@
 //   counted   it is among g_takers of its signals: these are caught as long as anybody is
 //   linked    it gets what is delivered
 // stop(): not counted any more, which puts the former actions back where it was the last; waits for
-// handlers that are at work, which counted what came before; delivers that; unlinks. Whoever comes
-// meanwhile, a second stop or the destructor, does the same from there: each returns only once it
-// is unlinked, so nothing is sent after it. Who starts to take signals delivers first what others
-// were to get.
+// handlers that are at work, which counted what came before; delivers that; unlinks. What a handler
+// counts that nobody could see at work (os/caught.h) is sent again, and so gets the former action
+// after all. Whoever comes meanwhile, a second stop or the destructor, does the same from there:
+// each returns only once it is unlinked, so nothing is sent after it. Who starts to take signals
+// delivers first what others were to get.
 //
 // A context's taker is part of its node, and the list has no reference to it: a node without
 // references is let alone (try_hold), and its destructor stops it. One that nobody holds but
@@ -70,13 +71,19 @@ constinit SignalTaker* g_first = nullptr;
 constinit std::uint32_t g_takers[kSignals + 1] = {};
 constinit atomic<bool> g_queued{false};
 
+// Under the lock.
 void deliver() noexcept {
   for (int signal = 1; signal <= kSignals; ++signal) {
     for (std::uint32_t count = take_caught(signal); count != 0; --count) {
+      bool taken = false;
       for (SignalTaker* taker = g_first; taker != nullptr; taker = taker->next) {
         if ((taker->signals & bit_of(signal)) != 0) {
           taker->give(*taker, signal);
+          taken = true;
         }
+      }
+      if (!taken) {
+        send_again(signal);  // it is not caught any more: it does what it did before
       }
     }
   }
@@ -178,12 +185,12 @@ void end_taking(SignalTaker& taker) noexcept {
   }
 }
 
-std::uint64_t set_of(std::initializer_list<int> signals) {
-  if (signals.size() == 0) {
+std::uint64_t set_of(std::initializer_list<int> list) {
+  if (list.size() == 0) {
     throw Panic("signal: none given");
   }
   std::uint64_t set = 0;
-  for (int const signal : signals) {
+  for (int const signal : list) {
     if (const char* const why = why_not_caught(signal)) {
       throw Panic("signal: " + std::to_string(signal) + " can't be taken: " + why);
     }
@@ -254,8 +261,8 @@ std::string text_of(int signal) {
 
 }  // namespace
 
-SignalTakerRef take_signals(std::initializer_list<int> signals, const Chan<int>& chan) {
-  SignalTakerRef taker(new ChanTaker(set_of(signals), chan));
+SignalTakerRef take_signals(std::initializer_list<int> list, const Chan<int>& chan) {
+  SignalTakerRef taker(new ChanTaker(set_of(list), chan));
   begin_taking(*taker);
   return taker;
 }
@@ -271,8 +278,8 @@ void DropSignalTaker::operator()(SignalTaker* taker) const noexcept {
 
 SignalError::SignalError(int signal) : runtime_error(detail::text_of(signal)), signal_(signal) {}
 
-CancelContext with_signals(Context parent, std::initializer_list<int> signals) {
-  auto* const node = new detail::SignalNode(detail::set_of(signals));
+CancelContext with_signals(Context parent, std::initializer_list<int> list) {
+  auto* const node = new detail::SignalNode(detail::set_of(list));
   detail::ContextRef ref(node);
   detail::ContextRef above = detail::ContextAccess::node_of(std::move(parent));
   detail::CancelNode* const up = above.get() != nullptr ? above->canceller : nullptr;

@@ -38,6 +38,12 @@ void handle(int signal, void (*handler)(int), int flags = 0) {
   sigaction(signal, &action, nullptr);
 }
 
+// The default action, from here on: what is pending is dropped.
+void forget(int signal) {
+  handle(signal, SIG_IGN);
+  handle(signal, SIG_DFL);
+}
+
 // What the signal does now.
 struct sigaction action_of(int signal) {
   struct sigaction action {};
@@ -154,8 +160,8 @@ TEST_P(Width, stop_is_the_end) {
   storm.join();
   int const before = g_handled.load();
   std::raise(SIGUSR1);
-  EXPECT_EQ(g_handled.load(), before + 1);
-  handle(SIGUSR1, SIG_DFL);
+  EXPECT_GT(g_handled.load(), before);
+  forget(SIGUSR1);
 }
 
 TEST(SignalsTaken, a_full_channel_drops) {
@@ -174,6 +180,7 @@ TEST(SignalsTaken, a_full_channel_drops) {
 }
 
 TEST(SignalsTaken, who_waits_gets_it_without_any_capacity) {
+  handle(SIGUSR1, &count_it);  // for what is not handled when it is over
   (void)run([] {
     Signals const signals({SIGUSR1}, 0);
     std::atomic<bool> got{false};
@@ -188,6 +195,7 @@ TEST(SignalsTaken, who_waits_gets_it_without_any_capacity) {
     }
     group.wait();
   });
+  forget(SIGUSR1);
 }
 
 // The system queues those, each with its own interruption: all of them arrive. (ThreadSanitizer and
@@ -250,8 +258,8 @@ TEST(SignalsTaken, none_is_lost_at_a_stop) {
   }
   storm.join();
   take();
-  // One may fall between, where a handler has not come to its first instruction.
-  EXPECT_GE(taken + g_handled.load(), kAll - 2);
+  EXPECT_TRUE(test::comes_true([&] { return taken + g_handled.load() >= kAll; }));
+  EXPECT_EQ(taken + g_handled.load(), kAll);
   handle(signal, SIG_DFL);
 }
 
@@ -528,7 +536,7 @@ TEST_P(Width, contexts_in_a_storm) {
   storm.join();
   // Those that were to be cancelled by goroutines of their own.
   EXPECT_TRUE(test::comes_true([] { return action_of(SIGUSR1).sa_handler == &count_it; }));
-  handle(SIGUSR1, SIG_DFL);
+  forget(SIGUSR1);
 }
 
 // Lines of /proc/self/status of a process that is executed.

@@ -35,10 +35,13 @@ int catch_signal(int signal, void (*told)() noexcept) noexcept;
 void let_signal_go(int signal) noexcept;
 
 // Until no handler is at work that began before the call. One to which the kernel has switched, and
-// which has not come to its first instruction, can't be seen.
+// which has not come to its first instruction, can't be seen: what it counts is for send_again.
 void await_handlers() noexcept;
 
 // How often it came since the last call.
 std::uint32_t take_caught(int signal) noexcept;
+
+// Sends it to this process once more.
+void send_again(int signal) noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

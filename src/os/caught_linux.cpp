@@ -27,20 +27,18 @@ constinit atomic<pid_t> g_process{0};
 void (*g_told)() noexcept = nullptr;
 
 void on_signal(int signal) {
+  g_at_work.fetch_add(1, kSeqCst);  // [caught.1] seq_cst, pairs with [caught.2]; first of all
   int const saved = errno;
   Caught& caught = g_caught[signal];
-  if (g_process.load(kRelaxed) != getpid()) {  // relaxed: stored before the first is caught
-    // A child that shares nothing with us, or else (vfork) only until it executes something.
+  if (g_process.load(kRelaxed) == getpid()) {  // relaxed: stored before the first is caught
+    caught.count.fetch_add(1, kRelaxed);       // relaxed: g_told publishes it, and [caught.3]
+    g_told();
+  } else {  // a child; of vfork, until it executes something, with our memory
     sigaction(signal, &caught.former, nullptr);
-    raise(signal);  // when this returns
-    errno = saved;
-    return;
+    raise(signal);  // as soon as this returns
   }
-  g_at_work.fetch_add(1, kSeqCst);      // [caught.1] seq_cst, pairs with [caught.2]
-  caught.count.fetch_add(1, kRelaxed);  // relaxed: what g_told does publishes it, or [caught.3]
-  g_told();
-  g_at_work.fetch_sub(1, kRelease);  // [caught.3] release, pairs with [caught.2]: the count
   errno = saved;
+  g_at_work.fetch_sub(1, kRelease);  // [caught.3] release, pairs with [caught.2]: the count
 }
 
 // In the child of a fork, by its only thread.
@@ -146,5 +144,7 @@ void await_handlers() noexcept {
 std::uint32_t take_caught(int signal) noexcept {
   return g_caught[signal].count.exchange(0, kRelaxed);  // relaxed: see on_signal
 }
+
+void send_again(int signal) noexcept { kill(getpid(), signal); }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
