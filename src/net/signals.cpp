@@ -203,6 +203,7 @@ struct ChanTaker final : SignalTaker {
   ChanTaker(std::uint64_t set, const Chan<int>& to) : chan(to) {
     signals = set;
     give = [](SignalTaker& taker, int signal) noexcept {
+      TsanIgnore const unseen;  // whoever takes signals does not know of the thread that sends them
       // Where it is full the signal is dropped.
       (void)chan_try_send(ChanAccess::core(static_cast<ChanTaker&>(taker).chan), &signal);
     };
@@ -237,6 +238,7 @@ struct SignalNode final : CancelNode, SignalTaker {
     ContextRef const held(node);
     std::exception_ptr cause;
     try {
+      TsanIgnore const unseen;  // its last owner may be anybody
       cause = std::make_exception_ptr(SignalError(node->signal));
     } catch (...) {
       cause = std::current_exception();  // no memory
