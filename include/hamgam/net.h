@@ -198,6 +198,10 @@ class HAMGAM_API StreamHandle : public Handle {
   void wait_readable() const { (void)checked(Do::kWaitReadable, nullptr, 1); }
   // Open and nothing unread: fit to be kept in a ResourcePool.
   [[nodiscard]] bool idle() const noexcept;
+  // Stops when the peer hangs up, or the connection is closed here: ends work whose result nobody
+  // will read. A peer that only says that it has no more to send (shutdown_write) looks the same.
+  // Callbacks run in a goroutine of their own.
+  [[nodiscard]] std::stop_token peer_gone() const;
 
   void set_read_deadline(TimePoint t) const;
   void set_write_deadline(TimePoint t) const;
@@ -333,6 +337,16 @@ class HAMGAM_API UnixConn : public detail::StreamHandle {
  public:
   UnixConn() noexcept = default;
   static UnixConn dial(std::string_view path);
+  // An open file for the peer, which gets a number of its own for it; with one byte, as any other
+  // of the stream. The caller's number stays the caller's.
+  void send_fd(int fd) const;
+  void send_fd(int fd, std::error_code& e) const noexcept;
+  // The next byte of the stream, and the file that comes with it, which is the caller's from here
+  // on, is closed on exec, and blocks or not as its sender had it. -1: the end of the stream. Fails
+  // with std::errc::bad_message if no file is there; the byte is gone. Further files that come with
+  // the byte are closed.
+  [[nodiscard]] int receive_fd() const;
+  [[nodiscard]] int receive_fd(std::error_code& e) const noexcept;
 
  private:
   using StreamHandle::StreamHandle;

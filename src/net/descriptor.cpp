@@ -2,14 +2,18 @@
 // Copyright The Hamgam Authors
 #include "net/descriptor.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
+#include <utility>
 
+#include "hamgam/detail/goroutine.h"
 #include "hamgam/net.h"
 #include "os/fork.h"
 #include "sched/poller.h"
@@ -73,6 +77,44 @@ void wake_sleepers(NetDirection& direction, std::uint32_t why = NetDirection::kR
   wake_all(all);
 }
 
+}  // namespace
+
+struct NetGone {
+  std::stop_source source;
+  GoroutineHead* goroutine = new_goroutine();  // so that nothing fails later
+};
+
+namespace {
+
+// Which was taken out.
+void tell_gone(NetGone* gone) noexcept {
+  if (gone == nullptr || is_forked_child()) {  // a child has no goroutines
+    return;
+  }
+  auto run = [](void* raw) {
+    std::unique_ptr<NetGone> const held(static_cast<NetGone*>(raw));
+    tsan_acquire(raw);
+    request_stop(held->source);
+    drop_stop(std::move(held->source));
+  };
+  tsan_release(gone);
+  start_goroutine(gone->goroutine, run, gone, nullptr, nullptr);
+  g_poller.end_wait();
+}
+
+// By an event, or after a look, of that generation.
+void tell_gone_if(NetDescriptor& d, std::uint64_t generation) noexcept {
+  NetGone* gone = nullptr;
+  {
+    std::lock_guard const guard(d.lock);
+    if (d.generation.load(kRelaxed) ==
+        generation) {                             // relaxed: the lock, if there is another one's
+      gone = d.gone.exchange(nullptr, kRelaxed);  // relaxed: under the lock
+    }
+  }
+  tell_gone(gone);
+}
+
 void on_event(const PollEvent& event) noexcept {
   auto const index = static_cast<std::uint32_t>(event.data);
   // [net.4] acquire, pairs with [net.3]: the records
@@ -85,6 +127,9 @@ void on_event(const PollEvent& event) noexcept {
   }
   if (event.writable) {
     wake_sleepers(d.write);
+  }
+  if (event.gone) {
+    tell_gone_if(d, event.data >> 32);
   }
 }
 
@@ -112,8 +157,16 @@ int register_once(NetDescriptor& d) noexcept {
   return 0;
 }
 
+// Its number is closed, or becomes another's. Whoever put it there was a user, and none is left.
+void end_gone(NetDescriptor& d) noexcept {
+  if (d.gone.load(kRelaxed) != nullptr) {          // relaxed: ordered by `users`
+    tell_gone_if(d, d.generation.load(kRelaxed));  // relaxed: it changes when nobody refers to it
+  }
+}
+
 // By the last user of a closed one.
 void close_number(NetDescriptor& d) noexcept {
+  end_gone(d);
   TsanIgnore const unseen;
   // In the child of a fork the epoll is the parent's.
   if (d.registered && !is_forked_child()) {
@@ -234,6 +287,7 @@ int take_number(NetDescriptor& d) noexcept {
     g_poller.epoll().remove(d.fd);
   }
   int const fd = d.fd;
+  end_gone(d);
   wake_sleepers(d.read);
   wake_sleepers(d.write);
   return fd;
@@ -308,6 +362,36 @@ long operate(NetDescriptor& d, NetDirection& direction, NetCall call, void* argu
       return -1;
     }
   }
+}
+
+std::stop_token watch_peer(NetDescriptor& d, std::error_code& error) {
+  error.clear();
+  if (int const failure = register_once(d); failure != 0) {
+    error = std::error_code(failure, std::generic_category());
+    return {};
+  }
+  auto mine = std::make_unique<NetGone>();
+  std::stop_token token;
+  {
+    std::lock_guard const guard(d.lock);
+    if (NetGone* const other = d.gone.load(kRelaxed)) {  // relaxed: under the lock
+      token = other->source.get_token();
+    } else {
+      token = mine->source.get_token();
+      d.gone.store(mine.release(), kRelaxed);  // relaxed: as above
+    }
+  }
+  if (mine != nullptr) {
+    discard_goroutine(mine->goroutine);
+    drop_stop(std::move(mine->source));
+    return token;
+  }
+  g_poller.begin_wait();
+  pollfd peer{d.fd, POLLRDHUP, 0};
+  if (poll(&peer, 1, 0) > 0) {
+    tell_gone_if(d, d.generation.load(kRelaxed));  // relaxed: the caller refers to it
+  }
+  return token;
 }
 
 bool nap(NetDescriptor& d, NetDirection& direction, NetLimit& limit, Nanos until) {

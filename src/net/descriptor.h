@@ -37,6 +37,11 @@
 // Deadlines are data: a sleeper's timer is set to the one that it saw; who moves it wakes the
 // sleepers, who look again. There is a timer only while somebody sleeps with a deadline.
 //
+// peer_gone: a stop_source in `gone`. Whoever takes it out, of those who hear of the hang-up and
+// the one who closes the number, starts the goroutine that requests the stop. Who puts it there
+// asks for the state afterwards: an event that came before is in that answer, a later one finds it.
+// Both are under the lock, under which a late event sees, too, that the generation is another.
+//
 // Rejected: a word nil/ready/wait/goroutine without a lock, as in Go. The parking lot brings plain
 // threads, stop_tokens and several sleepers, and its lock is taken only where one sleeps or is
 // woken.
@@ -65,6 +70,8 @@ struct NetDirection {
   bool drained = false;
 };
 
+struct NetGone;
+
 // What ends one call's waits besides.
 struct NetLimit {
   Nanos deadline = kForever;
@@ -79,10 +86,11 @@ struct NetDescriptor {
   int fd = -1;
   const char* kind = "";
   atomic<std::uint64_t> users{kClosed};
-  SpinLock lock;            // of `registered`
+  SpinLock lock;            // of `registered` and `gone`
   bool registered = false;  // in the epoll
   NetDirection read;
   NetDirection write;
+  atomic<NetGone*> gone{nullptr};  // changed under the lock
   // Among those that are given back; or of a copy of another library's number, see foreign.cpp.
   NetDescriptor* next = nullptr;
   int copy_of = -1;
@@ -117,6 +125,9 @@ bool take_direction(NetDirection& direction, NetLimit& limit);
 using NetCall = long (*)(void* argument, int fd) noexcept;
 long operate(NetDescriptor& d, NetDirection& direction, NetCall call, void* argument,
              NetLimit& limit, std::error_code& error, long drains_below = 0);
+
+// Stops when the peer has hung up or the number is closed. By a user. Throws std::bad_alloc.
+std::stop_token watch_peer(NetDescriptor& d, std::error_code& error);
 
 // Sleeps until then, whatever becomes ready, unless it is closed or the deadline is over. The
 // caller has the direction. False: gave up.

@@ -214,6 +214,16 @@ bool StreamHandle::idle() const noexcept {
   return quiet;
 }
 
+std::stop_token StreamHandle::peer_gone() const {
+  InCall const call(d_, "peer_gone");
+  std::error_code error;
+  std::stop_token token = hamgam::detail::watch_peer(*d_, error);
+  if (error) {
+    net::fail(error, "peer_gone");
+  }
+  return token;
+}
+
 void StreamHandle::shutdown_read() const {
   InCall const call(d_, "shutdown");
   (void)::shutdown(call.number(), SHUT_RD);

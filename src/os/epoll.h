@@ -15,6 +15,7 @@ struct PollEvent {
   bool readable = false;   // or at its end, or broken
   bool writable = false;   // or broken
   bool last = false;       // at its end, or broken, or with urgent data
+  bool gone = false;       // the peer sends no more, or it is broken
 };
 
 inline constexpr int kPollBatch = 128;

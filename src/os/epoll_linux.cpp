@@ -100,6 +100,7 @@ int Epoll::wait(PollEvent* events, Nanos deadline) const noexcept {
     events[i].readable = (mask & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     events[i].writable = (mask & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
     events[i].last = (mask & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    events[i].gone = (mask & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   }
   return std::max(count, 0);
 }
