@@ -358,6 +358,10 @@ long operate(NetDescriptor& d, NetDirection& direction, NetCall call, void* argu
     }
     Wake const end = sleep(d, direction, limit, deadline);
     if (end == Wake::kStopped || (end == Wake::kTimedOut && limit.deadline <= deadline)) {
+      if (direction.drained) {
+        direction.drained = false;  // something may be there that no event has told of yet
+        continue;
+      }
       limit.gave_up = true;
       return -1;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -73,6 +74,27 @@ TEST(ShortRead, the_end_is_there_before_the_read) {
     EXPECT_EQ(read(server), "abc");
     EXPECT_EQ(read(server), "");
     EXPECT_EQ(read(server), "");
+  });
+}
+
+// The event may not have been taken from the kernel yet.
+TEST(ShortRead, what_is_there_is_read_within_any_limit) {
+  (void)run([] {
+    auto [server, client] = connect();
+    warm_up(server, client);
+    std::stop_source stopped;
+    stopped.request_stop();
+    std::array<std::byte, 64> buffer{};
+    for (int i = 0; i < 500; ++i) {
+      write(client, "x");
+      pollfd arrived{server.fd(), POLLIN, 0};
+      ASSERT_EQ(poll(&arrived, 1, -1), 1);
+      auto const got = i % 2 == 0 ? server.read_some_for(buffer, std::chrono::seconds(0))
+                                  : server.read_some(buffer, stopped.get_token());
+      ASSERT_TRUE(got.has_value());
+      EXPECT_EQ(*got, 1U);
+      ASSERT_FALSE(server.read_some_for(buffer, std::chrono::seconds(0)).has_value());
+    }
   });
 }
 
