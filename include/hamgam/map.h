@@ -31,6 +31,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -88,17 +89,13 @@ class Map {
       }
     }
     auto node = std::make_unique<Node>(order, std::move(key), value);
-    bool full = false;
     Section section(*this, order);
-    {
-      std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
-      Place const place = locate(section, order, node->key);
-      if (place.node != nullptr) {
-        return {copy_of(value_of(*place.node)), true};
-      }
-      full = section.table().insert(*place.before, *node.release(), section.stripe());
+    std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
+    Place const place = locate(section, order, node->key);
+    if (place.node != nullptr) {
+      return {copy_of(value_of(*place.node)), true};
     }
-    section.grow_if(full);
+    Commit const commit(section, *place.before, node);  // once there is a result: a copy may throw
     return {std::move(value), false};
   }
 
@@ -264,15 +261,20 @@ class Map {
       } while (table_ != nullptr && !lock_stripe(map, order));
     }
 
+    ~Section() {  // the stripe is unlocked by now
+      if (HAMGAM_UNLIKELY(full_)) {
+        table_->grow();
+      }
+    }
+    Section(const Section&) = delete;
+    Section& operator=(const Section&) = delete;
+
     [[nodiscard]] bool empty() const noexcept { return table_ == nullptr; }
     [[nodiscard]] Table& table() const noexcept { return *table_; }
     [[nodiscard]] Stripe& stripe() const noexcept { return *stripe_; }
 
-    // Once the stripe is unlocked.
-    void grow_if(bool full) const noexcept {
-      if (HAMGAM_UNLIKELY(full)) {
-        table_->grow();
-      }
+    void insert(detail::MapLink& before, detail::MapLink& entry) noexcept {
+      full_ = table_->insert(before, entry, *stripe_);
     }
 
    private:
@@ -289,6 +291,27 @@ class Map {
     detail::ReadDomain::Pin const pin_;
     Table* table_ = nullptr;
     Stripe* stripe_ = nullptr;
+    bool full_ = false;
+  };
+
+  // Inserts the node at the end of the scope, but if that is left by an exception.
+  class Commit {
+   public:
+    Commit(Section& section, detail::MapLink& before, std::unique_ptr<Node>& node) noexcept
+        : section_(section), before_(before), node_(node) {}
+    ~Commit() {
+      if (std::uncaught_exceptions() == thrown_) {
+        section_.insert(before_, *node_.release());
+      }
+    }
+    Commit(const Commit&) = delete;
+    Commit& operator=(const Commit&) = delete;
+
+   private:
+    Section& section_;
+    detail::MapLink& before_;
+    std::unique_ptr<Node>& node_;
+    int const thrown_ = std::uncaught_exceptions();
   };
 
   [[nodiscard]] std::uint64_t order_of(const K& key) const {
@@ -361,20 +384,16 @@ class Map {
     Node* former = nullptr;
     {
       std::uint64_t const order = node->order;
-      bool full = false;
       Section section(*this, order);
-      {
-        std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
-        Place const place = locate(section, order, node->key);
-        former = place.node;
-        if (former != nullptr) {
-          look(std::as_const(*former));
-          Table::replace(*place.before, *former, *node.release());
-        } else {
-          full = section.table().insert(*place.before, *node.release(), section.stripe());
-        }
+      std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
+      Place const place = locate(section, order, node->key);
+      former = place.node;
+      if (former != nullptr) {
+        look(std::as_const(*former));
+        Table::replace(*place.before, *former, *node.release());
+      } else {
+        section.insert(*place.before, *node.release());
       }
-      section.grow_if(full);
     }
     if (former != nullptr) {
       domain_.retire(former);

@@ -394,6 +394,36 @@ TEST(Map, WhatThrowsLeavesItAsItWas) {
   EXPECT_TRUE(map.erase(1));  // no lock was left behind
 }
 
+// Whichever of the copies throws, the one for the result, too.
+struct Copied {
+  Copied() = default;
+  Copied(const Copied& /*other*/) {
+    if (left-- == 0) {
+      throw std::runtime_error("copy");
+    }
+  }
+  static inline int left = -1;
+};
+
+TEST(Map, WhateverCopyThrowsLeavesItAsItWas) {
+  bool threw = true;
+  for (int copies = 0; threw; ++copies) {
+    ASSERT_LT(copies, 20);
+    hamgam::Map<int, Copied> map;
+    Copied const value;
+    threw = false;
+    Copied::left = copies;
+    try {
+      (void)map.load_or_store(1, value);
+    } catch (const std::runtime_error&) {
+      threw = true;
+    }
+    Copied::left = -1;
+    EXPECT_EQ(map.size(), threw ? 0U : 1U) << copies;
+    map.store(2, value);  // no lock was left behind
+  }
+}
+
 TEST(Map, AnyCopyableValue) {
   hamgam::Map<std::string, std::vector<int>> map;
   map.store("a", {1, 2, 3});
