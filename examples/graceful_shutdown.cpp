@@ -42,7 +42,7 @@ class Server {
     const CancelGuard guard(give_up);
     hamgam::WaitGroup connections;
     std::error_code error;
-    while (const net::TcpConn conn = accept(error)) {
+    while (const net::TcpConn conn = listener_.accept(error)) {
       open_.lock()->push_back(conn);
       connections.go([this, conn, work = work] { answer(conn, work); });
     }
@@ -58,15 +58,6 @@ class Server {
   }
 
  private:
-  net::TcpConn accept(std::error_code& error) {
-    try {
-      return listener_.accept();
-    } catch (const net::Error& e) {
-      error = e.code();
-      return {};
-    }
-  }
-
   void answer(const net::TcpConn& conn, const Context& work) {
     Request request{};
     std::error_code error;  // the other side may break off at any time

@@ -434,6 +434,82 @@ template <class C, class D>
       t, [fd](std::int64_t end) { return detail::wait_fd(fd, true, end, nullptr); });
 }
 
+// A socket for datagrams. Each is sent and received as a whole, an empty one too; they may be lost,
+// doubled and overtaken. One goroutine may receive while others send, close or move a deadline.
+class HAMGAM_API UdpSocket : public detail::Handle {
+ public:
+  using Bytes = std::span<std::byte>;
+  using ConstBytes = std::span<const std::byte>;
+
+  struct Received {
+    std::size_t bytes = 0;
+    Address from;
+    bool truncated = false;  // it was longer than the room given, and the rest is lost
+  };
+
+  UdpSocket() noexcept = default;  // not open: everything fails with Errc::closed
+  // "127.0.0.1:0"; an empty host: all addresses, of both families if there is IPv6.
+  static UdpSocket bind(std::string_view host_port);
+  // To one peer: send and receive without addresses, and of nobody else. Nothing is sent; that
+  // nobody is there may be told by a later call as connection_refused.
+  static UdpSocket connect(std::string_view host_port);
+
+  Received receive_from(Bytes b) const;
+  Received receive_from(Bytes b, std::error_code& e) const noexcept;
+  // What does not fit into a datagram fails with std::errc::message_size.
+  void send_to(ConstBytes b, const Address& to) const;
+  void send_to(ConstBytes b, const Address& to, std::error_code& e) const noexcept;
+  std::size_t receive(Bytes b) const { return receive_from(b).bytes; }
+  std::size_t receive(Bytes b, std::error_code& e) const noexcept {
+    return receive_from(b, e).bytes;
+  }
+  void send(ConstBytes b) const;
+  void send(ConstBytes b, std::error_code& e) const noexcept;
+
+  // Nothing, or false: it gave up.
+  template <class R, class P>
+  std::optional<Received> receive_from_for(Bytes b, const std::chrono::duration<R, P>& d) const {
+    return receive_limited(b, hamgam::detail::deadline_after(d), nullptr);
+  }
+  template <class C, class D>
+  std::optional<Received> receive_from_until(Bytes b,
+                                             const std::chrono::time_point<C, D>& t) const {
+    return receive_limited(b, hamgam::detail::deadline_at(t), nullptr);
+  }
+  std::optional<Received> receive_from(Bytes b, const std::stop_token& token) const {
+    return receive_limited(b, hamgam::detail::kNoDeadline, &token);
+  }
+  template <class R, class P>
+  [[nodiscard]] bool send_to_for(ConstBytes b, const Address& to,
+                                 const std::chrono::duration<R, P>& d) const {
+    return send_limited(b, to, hamgam::detail::deadline_after(d), nullptr);
+  }
+  template <class C, class D>
+  [[nodiscard]] bool send_to_until(ConstBytes b, const Address& to,
+                                   const std::chrono::time_point<C, D>& t) const {
+    return send_limited(b, to, hamgam::detail::deadline_at(t), nullptr);
+  }
+  [[nodiscard]] bool send_to(ConstBytes b, const Address& to, const std::stop_token& token) const {
+    return send_limited(b, to, hamgam::detail::kNoDeadline, &token);
+  }
+
+  void set_read_deadline(TimePoint t) const;
+  void set_write_deadline(TimePoint t) const;
+  [[nodiscard]] Address local_address() const;
+  [[nodiscard]] Address remote_address() const;
+
+ private:
+  using Handle::Handle;
+  std::optional<Received> receive_limited(Bytes b, std::int64_t deadline,
+                                          const std::stop_token* token) const;
+  bool send_limited(ConstBytes b, const Address& to, std::int64_t deadline,
+                    const std::stop_token* token) const;
+  Received take(Bytes b, detail::NetLimit& limit, std::error_code& e) const noexcept;
+  void give(ConstBytes b, const Address* to, detail::NetLimit& limit,
+            std::error_code& e) const noexcept;
+  [[noreturn]] void fail_with(const char* what, std::error_code code, const Address* to) const;
+};
+
 }  // namespace net
 }  // namespace hamgam::inline HAMGAM_ABI
 
