@@ -344,5 +344,79 @@ class CheckDocs(ToolTest):
         self.expect("README.md:1: README.md has no heading head", "README.md:2: docs/b.md leads nowhere")
 
 
+
+class Instructions(ToolTest):
+    """bench/instructions/check, with scripts in the place of the programs that it runs."""
+
+    tool = "../bench/instructions/check"
+
+    def setUp(self):
+        super().setUp()
+        self.program("ops", 'if [ "$1" = --list ]; then echo A/b; else echo gcc 12, glibc 2; fi')
+        self.takes(100, 2)
+        self.limit(105, 2.25)
+
+    def program(self, name, script):
+        self.write(name, f"#!/bin/sh\n{script}\n")
+        (self.root / name).chmod(0o755)
+
+    def takes(self, instructions, locked):
+        self.program("count", f"echo {instructions} {locked}")
+
+    def limit(self, instructions, locked, name="A/b", compiler="gcc 12, glibc 2"):
+        self.write("limits.txt", f"# head\ncompiler {compiler}\n{name} {instructions} {locked}\n")
+
+    def expect(self, status, *parts, arguments=()):
+        done = self.run_tool("--build", self.root, "--limits", self.root / "limits.txt", *arguments)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        for part in parts:
+            self.assertIn(part, done.stdout)
+
+    def test_within_the_limits(self):
+        self.expect(0, "100.00", "no operation is refused")
+
+    def test_above_the_limits(self):
+        self.limit(99.9, 2.25)
+        self.expect(1, "above the limit", "1 refused")
+        self.limit(105, 1.99)
+        self.expect(1, "above the limit", "1 refused")
+
+    def test_far_below_the_limits(self):
+        self.limit(126, 2.25)
+        self.expect(1, "far below: lower the limit")
+        self.limit(105, 3.25)
+        self.expect(1, "far below: lower the limit")
+        self.limit(124, 2.49)
+        self.expect(0)
+        self.takes(3, 0)
+        self.limit(5, 0.25)
+        self.expect(0)
+
+    def test_operations_and_limits_are_the_same(self):
+        self.limit(105, 2.25, name="A/c")
+        self.expect(1, "no limit: add it by --update", "A/c: there is a limit", "2 refused")
+
+    def test_the_best_of_some_tries(self):
+        self.program("count", f"cd {self.root}; [ -e once ] && echo 100 2 || echo 200 2; touch once")
+        self.expect(0, "no operation is refused")
+
+    def test_a_program_that_fails(self):
+        self.program("count", "exit 1")
+        self.expect(1, "failed", "1 refused")
+
+    def test_another_compiler_is_not_judged(self):
+        self.limit(1, 0, compiler="gcc 13, glibc 2")
+        self.expect(0, "This is gcc 12, glibc 2; the limits are for gcc 13, glibc 2", "100.00")
+
+    def test_a_machine_that_cannot_count(self):
+        self.program("count", "echo ptrace is refused here; exit 77")
+        self.expect(0, "not measured: ptrace is refused here")
+
+    def test_update(self):
+        self.takes(200, 3)
+        self.expect(0, "200.00", arguments=["--update"])
+        self.expect(0, "210.00", "3.25", "no operation is refused")
+
+
 if __name__ == "__main__":
     unittest.main()
