@@ -25,6 +25,7 @@
 
 #include <chrono>
 #include <compare>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -34,6 +35,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -137,6 +139,10 @@ class HAMGAM_API Handle {
   NetDescriptor* d_ = nullptr;
 };
 
+class StreamHandle;
+HAMGAM_API std::uint64_t copy_file(int file, const StreamHandle& sink, std::uint64_t most);
+HAMGAM_API std::uint64_t copy_stream(const StreamHandle& source, const StreamHandle& sink);
+
 // A stream of bytes.
 class HAMGAM_API StreamHandle : public Handle {
  public:
@@ -216,6 +222,9 @@ class HAMGAM_API StreamHandle : public Handle {
   using Handle::Handle;
 
  private:
+  friend std::uint64_t copy_file(int file, const StreamHandle& sink, std::uint64_t most);
+  friend std::uint64_t copy_stream(const StreamHandle& source, const StreamHandle& sink);
+
   enum class Do : std::uint8_t { kReadSome, kReadExact, kWriteSome, kWriteAll, kWaitReadable };
 
   static std::byte* data(ConstBytes b) noexcept { return const_cast<std::byte*>(b.data()); }
@@ -392,6 +401,46 @@ class HAMGAM_API Pipe : public detail::StreamHandle {
 
 // Two ends of a connection without a network, for tests.
 [[nodiscard]] HAMGAM_API std::pair<Pipe, Pipe> pipe();
+
+// TcpConn, UnixConn, Pipe, and whatever else reads and writes so.
+template <class T>
+concept Source = requires(const T& t, std::span<std::byte> b) {
+  { t.read_some(b) } -> std::convertible_to<std::size_t>;
+};
+template <class T>
+concept Sink = requires(const T& t, std::span<const std::byte> b) { t.write_all(b); };
+template <class T>
+concept Stream = Source<T> && Sink<T> && requires(const T& t, TimePoint when) {
+  t.set_deadline(when);
+  t.close();
+};
+
+// To the end of the source; how many bytes. Limits are the streams' deadlines. Of two of ours the
+// kernel moves the bytes (splice). Throws Error, which tells the bytes that the sink has taken;
+// others may then be lost on the way.
+template <Source From, Sink To>
+std::uint64_t copy(const From& source, const To& sink) {
+  if constexpr (std::is_base_of_v<detail::StreamHandle, From> &&
+                std::is_base_of_v<detail::StreamHandle, To>) {
+    return detail::copy_stream(source, sink);
+  } else {
+    std::vector<std::byte> buffer(std::size_t{1} << 16);
+    std::uint64_t moved = 0;
+    while (std::size_t const got = source.read_some(buffer)) {
+      sink.write_all(std::span<const std::byte>(buffer).first(got));
+      moved += got;
+    }
+    return moved;
+  }
+}
+
+// From where the open file stands, which moves on, to its end or for so many bytes. The kernel
+// moves them (sendfile), but from pipes, terminals and the like.
+template <class To>
+  requires std::is_base_of_v<detail::StreamHandle, To>
+std::uint64_t copy(int file, const To& sink, std::uint64_t most = UINT64_MAX) {
+  return detail::copy_file(file, sink, most);
+}
 
 // A name's addresses, by the system's resolver, on a thread of its own time.
 [[nodiscard]] HAMGAM_API std::vector<Address> resolve(std::string_view host_port);
