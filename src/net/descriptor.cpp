@@ -93,7 +93,7 @@ void tell_gone(NetGone* gone) noexcept {
   }
   auto run = [](void* raw) {
     std::unique_ptr<NetGone> const held(static_cast<NetGone*>(raw));
-    tsan_acquire(raw);
+    tsan_acquire(held.get());
     request_stop(held->source);
     drop_stop(std::move(held->source));
   };
@@ -379,9 +379,11 @@ std::stop_token watch_peer(NetDescriptor& d, std::error_code& error) {
   {
     std::lock_guard const guard(d.lock);
     if (NetGone* const other = d.gone.load(kRelaxed)) {  // relaxed: under the lock
+      tsan_acquire(other);
       token = other->source.get_token();
     } else {
       token = mine->source.get_token();
+      tsan_release(mine.get());
       d.gone.store(mine.release(), kRelaxed);  // relaxed: as above
     }
   }

@@ -11,7 +11,8 @@
 // kept would keep the file open.
 //
 // A copy is edge-triggered; the level is poll()'s. Waiters of one direction take it in turns, so
-// that no edge is taken by one who clears it for another.
+// that no edge is taken by one who clears it for another; and each asks anew before it sleeps, the
+// one who made the copy, too: others may have it registered already and their edge be cleared.
 #include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
@@ -93,14 +94,11 @@ void leave_copy(NetDescriptor* d) noexcept {
 
 struct Ask {
   short events;
-  bool asked;  // just before, and the registration that comes next tells it again
 };
 
 long call_ask(void* raw, int fd) noexcept {
-  auto& ask = *static_cast<Ask*>(raw);
-  pollfd one{fd, ask.events, 0};
-  int const count = ask.asked ? 0 : poll(&one, 1, 0);
-  ask.asked = false;
+  pollfd one{fd, static_cast<Ask*>(raw)->events, 0};
+  int const count = poll(&one, 1, 0);
   if (count == 0) {
     errno = EAGAIN;
     return -1;
@@ -112,7 +110,7 @@ long call_ask(void* raw, int fd) noexcept {
 
 bool wait_foreign(int fd, bool write, NetLimit& limit, std::error_code& error) {
   error.clear();
-  Ask ask{static_cast<short>(write ? POLLOUT : POLLIN | POLLRDHUP), false};
+  Ask ask{static_cast<short>(write ? POLLOUT : POLLIN | POLLRDHUP)};
   pollfd now_is{fd, ask.events, 0};
   if (poll(&now_is, 1, 0) > 0 && (now_is.revents & POLLNVAL) == 0) {
     return true;
@@ -134,7 +132,6 @@ bool wait_foreign(int fd, bool write, NetLimit& limit, std::error_code& error) {
     if (d == nullptr) {
       return false;
     }
-    ask.asked = true;
   }
   struct Leave {
     NetDescriptor* d;

@@ -73,14 +73,16 @@ TEST(Foreign, NumberThatIsUsedAgainIsAnotherFile) {
     WaitGroup new_one;
     std::atomic<bool> woken{false};
     int const number = dup(former.ends[0]);
+    EXPECT_FALSE(net::wait_readable_for(number, 1ms));  // what the poller itself opens
+    int const before = test::open_descriptors();
     old_one.go([number] { net::wait_readable(number); });
-    sleep(2ms);
+    test::until([&] { return test::open_descriptors() == before + 1; });  // a copy of it
     EXPECT_EQ(dup2(other.ends[0], number), number);  // as one who closes and opens
     new_one.go([&] {
       net::wait_readable(number);
       woken = true;
     });
-    sleep(2ms);
+    test::until([&] { return test::open_descriptors() == before + 2; });
     former.tell();
     old_one.wait();
     EXPECT_FALSE(woken);
@@ -93,18 +95,19 @@ TEST(Foreign, NumberThatIsUsedAgainIsAnotherFile) {
 TEST(Foreign, WaitersWithAndWithoutLimitsShare) {
   run([] {
     Two const pair;
-    WaitGroup group;
+    WaitGroup patient;
+    WaitGroup limited;
     std::stop_source source;
     for (int i = 0; i < 20; ++i) {
-      group.go([&] { net::wait_readable(pair.ends[0]); });
-      group.go([&] { EXPECT_FALSE(net::wait_readable_for(pair.ends[0], 1ms)); });
-      group.go([&] { EXPECT_FALSE(net::wait_readable(pair.ends[0], source.get_token())); });
+      patient.go([&] { net::wait_readable(pair.ends[0]); });
+      limited.go([&] { EXPECT_FALSE(net::wait_readable_for(pair.ends[0], 1ms)); });
+      limited.go([&] { EXPECT_FALSE(net::wait_readable(pair.ends[0], source.get_token())); });
     }
-    sleep(5ms);
+    sleep(2ms);  // some of them wait by then
     source.request_stop();
-    sleep(5ms);
+    limited.wait();
     pair.tell();
-    group.wait();
+    patient.wait();
   });
 }
 
@@ -142,6 +145,35 @@ TEST(Foreign, BothDirectionsManyTimes) {
       }
     }
     group.wait();
+  });
+}
+
+// Each begins to wait at some moment of the others' waits and ends.
+TEST(Foreign, WaitersComeWhileItBecomesReady) {
+  run([] {
+    Two const pair;
+    int const small = 4096;
+    ASSERT_EQ(setsockopt(pair.ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    std::array<char, 16384> bytes{};
+    for (int round = 0; round < 300; ++round) {
+      while (write(pair.ends[0], bytes.data(), bytes.size()) > 0) {
+      }
+      WaitGroup group;
+      for (int i = 0; i < 4; ++i) {
+        group.go([&] { net::wait_readable(pair.ends[0]); });
+        group.go([&] { net::wait_writable(pair.ends[0]); });
+      }
+      group.go([&] {
+        for (int i = 0; i < round % 5; ++i) {
+          yield();
+        }
+        pair.tell();
+        while (read(pair.ends[1], bytes.data(), bytes.size()) > 0) {
+        }
+      });
+      group.wait();
+      pair.take();
+    }
   });
 }
 
