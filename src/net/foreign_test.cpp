@@ -49,14 +49,17 @@ TEST(Foreign, ManyWaitersTakeOneDescriptor) {
     std::atomic<int> begun{0};
     WaitGroup group;
     for (int i = 0; i < kWaiters; ++i) {
-      group.go([&, fd = i % 2 == 0 ? pair.ends[0] : event] {
+      group.go([&] {
         ++begun;
-        net::wait_readable(fd);
+        net::wait_readable(pair.ends[0]);
       });
     }
     test::until([&] { return begun == kWaiters; });
     sleep(2ms);  // most of them wait by then
-    EXPECT_LE(test::open_descriptors(), before + 2);
+    EXPECT_LE(test::open_descriptors(), before + 1);
+    for (int i = 0; i < 20; ++i) {  // of such as these the kernel need not say which is which
+      group.go([&] { net::wait_readable(event); });
+    }
     pair.tell();
     eventfd_write(event, 1);
     group.wait();
