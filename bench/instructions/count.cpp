@@ -37,8 +37,10 @@ int main() {
 #else
 
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <sys/personality.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -180,10 +182,16 @@ class Stepper {
  public:
   explicit Stepper(pid_t thread) : thread_(thread), kernels_(kernels_page(thread)) {
     __ptrace_rseq_configuration area{};
-    if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, thread, sizeof area, &area) > 0 &&
-        area.rseq_abi_pointer != 0) {
-      sequence_ = area.rseq_abi_pointer + 8;  // rseq_cs
+    if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, thread, sizeof area, &area) < 0) {
+      give_up(kCannot, "the kernel does not tell of restartable sequences");
     }
+    long const barriers = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+    if (area.rseq_abi_pointer == 0 || barriers < 0 ||
+        (barriers & MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) == 0) {
+      errno = 0;
+      give_up(kCannot, "no restartable sequences here: other paths would be counted");
+    }
+    sequence_ = area.rseq_abi_pointer + 8;  // rseq_cs
   }
 
   // To the next trap.
@@ -225,7 +233,7 @@ class Stepper {
 
   void step() {
     unsigned long inside = 0;
-    if (sequence_ != 0 && read_memory(thread_, sequence_, &inside, sizeof inside) && inside != 0) {
+    if (read_memory(thread_, sequence_, &inside, sizeof inside) && inside != 0) {
       ptrace(PTRACE_POKEDATA, thread_, sequence_, 0);
     }
     int signal = 0;
