@@ -120,7 +120,7 @@ TEST(Foreign, BothDirectionsManyTimes) {
     Two const pair;
     int const small = 4096;
     ASSERT_EQ(setsockopt(pair.ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
-    constexpr int kRounds = 500;
+    constexpr int kRounds = 200;
     WaitGroup group;
     std::array<char, 16384> bytes{};
     std::atomic<int> filled{0};
