@@ -20,6 +20,9 @@
 // What fails throws Error, or fills an std::error_code. Both come with the bytes that were moved.
 // A write to a peer that is gone never raises SIGPIPE.
 //
+// Who has waited for a second or two gives back the memory that his stack does not use: an idle
+// connection costs a page of it, however deep its goroutine has been.
+//
 // Nothing is ordered by bytes that travel through the kernel, as ThreadSanitizer sees it, but for
 // what a descriptor's own reads and writes give there.
 

@@ -9,6 +9,8 @@
 //   void prepare_context(Context&, void* stack_bottom, void* stack_top);
 //       Makes the first switch_context to it call hamgam_fiber_entry(pass) at the top of that
 //       stack.
+//   char* stack_pointer_of(const Context&);
+//       Where the stack of one that is not running ends for now. Null: not known.
 //   void* switch_context(Context& from, Context& to, void* pass);
 //       Saves where we are in `from` and resumes `to`, whose own switch_context returns `pass`.
 //       Returns when somebody resumes `from`, with what that one passed; possibly on another

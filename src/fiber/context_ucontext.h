@@ -17,6 +17,8 @@ struct Context {
   void* passed = nullptr;
 };
 
+inline char* stack_pointer_of(const Context& /*context*/) noexcept { return nullptr; }
+
 inline void start_ucontext(unsigned high, unsigned low) {
   auto* context = reinterpret_cast<Context*>(static_cast<std::uintptr_t>(high) << 32 | low);
   hamgam_fiber_entry(context->passed);

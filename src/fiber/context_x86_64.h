@@ -24,6 +24,10 @@ struct Context {
 };
 static_assert(sizeof(Context) == 24, "the offsets below");
 
+inline char* stack_pointer_of(const Context& context) noexcept {
+  return static_cast<char*>(context.sp);
+}
+
 inline void prepare_context(Context& context, void* /*stack_bottom*/, void* stack_top) noexcept {
   auto* const top = static_cast<void**>(stack_top) - 2;  // 16-byte aligned
   top[0] = nullptr;

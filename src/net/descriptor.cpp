@@ -13,10 +13,12 @@
 #include <optional>
 #include <utility>
 
+#include "base/immortal.h"
 #include "hamgam/detail/goroutine.h"
 #include "hamgam/net.h"
 #include "os/fork.h"
 #include "sched/poller.h"
+#include "sync/janitor.h"
 #include "wait/interruptible.h"
 #include "wait/parking_lot.h"
 #include "wait/stop.h"
@@ -182,6 +184,35 @@ struct Counted {
   Counted& operator=(const Counted&) = delete;
 };
 
+// Connections may be idle for long, after a request that went deep: their goroutines' stacks give
+// back what they do not use. Looked for once in a second as long as there is anything to be had.
+class IdleStacks final : public Aged {
+ public:
+  // Somebody is going to sleep.
+  void expect() noexcept {
+    // relaxed throughout: the janitor's lock orders the rest
+    if (HAMGAM_UNLIKELY(!looking_.load(kRelaxed)) && !looking_.exchange(true, kRelaxed)) {
+      (void)attend(*this, now() + kPeriod);  // no thread to be had: nothing is given back
+    }
+  }
+
+  Nanos age() noexcept override {
+    // Before the look: who falls asleep during it calls again. relaxed: as above
+    looking_.store(false, kRelaxed);
+    if (!g_poller.has_waiters() || !discard_unused_stacks()) {
+      return kForever;
+    }
+    looking_.store(true, kRelaxed);  // relaxed: as above
+    return now() + kPeriod;
+  }
+
+ private:
+  static constexpr Nanos kPeriod = 1000 * kMillisecond;
+
+  atomic<bool> looking_{false};
+};
+constinit Immortal<IdleStacks> g_idle_stacks;
+
 // Until the direction may be ready, or something else has happened that the caller looks at.
 Wake sleep(NetDescriptor& d, NetDirection& direction, const NetLimit& limit, Nanos seen) {
   Waiter me(&direction.word);
@@ -190,6 +221,7 @@ Wake sleep(NetDescriptor& d, NetDirection& direction, const NetLimit& limit, Nan
     return Wake::kTimedOut;
   }
   Counted const counted;
+  g_idle_stacks.value.expect();
   Interrupt const alarm(me, end);
   std::optional<Interrupt> stop;
   if (limit.token != nullptr) {

@@ -105,6 +105,12 @@ void park(AfterSwitch after, void* argument, const char* reason) noexcept {
   switch_to(w, *g, *next);
 }
 
+void discard_unused_stack(const Goroutine& parked) noexcept {
+  if (char* const end = stack_pointer_of(parked.fiber.context)) {
+    discard_below(*parked.stack, end);
+  }
+}
+
 void ready(Goroutine* g) noexcept {
   g->wait_reason.store(nullptr, kRelaxed);  // relaxed: for dumps
   if (Worker* w = this_worker()) {

@@ -54,6 +54,10 @@ class SleepingWorker {
 // May return on another thread.
 void park(AfterSwitch after, void* argument, const char* reason) noexcept;
 
+// Gives back the memory that the stack of a goroutine does not use which has parked, is off it, and
+// can't be made runnable in the meantime: the caller holds the lock that its wakers would take.
+void discard_unused_stack(const Goroutine& parked) noexcept;
+
 // Makes a parked goroutine runnable. From any thread; never blocks.
 void ready(Goroutine* g) noexcept;
 

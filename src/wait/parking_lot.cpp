@@ -194,4 +194,34 @@ void wake_all(Waiter* first) noexcept {
   }
 }
 
+namespace {
+
+// The stack is not in use: who is queued and not awake was off it when the bucket was unlocked.
+bool look_at_stacks(Waiter* node) noexcept {
+  bool more = false;
+  for (; node != nullptr; node = node->right) {
+    if (node->goroutine != nullptr && !node->awake && node->looks < 2) {
+      if (++node->looks == 2) {
+        discard_unused_stack(*node->goroutine);
+      } else {
+        more = true;
+      }
+    }
+    more |= look_at_stacks(node->left);
+  }
+  return more;
+}
+
+}  // namespace
+
+bool discard_unused_stacks() noexcept {
+  bool more = false;
+  for (Bucket& bucket : g_buckets) {
+    bucket.lock();
+    more |= look_at_stacks(bucket.root_);
+    bucket.unlock();
+  }
+  return more;
+}
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail

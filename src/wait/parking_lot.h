@@ -53,6 +53,7 @@ class alignas(kCacheLine) Bucket {
   Wake sleep(Waiter& waiter, const char* reason) noexcept;
 
  private:
+  friend bool discard_unused_stacks() noexcept;
   void insert(Waiter& waiter) noexcept;
   void relink(Waiter& former, Waiter* other) noexcept;
   void replace(Waiter& former, Waiter& heir) noexcept;
@@ -73,6 +74,11 @@ inline const void* apart(const void* address) noexcept {
   // NOLINTNEXTLINE(performance-no-int-to-ptr): only compared
   return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(address) | kHighest);
 }
+
+// Whoever was asleep at the last call and still is gives back what his stack does not use. Of those
+// on one address that is the first alone, so that no lock is held for long. True if another call is
+// worth it, some time later.
+bool discard_unused_stacks() noexcept;
 
 // Wakes a chain from pop_all.
 void wake_all(Waiter* first) noexcept;

@@ -31,6 +31,9 @@ struct Waiter : Sleeper {
   Waiter* right = nullptr;
   std::uint32_t priority = 0;
 
+  std::uint8_t looks =
+      0;  // of discard_unused_stacks() that found it asleep; under the bucket's lock
+
   bool takes_itself = false;  // set by the sleeper before it queues: no lock is handed to it
 
   bool queued = false;

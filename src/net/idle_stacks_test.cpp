@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "hamgam/hamgam.h"
+#include "hamgam/net.h"
+#include "support/scale.h"
+#include "support/until.h"
+#include "sync/janitor.h"
+
+// A goroutine that has gone deep and then waits for long gives the memory back, and nothing else.
+
+namespace hamgam {
+namespace {
+
+constexpr std::size_t kDeep = 24 * 1024;
+
+// Uses that much of the stack. Returns an address in the middle of it.
+[[gnu::noinline]] const char* go_deep() {
+  volatile char frame[kDeep];
+  for (std::size_t i = 0; i < kDeep; i += 64) {
+    frame[i] = 1;
+  }
+  auto const address = reinterpret_cast<std::uintptr_t>(&frame[kDeep / 2]);
+  return reinterpret_cast<const char*>(address);  // NOLINT(performance-no-int-to-ptr)
+}
+
+bool is_resident(const char* address) {
+  auto const page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  auto const start = reinterpret_cast<std::uintptr_t>(address) / page * page;
+  unsigned char there = 0;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  EXPECT_EQ(mincore(reinterpret_cast<void*>(start), page, &there), 0);
+  return (there & 1) != 0;
+}
+
+std::byte read_one(const net::Pipe& pipe) {
+  std::array<std::byte, 1> byte{};
+  EXPECT_EQ(pipe.read_some(byte), 1U);
+  return byte[0];
+}
+
+void write_one(const net::Pipe& pipe, std::byte value) {
+  std::array<std::byte, 1> const byte{value};
+  pipe.write_all(byte);
+}
+
+#if !defined(HAMGAM_CONTEXT_UCONTEXT)
+TEST(IdleStacks, memory_comes_back) {
+  (void)run([] {
+    int const count = test::scaled_spawns(500);
+    std::vector<std::pair<net::Pipe, net::Pipe>> pipes;
+    std::vector<std::atomic<const char*>> deep(static_cast<std::size_t>(count));
+    WaitGroup group;
+    for (int i = 0; i < count; ++i) {
+      pipes.push_back(net::pipe());
+    }
+    for (std::size_t i = 0; i < deep.size(); ++i) {
+      group.go([&, i] {
+        deep[i] = go_deep();
+        (void)read_one(pipes[i].first);
+      });
+    }
+    EXPECT_TRUE(test::comes_true([&] {
+      return std::all_of(deep.begin(), deep.end(), [](const std::atomic<const char*>& address) {
+        return address != nullptr && (test::emulated() || !is_resident(address));
+      });
+    }));
+    for (auto& pipe : pipes) {
+      write_one(pipe.second, std::byte{1});
+    }
+    group.wait();
+  });
+}
+#endif
+
+// Looks all the time, while goroutines sleep and wake.
+TEST(IdleStacks, nothing_in_use_goes) {
+  (void)run([] {
+    constexpr int kPairs = 20;
+    int const rounds = test::scaled(1000);
+    std::atomic<int> wrong{0};
+    WaitGroup players;
+    for (int i = 0; i < kPairs; ++i) {
+      auto [a, b] = net::pipe();
+      for (auto const& [own, first] : {std::pair{a, true}, std::pair{b, false}}) {
+        players.go([&wrong, rounds, own = own, first = first] {
+          for (int round = 0; round < rounds; ++round) {
+            volatile unsigned char frame[6000];
+            auto const mark = static_cast<unsigned char>(round % 250 + 1);
+            for (std::size_t k = 0; k < sizeof frame; k += 100) {
+              frame[k] = mark;
+            }
+            if (first) {
+              write_one(own, std::byte{mark});
+            }
+            std::byte const got = read_one(own);
+            if (!first) {
+              write_one(own, got);
+            }
+            for (std::size_t k = 0; k < sizeof frame; k += 100) {
+              wrong += frame[k] != mark ? 1 : 0;
+            }
+            wrong += got != std::byte{mark} ? 1 : 0;
+          }
+        });
+      }
+    }
+    std::atomic<bool> done{false};
+    std::thread janitor([&] {
+      while (!done) {
+        detail::age_all();
+        std::this_thread::yield();
+      }
+    });
+    players.wait();
+    done = true;
+    blocking([&] { janitor.join(); });
+    EXPECT_EQ(wrong, 0);
+  });
+}
+
+}  // namespace
+}  // namespace hamgam
