@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The Hamgam Authors
 #
-# Headers, libraries, the package files for find_package(hamgam) and for pkg-config.
+# Headers, libraries, the package files for find_package(hamgam) and for pkg-config. The component
+# hamgam_runtime is what programs need to run, hamgam_dev what they are built with.
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/hamgam)
-install(TARGETS ${hamgam_libraries} EXPORT hamgamTargets)
-install(DIRECTORY include/hamgam DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+install(TARGETS ${hamgam_libraries} EXPORT hamgamTargets
+  LIBRARY COMPONENT hamgam_runtime NAMELINK_COMPONENT hamgam_dev
+  ARCHIVE COMPONENT hamgam_dev)
+install(DIRECTORY include/hamgam DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT hamgam_dev
   FILES_MATCHING PATTERN "*.h")
-install(EXPORT hamgamTargets NAMESPACE hamgam:: DESTINATION ${package_dir})
+install(EXPORT hamgamTargets NAMESPACE hamgam:: DESTINATION ${package_dir} COMPONENT hamgam_dev)
 
 configure_package_config_file(cmake/hamgamConfig.cmake.in hamgamConfig.cmake
   INSTALL_DESTINATION ${package_dir})
@@ -17,7 +20,7 @@ write_basic_package_version_file(hamgamConfigVersion.cmake COMPATIBILITY SameMin
 install(FILES
   ${CMAKE_CURRENT_BINARY_DIR}/hamgamConfig.cmake
   ${CMAKE_CURRENT_BINARY_DIR}/hamgamConfigVersion.cmake
-  DESTINATION ${package_dir})
+  DESTINATION ${package_dir} COMPONENT hamgam_dev)
 
 # The same for whoever compiles by hand: config.h reads it.
 set(hamgam_build_lines ${hamgam_sanitizer_definitions})
@@ -29,7 +32,7 @@ list(TRANSFORM hamgam_build_lines REPLACE "^(.+)=(.+)$"
 list(JOIN hamgam_build_lines "\n" hamgam_build_lines)
 configure_file(cmake/hamgam_build.h.in hamgam_build.h @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/hamgam_build.h
-  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/hamgam/detail)
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/hamgam/detail COMPONENT hamgam_dev)
 
 # The .pc file says what a program needs beyond -lhamgam: the definitions and sanitizers this build
 # was made with.
@@ -59,4 +62,4 @@ file(RELATIVE_PATH pc_up "/p/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/p")
 string(REGEX REPLACE "/$" "" pc_up "${pc_up}")
 configure_file(cmake/hamgam.pc.in hamgam.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/hamgam.pc
-  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT hamgam_dev)
