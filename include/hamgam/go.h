@@ -50,7 +50,8 @@
 //
 // fork: the child has one thread, and none of those that run goroutines, once there are any. It may
 // exec, _exit, and use what need not wait; go, run, timers and waits for somebody end it with a
-// line on standard error. A child of a fork before the first goroutine is like any other process.
+// line on standard error. (What others were using at the fork may be locked for ever, and to try
+// is to wait for that, too.) A child of a fork before the first goroutine is like any other process.
 //
 // Environment, read when the runtime starts: HAMGAM_PROCS (as max_procs), HAMGAM_STACK (bytes of a
 // goroutine's stack, 256 KiB unless set; only what is touched costs memory).
@@ -74,7 +75,7 @@ namespace hamgam::inline HAMGAM_ABI {
 
 struct GoOptions {
   std::string name{};          // shown in dumps
-  std::size_t stack_size = 0;  // bytes; 0: the default
+  std::size_t stack_size = 0;  // bytes; 0: the default; at least 16 KiB and at most 1 GiB
 };
 
 namespace detail {

@@ -218,7 +218,8 @@ class HAMGAM_API StreamHandle : public Handle {
   void shutdown_write() const;
   [[nodiscard]] Address local_address() const;
   [[nodiscard]] Address remote_address() const;
-  // The descriptor becomes the caller's, and this one closed. -1 if it is closed, or in use.
+  // The descriptor becomes the caller's, and this one closed: who waits gets Errc::closed. -1 if it
+  // is closed, or somebody is in a system call on it this very moment.
   [[nodiscard]] int release() noexcept;
 
  protected:

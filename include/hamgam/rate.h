@@ -89,8 +89,8 @@ class RateLimiter {
   [[nodiscard]] bool wait_until(const std::chrono::time_point<C, D>& t, int n = 1) {
     return wait_deadline(detail::deadline_at(t), n);
   }
-  // False if stop was requested before: what others can still use is given back. What may happen
-  // now is granted in any case.
+  // False if stop was requested before: what others can still use is given back, which is less than
+  // n if others have reserved after it (as Go's Cancel). What may happen now is granted in any case.
   [[nodiscard]] HAMGAM_API bool wait(std::stop_token token, int n = 1);
 
   // A permission for n, for as soon as may be.

@@ -13,6 +13,7 @@
 // change the key that its caller gave; a call() for its own key would wait for itself, for ever. An
 // f that was given as an rvalue is moved and destroyed before any of the callers gets the result.
 // What the hash and the comparison throw comes out of call() and forget(), and nothing was done.
+// They, and the copying and destruction of keys, run under a lock: they must not use this object.
 //
 // Happens-before: the end of f is before the return of each call() that it serves.
 

@@ -74,6 +74,18 @@ HostPort split(std::string_view text) {
 
 // 0, or getaddrinfo's error.
 int look_up(const HostPort& parts, int flags, std::vector<Address>& all) {
+  // What the C library takes for an address or a port and nobody means: 127.1, 010.0.0.1, 65616.
+  in_addr address{};
+  if (inet_aton(parts.host.c_str(), &address) != 0 &&
+      inet_pton(AF_INET, parts.host.c_str(), &address) != 1) {
+    return EAI_NONAME;
+  }
+  unsigned long port = 0;
+  const char* const end = parts.port.data() + parts.port.size();
+  auto const [rest, wrong] = std::from_chars(parts.port.data(), end, port);
+  if (rest == end && (wrong != std::errc() || port > 65535)) {
+    return EAI_SERVICE;
+  }
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = flags;

@@ -618,9 +618,15 @@ TEST(Address, Forms) {
   }
   EXPECT_EQ(net::Address::parse("[::1]:8080").port(), 8080);
   EXPECT_EQ(net::Address::parse("[::1]:1"), net::Address::parse("[0::1]:1"));
-  for (const char* text :
-       {"", "localhost:80", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536", "::1:80"}) {
+  for (const char* text : {"", "localhost:80", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536",
+                           "::1:80", "127.1:80", "010.0.0.1:80", "0x7f.0.0.1:80", "1:80"}) {
     EXPECT_EQ(error_of([&] { (void)net::Address::parse(text); }), net::Errc::no_suitable_address)
+        << text;
+  }
+  for (const char* text : {"127.0.0.1:65616", "127.0.0.1:99999999999999999999999"}) {
+    EXPECT_EQ(error_of([&] { (void)net::TcpListener::bind(text); }), net::Errc::no_suitable_address)
+        << text;
+    EXPECT_EQ(error_of([&] { (void)net::TcpConn::dial(text); }), net::Errc::no_suitable_address)
         << text;
   }
 }

@@ -31,6 +31,9 @@ thread_local constinit bool t_janitor = false;   // on its own thread
 class Janitor {
  public:
   bool attend(Aged& aged, Nanos when) noexcept {
+    if (is_forked_child()) {  // it has no janitor, and the lock may be another thread's for ever
+      return false;
+    }
     bool starts = false;
     {
       std::lock_guard const guard(lock_);
@@ -41,7 +44,7 @@ class Janitor {
       }
       starts = !std::exchange(started_, true);
     }
-    if (starts && (is_forked_child() || !start())) {
+    if (starts && !start()) {
       std::lock_guard const guard(lock_);
       started_ = false;  // the next one tries again
       return false;
@@ -50,6 +53,9 @@ class Janitor {
   }
 
   void strike_off(Aged& aged) noexcept {
+    if (is_forked_child()) {  // as above
+      return;
+    }
     bool own = false;
     {
       std::lock_guard const guard(lock_);

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -135,6 +136,44 @@ TEST(Fork, what_need_not_wait_works) {
   EXPECT_TRUE(from_main.succeeded()) << from_main.status << from_main.error;
   auto from_goroutine = in_child([&] { (void)run([&] { fork_and(use_all); }); });
   EXPECT_TRUE(from_goroutine.succeeded()) << from_goroutine.status << from_goroutine.error;
+}
+
+// Others' locks inside the library are not its own.
+TEST(Fork, a_pool_of_its_own_while_the_janitor_works) {
+  auto child = in_child([] {
+    (void)run([] {
+      std::atomic<bool> over{false};
+      WaitGroup busy;
+      Map<int, int> map;
+      for (int i = 0; i < 8; ++i) {
+        busy.go([&, i] {
+          while (!over) {
+            map.store(i, i);
+            map.erase(i);
+            yield();
+          }
+        });
+      }
+      int bad = 0;
+      for (int i = 0; i < 100; ++i) {
+        pid_t const forked = fork();
+        if (forked == 0) {
+          Pool<int> pool;
+          { auto const lease = pool.get(); }
+          _exit(5);
+        }
+        int status = 0;
+        while (waitpid(forked, &status, WNOHANG) == 0) {
+          sleep(100us);
+        }
+        bad += WIFEXITED(status) && WEXITSTATUS(status) == 5 ? 0 : 1;
+      }
+      over = true;
+      busy.wait();
+      std::_Exit(bad == 0 ? 0 : 1);
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
 
 TEST(Fork, a_goroutine_execs) {
