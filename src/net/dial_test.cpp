@@ -323,6 +323,11 @@ TEST(Accept, LimitOfDescriptors) {
       std::string const name = listener.address().to_string();
       EXPECT_FALSE(listener.accept_for(1ms).has_value());  // what the poller itself opens
       net::TcpConn const client = net::TcpConn::dial(name);
+      // UBSan looks at each kind of object by a descriptor, once.
+      for (std::error_code const code : {std::make_error_code(std::errc::too_many_files_open),
+                                         net::make_error_code(net::Errc::closed)}) {
+        EXPECT_TRUE(code == code && code != std::errc::io_error && !code.message().empty());
+      }
       int const next = lowest_free_number();
       rlimit limit{};
       getrlimit(RLIMIT_NOFILE, &limit);
@@ -331,7 +336,9 @@ TEST(Accept, LimitOfDescriptors) {
       auto const cpu = std::clock();
       bool good = !listener.accept_for(50ms).has_value();
       listener.set_deadline(Clock::now() + 5ms);
-      good = good && error_of([&] { (void)listener.accept(); }) == net::Errc::deadline;
+      std::error_code late;
+      (void)listener.accept(late);
+      good = good && late == net::Errc::deadline;
       listener.set_deadline(TimePoint::max());
       good = good && std::clock() - cpu < CLOCKS_PER_SEC;
       WaitGroup group;

@@ -30,9 +30,9 @@ void tell_once(std::error_code error) noexcept {
   // relaxed: a line on standard error
   if (!g_told.exchange(true, hamgam::detail::kRelaxed)) {
     TsanIgnore const unseen;
-    std::fprintf(stderr, "hamgam: accept: %s; trying again every now and then\n",
-                 error == std::errc::too_many_files_open ? "too many open files"
-                                                         : "too many open files in system");
+    std::fprintf(
+        stderr, "hamgam: accept: %s; trying again every now and then\n",
+        error == system_code(EMFILE) ? "too many open files" : "too many open files in system");
   }
 }
 
@@ -60,8 +60,7 @@ NetDescriptor* accept_one(NetDescriptor* d, const char* kind, NetLimit& limit,
     if (taken >= 0) {
       return OwnNumber(static_cast<int>(taken)).hand_on(kind);
     }
-    if (error != std::errc::too_many_files_open &&
-        error != std::errc::too_many_files_open_in_system) {
+    if (error != system_code(EMFILE) && error != system_code(ENFILE)) {
       break;
     }
     tell_once(error);
