@@ -28,6 +28,7 @@
 #endif
 #if defined(HAMGAM_TSAN)
 #include <sanitizer/tsan_interface.h>
+#include <sched.h>
 extern "C" {
 // The stack of the `new` that made a block, innermost first; how many frames.
 int __tsan_get_alloc_stack(void* block, void** frames, std::size_t most, int* thread,
@@ -83,6 +84,25 @@ struct Fiber {
 };
 
 #if defined(HAMGAM_TSAN)
+// __tsan_get_alloc_stack reads a table of threads that moves when a fiber is made, under no lock:
+// one at a time. Not seen by ThreadSanitizer, or it would be an order between goroutines.
+class TsanTable {
+ public:
+  __attribute__((no_sanitize("thread"))) TsanTable() noexcept {
+    while (__atomic_test_and_set(&taken, __ATOMIC_ACQUIRE)) {
+      sched_yield();
+    }
+  }
+  __attribute__((no_sanitize("thread"))) ~TsanTable() noexcept {
+    __atomic_clear(&taken, __ATOMIC_RELEASE);
+  }
+  TsanTable(const TsanTable&) = delete;
+  TsanTable& operator=(const TsanTable&) = delete;
+
+ private:
+  static constinit inline bool taken = false;
+};
+
 // A fiber for ThreadSanitizer, which will say of it that it was created where the block was made,
 // and which starts ordered after nobody: that is told apart (tsan_acquire in hamgam_fiber_entry).
 HAMGAM_NOINLINE inline void* new_tsan_fiber(void* block) noexcept {
@@ -90,6 +110,7 @@ HAMGAM_NOINLINE inline void* new_tsan_fiber(void* block) noexcept {
   void* frames[kFrames];
   int thread = 0;
   unsigned long long os_thread = 0;
+  TsanTable const table;
   int const count =
       block == nullptr ? 0 : __tsan_get_alloc_stack(block, frames, kFrames, &thread, &os_thread);
   for (int i = count - 1; i > 0; --i) {  // but the innermost, which is in operator new

@@ -393,8 +393,11 @@ void begin_outside() noexcept {
 
 void end_outside() noexcept {
   g_scheduler.outside.fetch_sub(1, kRelaxed);  // relaxed: published by the next
-  // The monitor may be about to sleep for good, which it does not where it looks for deadlocks.
-  // [chore.4] release, pairs with [deep.3]: it sees the number, or is poked once more
+  poke_monitor();
+}
+
+void poke_monitor() noexcept {
+  // [chore.4] release, pairs with [deep.3]: it sees what was stored before, or is poked once more
   g_scheduler.monitor_wake.store(1, kRelease);
   futex_wake(g_scheduler.monitor_wake, 1);
 }

@@ -49,6 +49,13 @@ void Poller::begin_wait() noexcept {
   }
 }
 
+void Poller::end_wait() noexcept {
+  // relaxed: poke_monitor() publishes it, or whoever woke this worker has
+  if (waiters_.fetch_sub(1, kRelaxed) == 1 && this_worker() == nullptr) {
+    poke_monitor();
+  }
+}
+
 bool Poller::is_neglected() const noexcept {
   return has_waiters() && g_scheduler.idle.timekeeper() == nullptr;  // unfenced: looked at again
 }

@@ -55,9 +55,7 @@ class Poller {
   // Around a sleep that an event is to end: somebody looks meanwhile, and nobody takes the sleeper
   // for deadlocked.
   void begin_wait() noexcept;
-  void end_wait() noexcept {
-    waiters_.fetch_sub(1, kRelaxed);  // relaxed: a number
-  }
+  void end_wait() noexcept;
 
   // For sched/.
   [[nodiscard]] bool in_use() const noexcept {

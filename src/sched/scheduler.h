@@ -117,6 +117,7 @@ void tell(Worker& keeper) noexcept;  // that something has changed which the tim
 void hand_timers_over() noexcept;    // somebody else must keep time now
 
 // monitor.cpp
+void poke_monitor() noexcept;   // what it looks at has changed, by a plain thread
 void rouse_monitor() noexcept;  // if it sleeps deeply or does not exist yet
 
 // run.cpp

@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <latch>
@@ -103,6 +104,24 @@ TEST(MisuseDeadlock, after_work_and_blocking_and_timers) {
       group.wait();
       group.add(1);
       group.wait();
+    });
+  });
+  expect_deadlock(child);
+}
+
+// By then the monitor sleeps for good: nothing else has happened for a while.
+TEST(MisuseDeadlock, after_the_last_wait_for_a_socket) {
+  auto child = in_child([] {
+    (void)run([] {
+      auto const never = make_chan<int>();
+      std::thread waiter([&] {
+        auto [here, there] = net::pipe();
+        std::array<std::byte, 1> byte{};
+        (void)here.read_some_for(byte, 2500ms);
+        (void)never.recv();
+      });
+      (void)never.recv();
+      waiter.join();
     });
   });
   expect_deadlock(child);
