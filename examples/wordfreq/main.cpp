@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <hamgam/context.h>
 #include <hamgam/go.h>
+#include <hamgam/signals.h>
 #include <hamgam/version.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -27,7 +29,6 @@
 
 #include "count.h"
 #include "files.h"
-#include "interrupt.h"
 #include "progress.h"
 #include "report.h"
 
@@ -124,8 +125,9 @@ bool print(const std::string& text) {
 
 int count(const Options& options) {
   hamgam::max_procs(options.jobs);
-  const auto [ctx, cancel] = hamgam::with_cancel(hamgam::Context::background());
-  const wordfreq::CancelOnInterrupt cancel_on_interrupt(cancel);
+  const auto [ctx, cancel] = hamgam::with_signals(hamgam::Context::background(), {SIGINT});
+  const hamgam::CancelGuard guard(cancel);
+  const auto second_kills = hamgam::after_func(ctx, cancel);  // does what it did before
   const bool show_progress = !options.no_progress && wordfreq::stderr_is_terminal();
   wordfreq::Totals totals;
   const auto result =
