@@ -26,6 +26,7 @@
 // Nothing is ordered by bytes that travel through the kernel, as ThreadSanitizer sees it, but for
 // what a descriptor's own reads and writes give there.
 
+#include <array>
 #include <chrono>
 #include <compare>
 #include <concepts>
@@ -83,7 +84,7 @@ class Address {
   // Numeric only, never asks a resolver: "127.0.0.1:80", "[::1%eth0]:80", "/run/x", "@abstract".
   // Throws Error, Errc::no_suitable_address.
   HAMGAM_API static Address parse(std::string_view text);
-  // From a sockaddr.
+  // From a sockaddr. Empty if it is larger than any of these.
   HAMGAM_API static Address from_raw(const void* raw, std::size_t size) noexcept;
 
   [[nodiscard]] HAMGAM_API std::string to_string() const;
@@ -96,10 +97,13 @@ class Address {
 
   // The sockaddr.
   [[nodiscard]] const void* raw() const noexcept { return bytes_.data(); }
-  [[nodiscard]] std::size_t raw_size() const noexcept { return bytes_.size(); }
+  [[nodiscard]] std::size_t raw_size() const noexcept { return size_; }
 
  private:
-  std::string bytes_;
+  static constexpr std::size_t kMost = 110;  // of sockaddr_un
+
+  alignas(8) std::array<char, kMost> bytes_{};  // zeros behind it
+  std::uint8_t size_ = 0;
 };
 
 namespace detail {

@@ -116,8 +116,12 @@ const std::error_category& category() noexcept {
 }
 
 Address Address::from_raw(const void* raw, std::size_t size) noexcept {
+  static_assert(kMost == sizeof(sockaddr_un));
   Address a;
-  a.bytes_.assign(static_cast<const char*>(raw), size);
+  if (size > 0 && size <= kMost) {
+    std::memcpy(a.bytes_.data(), raw, size);
+    a.size_ = static_cast<std::uint8_t>(size);
+  }
   return a;
 }
 
@@ -152,12 +156,12 @@ Address Address::parse(std::string_view text) {
 std::uint16_t Address::port() const noexcept {
   if (is_ipv4()) {
     sockaddr_in in{};
-    std::memcpy(&in, bytes_.data(), std::min(sizeof in, bytes_.size()));
+    std::memcpy(&in, bytes_.data(), sizeof in);
     return ntohs(in.sin_port);
   }
   if (is_ipv6()) {
     sockaddr_in6 in{};
-    std::memcpy(&in, bytes_.data(), std::min(sizeof in, bytes_.size()));
+    std::memcpy(&in, bytes_.data(), sizeof in);
     return ntohs(in.sin6_port);
   }
   return 0;
@@ -181,7 +185,8 @@ bool Address::is_unix() const noexcept { return family_of(*this) == AF_UNIX; }
 
 std::string Address::host() const {
   if (is_unix()) {
-    std::string path = bytes_.substr(offsetof(sockaddr_un, sun_path));
+    constexpr std::size_t kPath = offsetof(sockaddr_un, sun_path);
+    std::string path(bytes_.data() + kPath, size_ - kPath);
     if (!path.empty() && path[0] == '\0') {
       path[0] = '@';
     } else {
@@ -191,7 +196,7 @@ std::string Address::host() const {
   }
   if (is_ipv6()) {
     sockaddr_in6 in{};
-    std::memcpy(&in, bytes_.data(), std::min(sizeof in, bytes_.size()));
+    std::memcpy(&in, bytes_.data(), sizeof in);
     char text[INET6_ADDRSTRLEN] = "";
     // One socket for both families shows IPv4's addresses in this form.
     if (IN6_IS_ADDR_V4MAPPED(&in.sin6_addr)) {
@@ -210,7 +215,7 @@ std::string Address::host() const {
   }
   if (is_ipv4()) {
     sockaddr_in in{};
-    std::memcpy(&in, bytes_.data(), std::min(sizeof in, bytes_.size()));
+    std::memcpy(&in, bytes_.data(), sizeof in);
     char text[INET_ADDRSTRLEN] = "";
     inet_ntop(AF_INET, &in.sin_addr, text, sizeof text);
     return text;
