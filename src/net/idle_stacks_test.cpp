@@ -24,6 +24,19 @@
 namespace hamgam {
 namespace {
 
+std::byte read_one(const net::Pipe& pipe) {
+  std::array<std::byte, 1> byte{};
+  EXPECT_EQ(pipe.read_some(byte), 1U);
+  return byte[0];
+}
+
+void write_one(const net::Pipe& pipe, std::byte value) {
+  std::array<std::byte, 1> const byte{value};
+  pipe.write_all(byte);
+}
+
+#if !defined(HAMGAM_CONTEXT_UCONTEXT)
+
 constexpr std::size_t kDeep = 24 * 1024;
 
 // Uses that much of the stack; `middle`: an address there.
@@ -44,18 +57,6 @@ bool is_resident(std::uintptr_t address) {
   return (there & 1) != 0;
 }
 
-std::byte read_one(const net::Pipe& pipe) {
-  std::array<std::byte, 1> byte{};
-  EXPECT_EQ(pipe.read_some(byte), 1U);
-  return byte[0];
-}
-
-void write_one(const net::Pipe& pipe, std::byte value) {
-  std::array<std::byte, 1> const byte{value};
-  pipe.write_all(byte);
-}
-
-#if !defined(HAMGAM_CONTEXT_UCONTEXT)
 TEST(IdleStacks, memory_comes_back) {
   (void)run([] {
     int const count = test::scaled_spawns(500);
