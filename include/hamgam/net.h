@@ -307,11 +307,14 @@ class HAMGAM_API TcpConn : public detail::StreamHandle {
                                                    const DialOptions& options = {}) {
     return dial_limited(host_port, options, hamgam::detail::kNoDeadline, &token);
   }
-  // A connected socket, which is made non-blocking and is the library's from here on.
+  // A connected socket, which is made non-blocking and is the library's from here on. One of
+  // another stream protocol will do. Throws Error if it is none (EPROTOTYPE), and has not taken it
+  // then.
   static TcpConn adopt(int fd);
   void set_no_delay(bool on) const;
   void set_keep_alive(const KeepAlive& k) const;
-  // Nothing: as usual; 0: close() resets the connection.
+  // Nothing: as usual; 0: close() resets the connection; more: whoever closes waits that long, with
+  // the thread, for what was written to be taken.
   void set_linger(std::optional<std::chrono::seconds> d) const;
 
  private:
@@ -434,9 +437,17 @@ std::uint64_t copy(const From& source, const To& sink) {
   } else {
     std::vector<std::byte> buffer(std::size_t{1} << 16);
     std::uint64_t moved = 0;
-    while (std::size_t const got = source.read_some(buffer)) {
-      sink.write_all(std::span<const std::byte>(buffer).first(got));
-      moved += got;
+    std::size_t got = 0;
+    bool reads = true;
+    try {
+      while ((got = source.read_some(buffer)) != 0) {
+        reads = false;
+        sink.write_all(std::span<const std::byte>(buffer).first(got));
+        reads = true;
+        moved += got;
+      }
+    } catch (const Error& e) {
+      throw Error(e.code(), "copy", moved + (reads ? 0 : e.transferred()));
     }
     return moved;
   }

@@ -60,7 +60,7 @@ struct HostPort {
 // "host:port", "[v6]:port".
 HostPort split(std::string_view text) {
   std::size_t const colon = text.rfind(':');
-  if (colon == std::string_view::npos) {
+  if (colon == std::string_view::npos || text.find('\0') != std::string_view::npos) {
     fail(Errc::no_suitable_address, text);
   }
   std::string_view host = text.substr(0, colon);
@@ -72,18 +72,31 @@ HostPort split(std::string_view text) {
   return {std::string(host), std::string(text.substr(colon + 1))};
 }
 
+// A number, or the name of a service.
+bool is_port(const std::string& port) noexcept {
+  constexpr std::string_view kDigits = "0123456789";
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  unsigned number = 0;
+  if (port.find_first_not_of(kDigits) != std::string::npos) {
+    return (kDigits.find(port[0]) != std::string_view::npos ||
+            kLetters.find(port[0]) != std::string_view::npos) &&
+           port.find_first_of(kLetters) != std::string::npos;
+  }
+  return port.empty() ||
+         (std::from_chars(port.data(), port.data() + port.size(), number).ec == std::errc() &&
+          number <= 65535);
+}
+
 // 0, or getaddrinfo's error.
 int look_up(const HostPort& parts, int flags, std::vector<Address>& all) {
-  // What the C library takes for an address or a port and nobody means: 127.1, 010.0.0.1, 65616.
+  // What the C library takes for an address or a port and nobody means: 127.1, 010.0.0.1, *; 65616,
+  // +80, and * again.
   in_addr address{};
-  if (inet_aton(parts.host.c_str(), &address) != 0 &&
-      inet_pton(AF_INET, parts.host.c_str(), &address) != 1) {
+  if (parts.host == "*" || (inet_aton(parts.host.c_str(), &address) != 0 &&
+                            inet_pton(AF_INET, parts.host.c_str(), &address) != 1)) {
     return EAI_NONAME;
   }
-  unsigned long port = 0;
-  const char* const end = parts.port.data() + parts.port.size();
-  auto const [rest, wrong] = std::from_chars(parts.port.data(), end, port);
-  if (rest == end && (wrong != std::errc() || port > 65535)) {
+  if (!is_port(parts.port)) {
     return EAI_SERVICE;
   }
   addrinfo hints{};

@@ -26,8 +26,8 @@ using hamgam::detail::TsanIgnore;
 namespace {
 
 constexpr std::size_t kBuffer = std::size_t{64} << 10;
-constexpr std::size_t kPipe = std::size_t{1} << 20;  // what everybody may have
-constexpr std::uint64_t kMostAtOnce = std::uint64_t{1} << 30;
+constexpr std::size_t kPipe = std::size_t{1} << 20;            // what everybody may have
+constexpr std::uint64_t kMostAtOnce = std::uint64_t{4} << 20;  // deadlines are looked at between
 
 // Neither call has a flag against SIGPIPE. It is sent to the thread that calls, so it is kept from
 // that one and taken back.

@@ -30,7 +30,7 @@
 // A read of TCP that got less than it asked for has taken all there was, and what comes later is an
 // event. So the next one need not ask the kernel to hear EAGAIN: it sleeps at once, if there was no
 // event (`drained`). Not after kLast: the end may have come with the bytes, in the event that was
-// cleared before the read; and a read stops before urgent data. (As Go, tokio and libuv do it.) One
+// cleared before the read; and a read stops before urgent data. (As tokio and libuv do it.) One
 // that gives up asks before: an event may be on its way.
 // One reader and one writer at a time (`busy`): the readiness is theirs alone; bytes of one
 // write_all stay together.

@@ -66,7 +66,7 @@ int open_socket(int family) noexcept {
 
 long call_connected(void* /*unused*/, int fd) noexcept {
   pollfd one{fd, POLLOUT, 0};
-  if (poll(&one, 1, 0) == 0) {
+  if (poll(&one, 1, 0) <= 0) {  // also when a signal came instead
     errno = EAGAIN;
     return -1;
   }
@@ -448,8 +448,7 @@ void TcpConn::set_keep_alive(const KeepAlive& k) const {
 UnixConn UnixConn::dial(std::string_view path) {
   std::error_code error;
   NetLimit limit;
-  OwnDescriptor d =
-      connect_once(Address::parse(path), "unix", Dialling{DialOptions()}, limit, error);
+  OwnDescriptor d = connect_once(unix_address(path), "unix", Dialling{DialOptions()}, limit, error);
   if (d.get() == nullptr) {
     fail(error, "dial unix " + std::string(path));
   }

@@ -14,9 +14,11 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <ctime>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "hamgam/chan.h"
@@ -363,6 +365,49 @@ TEST(Accept, LimitOfDescriptors) {
   EXPECT_TRUE(child.succeeded()) << child.error;
   std::string const line = "hamgam: accept: too many open files; trying again every now and then\n";
   EXPECT_EQ(child.error, line);
+}
+
+// A signal that comes while it is asked whether there is a connection makes none.
+TEST(Dial, SignalsMakeNoConnection) {
+  Silent const nobody("127.0.0.1");
+  struct sigaction ignored {};
+  struct sigaction former {};
+  ignored.sa_handler = [](int) {};
+  sigaction(SIGUSR2, &ignored, &former);
+  std::atomic<bool> over{false};
+  std::thread dialler([&] {
+    for (int i = 0; i < 200; ++i) {
+      EXPECT_FALSE(net::TcpConn::dial_for(nobody.name(), 2ms).has_value());
+    }
+    over = true;
+  });
+  auto const thread = dialler.native_handle();
+  while (!over) {
+    pthread_kill(thread, SIGUSR2);
+  }
+  dialler.join();
+  sigaction(SIGUSR2, &former, nullptr);
+}
+
+TEST(Adopt, NoMessagesAndOtherStreams) {
+  int ends[2] = {-1, -1};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+  EXPECT_EQ(error_of([&] { (void)net::TcpConn::adopt(ends[0]); }), std::errc::wrong_protocol_type);
+  ::close(ends[0]);
+  ::close(ends[1]);
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  auto const one = net::TcpConn::adopt(ends[0]);
+  auto const two = net::TcpConn::adopt(ends[1]);
+  std::array<std::byte, 3> bytes{};
+  one.write_all(bytes);
+  EXPECT_EQ(two.read_exact(bytes), 3U);
+}
+
+TEST(Unix, NoAddressesOfOtherKinds) {
+  EXPECT_EQ(error_of([] { (void)net::UnixListener::bind("127.0.0.1:0"); }),
+            net::Errc::no_suitable_address);
+  EXPECT_EQ(error_of([] { (void)net::UnixConn::dial("127.0.0.1:1"); }),
+            net::Errc::no_suitable_address);
 }
 
 }  // namespace

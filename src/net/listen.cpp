@@ -82,11 +82,15 @@ NetDescriptor* accept_or_throw(NetDescriptor* d, const char* kind, NetLimit& lim
   return taken;
 }
 
+int open_stream(int family) noexcept {
+  TsanIgnore const unseen;
+  return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
 NetDescriptor* listen_at(const Address& address, const char* kind, const ListenOptions& options) {
   auto const* const raw = static_cast<const sockaddr*>(address.raw());
   std::string const what = "listen " + address.to_string();
-  TsanIgnore const unseen;
-  OwnNumber number(socket(raw->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  OwnNumber number(open_stream(raw->sa_family));
   if (number.get() < 0) {
     fail(system_code(errno), what);
   }
@@ -104,6 +108,7 @@ NetDescriptor* listen_at(const Address& address, const char* kind, const ListenO
   if (options.before_bind) {
     options.before_bind(number.get());
   }
+  TsanIgnore const unseen;
   if (bind(number.get(), raw, static_cast<socklen_t>(address.raw_size())) != 0 ||
       // The kernel cuts it to somaxconn.
       listen(number.get(), options.backlog > 0 ? options.backlog : INT_MAX) != 0) {
@@ -153,7 +158,7 @@ std::optional<TcpConn> TcpListener::accept_limited(std::int64_t deadline,
 Address TcpListener::address() const { return name_of(InCall(d_, "address").number(), false); }
 
 UnixListener UnixListener::bind(std::string_view path) {
-  return UnixListener(listen_at(Address::parse(path), "unix", {}));
+  return UnixListener(listen_at(unix_address(path), "unix", {}));
 }
 
 UnixConn UnixListener::accept() const {

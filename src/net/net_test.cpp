@@ -623,7 +623,10 @@ TEST(Address, Forms) {
     EXPECT_EQ(error_of([&] { (void)net::Address::parse(text); }), net::Errc::no_suitable_address)
         << text;
   }
-  for (const char* text : {"127.0.0.1:65616", "127.0.0.1:99999999999999999999999"}) {
+  EXPECT_EQ(error_of([&] { (void)net::Address::parse(std::string_view("127.0.0.1\0x:80", 14)); }),
+            net::Errc::no_suitable_address);
+  for (const char* text : {"127.0.0.1:65616", "127.0.0.1:99999999999999999999999", "127.0.0.1:+80",
+                           "127.0.0.1: 80", "127.0.0.1:-80", "127.0.0.1:*"}) {
     EXPECT_EQ(error_of([&] { (void)net::TcpListener::bind(text); }), net::Errc::no_suitable_address)
         << text;
     EXPECT_EQ(error_of([&] { (void)net::TcpConn::dial(text); }), net::Errc::no_suitable_address)

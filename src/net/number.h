@@ -5,11 +5,14 @@
 // What the kinds of sockets have in common: numbers that nobody has taken over yet, and calls on
 // those that somebody has.
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <new>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "hamgam/net.h"
@@ -23,14 +26,37 @@ inline std::error_code system_code(int error) noexcept { return {error, std::gen
   throw Error(code, what);
 }
 
-inline Address name_of(int fd, bool peer) {
+// IPv4's addresses as such, also where a socket of both families shows them in IPv6's form.
+inline Address unmapped(const sockaddr_storage& raw, socklen_t size) noexcept {
+  if (raw.ss_family == AF_INET6) {
+    auto const& long_form = reinterpret_cast<const sockaddr_in6&>(raw);
+    if (IN6_IS_ADDR_V4MAPPED(&long_form.sin6_addr)) {
+      sockaddr_in short_form{};
+      short_form.sin_family = AF_INET;
+      short_form.sin_port = long_form.sin6_port;
+      std::memcpy(&short_form.sin_addr, long_form.sin6_addr.s6_addr + 12, 4);
+      return Address::from_raw(&short_form, sizeof short_form);
+    }
+  }
+  return Address::from_raw(&raw, size);
+}
+
+inline Address name_of(int fd, bool peer) noexcept {
   sockaddr_storage raw{};
   socklen_t size = sizeof raw;
   auto* const name = reinterpret_cast<sockaddr*>(&raw);
   if ((peer ? getpeername(fd, name, &size) : getsockname(fd, name, &size)) != 0) {
     return {};
   }
-  return Address::from_raw(&raw, size);
+  return unmapped(raw, size);
+}
+
+inline Address unix_address(std::string_view path) {
+  Address const address = Address::parse(path);
+  if (!address.is_unix()) {
+    fail(make_error_code(Errc::no_suitable_address), "address " + std::string(path));
+  }
+  return address;
 }
 
 inline void set_option(int fd, int level, int option, int value) noexcept {

@@ -82,8 +82,9 @@ void deliver() noexcept {
           taken = true;
         }
       }
-      if (!taken) {
-        send_again(signal);  // it is not caught any more: it does what it did before
+      if (!taken) {  // it does what it did before; somebody may have put our handler back since
+        let_signal_go(signal);
+        send_again(signal);
       }
     }
   }

@@ -57,6 +57,26 @@ bool does_default(int signal) { return action_of(signal).sa_handler == SIG_DFL; 
 std::atomic<int> g_handled{0};
 void count_it(int /*signal*/) { ++g_handled; }
 
+// Whoever saved our handler and puts it back when we have gone gets what was before it.
+TEST(SignalsTaken, a_handler_that_is_put_back) {
+  auto child = in_child([] {
+    forget(SIGUSR1);
+    struct sigaction saved {};
+    for (int i = 0; i < 2; ++i) {
+      Signals signals({SIGUSR1});
+      saved = action_of(SIGUSR1);
+      handle(SIGUSR1, SIG_IGN);
+      signals.stop();
+      sigaction(SIGUSR1, &saved, nullptr);
+    }
+    send(SIGUSR1);
+    for (;;) {
+      pause();
+    }
+  });
+  EXPECT_TRUE(WIFSIGNALED(child.status) && WTERMSIG(child.status) == SIGUSR1) << child.status;
+}
+
 class Width : public testing::TestWithParam<int> {
  protected:
   Width() : former_(max_procs(GetParam())) {}

@@ -47,7 +47,10 @@ long call_write(void* raw, int fd) noexcept {
 
 long ask(int fd, short events) noexcept {
   pollfd one{fd, events, 0};
-  int const count = poll(&one, 1, 0);
+  int count = 0;
+  do {
+    count = poll(&one, 1, 0);
+  } while (count < 0 && errno == EINTR);
   if (count == 0) {
     errno = EAGAIN;
     return -1;
@@ -265,11 +268,22 @@ bool wait_fd(int fd, bool write, std::int64_t deadline, const std::stop_token* t
 }  // namespace detail
 
 TcpConn TcpConn::adopt(int fd) {
+  int type = 0;
+  int protocol = 0;
+  for (auto [option, value] : {std::pair{SO_TYPE, &type}, std::pair{SO_PROTOCOL, &protocol}}) {
+    socklen_t size = sizeof *value;
+    if (getsockopt(fd, SOL_SOCKET, option, value, &size) != 0) {
+      fail(system_code(errno), "adopt");
+    }
+  }
+  if (type != SOCK_STREAM) {  // a read must not end a message
+    fail(system_code(EPROTOTYPE), "adopt");
+  }
   int const flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
     fail(system_code(errno), "adopt");
   }
-  detail::NetDescriptor* d = open_descriptor(fd, "tcp");
+  detail::NetDescriptor* d = open_descriptor(fd, protocol == IPPROTO_TCP ? "tcp" : "socket");
   if (d == nullptr) {
     throw std::bad_alloc();
   }
@@ -282,7 +296,9 @@ void TcpConn::set_no_delay(bool on) const {
 
 void TcpConn::set_linger(std::optional<std::chrono::seconds> d) const {
   InCall const call(d_, "set_linger");
-  linger const value{d.has_value() ? 1 : 0, d.has_value() ? static_cast<int>(d->count()) : 0};
+  constexpr std::int64_t kMost = 65535;
+  std::int64_t const time = d.has_value() ? std::clamp<std::int64_t>(d->count(), 0, kMost) : 0;
+  linger const value{d.has_value() ? 1 : 0, static_cast<int>(time)};
   (void)setsockopt(call.number(), SOL_SOCKET, SO_LINGER, &value, sizeof value);
 }
 

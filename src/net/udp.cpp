@@ -24,20 +24,6 @@ using hamgam::detail::TsanIgnore;
 
 namespace {
 
-Address unmapped(const sockaddr_storage& raw, socklen_t size) noexcept {
-  if (raw.ss_family == AF_INET6) {
-    auto const& long_form = reinterpret_cast<const sockaddr_in6&>(raw);
-    if (IN6_IS_ADDR_V4MAPPED(&long_form.sin6_addr)) {
-      sockaddr_in short_form{};
-      short_form.sin_family = AF_INET;
-      short_form.sin_port = long_form.sin6_port;
-      std::memcpy(&short_form.sin_addr, long_form.sin6_addr.s6_addr + 12, 4);
-      return Address::from_raw(&short_form, sizeof short_form);
-    }
-  }
-  return Address::from_raw(&raw, size);
-}
-
 sockaddr_in6 mapped(const Address& address) noexcept {
   sockaddr_in short_form{};
   std::memcpy(&short_form, address.raw(), sizeof short_form);
@@ -115,10 +101,7 @@ NetDirection& of(detail::NetDescriptor* d, bool write) {
 }
 
 Address name_of_socket(detail::NetDescriptor* d, bool peer, const char* what) {
-  Address const name = name_of(InCall(d, what).number(), peer);
-  sockaddr_storage raw{};
-  std::memcpy(&raw, name.raw(), name.raw_size());
-  return name.raw_size() != 0 ? unmapped(raw, static_cast<socklen_t>(name.raw_size())) : name;
+  return name_of(InCall(d, what).number(), peer);
 }
 
 }  // namespace
@@ -210,10 +193,11 @@ void UdpSocket::give(ConstBytes b, const Address* to, detail::NetLimit& limit,
 void UdpSocket::fail_with(const char* what, std::error_code code, const Address* to) const {
   std::string text = std::string(what) + " udp";
   if (d_ != nullptr && hamgam::detail::enter_descriptor(*d_)) {
-    std::string const from = name_of(d_->fd, false).to_string();
-    std::string const peer = (to != nullptr ? *to : name_of(d_->fd, true)).to_string();
-    hamgam::detail::leave_descriptor(*d_);
-    text += " " + from + (peer.empty() ? "" : "->" + peer);
+    Address const from = name_of(d_->fd, false);
+    Address const other = to != nullptr ? *to : name_of(d_->fd, true);
+    hamgam::detail::leave_descriptor(*d_);  // before anything that may throw
+    std::string const peer = other.to_string();
+    text += " " + from.to_string() + (peer.empty() ? "" : "->" + peer);
   }
   throw Error(code, text);
 }

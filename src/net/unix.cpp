@@ -22,6 +22,7 @@ constexpr std::size_t kMostFiles = 253;  // in one message, SCM_MAX_FD
 // One byte, and with it a file.
 struct Passing {
   int file;
+  bool cut = false;  // there was no room for what came with the byte
 };
 
 long call_send(void* raw, int fd) noexcept {
@@ -57,6 +58,7 @@ long call_receive(void* raw, int fd) noexcept {
   if (got <= 0) {
     return got;
   }
+  passing.cut = (message.msg_flags & MSG_CTRUNC) != 0;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) {
@@ -111,7 +113,7 @@ void UnixConn::send_fd(int fd) const {
 int UnixConn::receive_fd(std::error_code& e) const noexcept {
   Passing passing{-1};
   if (pass(d_, false, passing, e) > 0 && passing.file < 0) {
-    e = std::make_error_code(std::errc::bad_message);
+    e = std::make_error_code(passing.cut ? std::errc::too_many_files_open : std::errc::bad_message);
   }
   return passing.file;
 }

@@ -119,7 +119,14 @@ int catch_signal(int signal, void (*told)() noexcept) noexcept {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART | SA_ONSTACK;
   sigfillset(&action.sa_mask);
-  if (sigaction(signal, nullptr, &caught.former) != 0 || sigaction(signal, &action, nullptr) != 0) {
+  struct sigaction former {};
+  if (sigaction(signal, nullptr, &former) != 0) {
+    return errno;
+  }
+  if (former.sa_handler != on_signal) {  // else somebody has put it back after we had gone
+    caught.former = former;
+  }
+  if (sigaction(signal, &action, nullptr) != 0) {
     return errno;
   }
   caught.ours.store(true, kRelaxed);
