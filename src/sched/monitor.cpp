@@ -371,7 +371,7 @@ void add_chore(Chore& chore) noexcept {
 
 bool have_chores() noexcept {
   ensure_started();
-  return start_monitor();
+  return start_monitor() || start_monitor();  // the first may have met another one that starts it
 }
 
 void queue_chore(Chore& chore) noexcept {

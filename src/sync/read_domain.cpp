@@ -205,8 +205,8 @@ bool is_before(const ReadRecord& record, std::uint64_t epoch) noexcept {
 bool ReadDomain::owner_read_before(std::uint64_t epoch) const noexcept {
   // [reads.8] acquire, pairs with [reads.7]
   for (ReadRecord* record = g_owned.load(kAcquire); record != nullptr; record = record->next) {
-    if (is_before(*record, epoch) &&
-        record->domain.load(kRelaxed) == this) {  // relaxed: see the head of this file
+    // [reads.13] acquire, pairs with [reads.12]: a reader that has moved on has read
+    if (is_before(*record, epoch) && record->domain.load(kAcquire) == this) {
       return true;
     }
   }

@@ -62,7 +62,8 @@ class ReadDomain {
       if (HAMGAM_UNLIKELY(slot == 0 || record->epoch.load(kRelaxed) != ReadRecord::kFree)) {
         record = domain.claim_record();
       }
-      record->domain.store(&domain, kRelaxed);
+      // [reads.12] release, pairs with [reads.13]: what was read of another domain is over
+      record->domain.store(&domain, kRelease);
       record->epoch.store(domain.epoch_.load(kAcquire),
                           kRelaxed);  // [reads.3] pairs with [reads.4]
       full_fence();                   // [reads.1] pairs with [reads.2]
