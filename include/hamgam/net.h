@@ -21,7 +21,8 @@
 // A write to a peer that is gone never raises SIGPIPE.
 //
 // Who has waited for a second or two gives back the memory that his stack does not use: an idle
-// connection costs a page of it, however deep its goroutine has been.
+// connection costs a page of it, however deep its goroutine has been. (So another library's
+// coroutine must not wait here on a stack that is a local array of a goroutine.)
 //
 // Nothing is ordered by bytes that travel through the kernel, as ThreadSanitizer sees it, but for
 // what a descriptor's own reads and writes give there.

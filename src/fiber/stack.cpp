@@ -253,6 +253,9 @@ void give_sized_stack(Stack* stack) noexcept {
 void trim_stacks(std::size_t keep) noexcept { g_depot.trim(keep); }
 
 void discard_below(const Stack& stack, char* stack_pointer) noexcept {
+  if (stack_pointer < stack.bottom || stack_pointer > stack.top()) {
+    return;  // it runs on another stack for now: a coroutine of another library's
+  }
   constexpr std::ptrdiff_t kRedZone = 128;  // of the System V ABI for x86-64
   auto const page = static_cast<std::ptrdiff_t>(page_size());
   std::ptrdiff_t const unused = (stack_pointer - stack.bottom - kRedZone) / page * page;

@@ -51,7 +51,8 @@ inline constexpr std::size_t kWideGuard = 1024 * 1024;
 inline constexpr std::size_t kNarrowGuard = 64 * 1024;
 inline constexpr std::size_t kWideGuards = 1024;
 
-// Gives back the pages of the stack that lie wholly below the stack pointer of whoever is off it.
+// Gives back the pages of the stack that lie wholly below the stack pointer of whoever is off it;
+// none if that points elsewhere.
 void discard_below(const Stack& stack, char* stack_pointer) noexcept;
 
 // A cache of default stacks. Not thread-safe: its worker's.

@@ -197,19 +197,22 @@ class IdleStacks final : public Aged {
   }
 
   Nanos age() noexcept override {
-    // Before the look: who falls asleep during it calls again. relaxed: as above
-    looking_.store(false, kRelaxed);
-    if (!g_poller.has_waiters() || !discard_unused_stacks()) {
-      return kForever;
+    bool const more = g_poller.has_waiters() && discard_unused_stacks();
+    // Once in vain proves nothing: who has called expect() may not have been asleep yet.
+    if (more || !in_vain_) {
+      in_vain_ = !more;
+      return now() + kPeriod;
     }
-    looking_.store(true, kRelaxed);  // relaxed: as above
-    return now() + kPeriod;
+    in_vain_ = false;
+    looking_.store(false, kRelaxed);  // relaxed: as above
+    return kForever;
   }
 
  private:
   static constexpr Nanos kPeriod = 1000 * kMillisecond;
 
   atomic<bool> looking_{false};
+  bool in_vain_ = false;  // the latest look
 };
 constinit Immortal<IdleStacks> g_idle_stacks;
 

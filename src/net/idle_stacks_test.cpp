@@ -2,11 +2,13 @@
 // Copyright The Hamgam Authors
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <thread>
@@ -80,6 +82,46 @@ TEST(IdleStacks, memory_comes_back) {
     for (auto& pipe : pipes) {
       write_one(pipe.second, std::byte{1});
     }
+    group.wait();
+  });
+}
+#endif
+
+// Its stack pointer is not in the goroutine's stack then.
+#if !defined(HAMGAM_TSAN) && !defined(HAMGAM_ASAN)
+ucontext_t g_goroutine;
+ucontext_t g_coroutine;
+const net::Pipe* g_pipe = nullptr;
+
+TEST(IdleStacks, another_librarys_coroutine_waits) {
+  (void)run([] {
+    auto [here, there] = net::pipe();
+    WaitGroup group;
+    group.go([&here = here] {
+      std::vector<char> stack(std::size_t{256} * 1024);
+      volatile char frame[16 * 1024];
+      for (std::size_t i = 0; i < sizeof frame; ++i) {
+        frame[i] = 7;
+      }
+      g_pipe = &here;
+      getcontext(&g_coroutine);
+      g_coroutine.uc_stack.ss_sp = stack.data();
+      g_coroutine.uc_stack.ss_size = stack.size();
+      g_coroutine.uc_link = &g_goroutine;
+      makecontext(
+          &g_coroutine, [] { (void)read_one(*g_pipe); }, 0);
+      swapcontext(&g_goroutine, &g_coroutine);
+      int lost = 0;
+      for (std::size_t i = 0; i < sizeof frame; ++i) {
+        lost += frame[i] == 7 ? 0 : 1;
+      }
+      EXPECT_EQ(lost, 0);
+    });
+    for (int i = 0; i < 10; ++i) {
+      sleep(std::chrono::milliseconds(1));  // it is asleep by then, most likely
+      blocking([] { detail::age_all(); });
+    }
+    write_one(there, std::byte{1});
     group.wait();
   });
 }

@@ -41,7 +41,7 @@ void await_handlers() noexcept;
 // How often it came since the last call.
 std::uint32_t take_caught(int signal) noexcept;
 
-// Sends it to this process once more.
+// Sends it to this process once more, unless another handler has had it.
 void send_again(int signal) noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

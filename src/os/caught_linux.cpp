@@ -152,6 +152,13 @@ std::uint32_t take_caught(int signal) noexcept {
   return g_caught[signal].count.exchange(0, kRelaxed);  // relaxed: see on_signal
 }
 
-void send_again(int signal) noexcept { kill(getpid(), signal); }
+void send_again(int signal) noexcept {
+  struct sigaction now {};
+  // A handler that somebody put before ours, and that passed it on to us, has had it.
+  if (sigaction(signal, nullptr, &now) == 0 &&
+      now.sa_handler == g_caught[signal].former.sa_handler) {
+    kill(getpid(), signal);
+  }
+}
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -6,7 +6,7 @@
 #include <mutex>
 #include <utility>
 
-#include "os/fork.h"
+#include "os/exit.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
 #include "sched/exit.h"
@@ -31,7 +31,7 @@ thread_local constinit bool t_janitor = false;   // on its own thread
 class Janitor {
  public:
   bool attend(Aged& aged, Nanos when) noexcept {
-    if (is_forked_child()) {  // it has no janitor, and the lock may be another thread's for ever
+    if (is_lost()) {
       return false;
     }
     bool starts = false;
@@ -53,7 +53,7 @@ class Janitor {
   }
 
   void strike_off(Aged& aged) noexcept {
-    if (is_forked_child()) {  // as above
+    if (is_lost()) {
       return;
     }
     bool own = false;
@@ -115,6 +115,15 @@ class Janitor {
   }
 
  private:
+  // In the child of a fork there is no janitor, and the lock may be another thread's for ever; also
+  // where only plain threads have used anything.
+  [[nodiscard]] bool is_lost() noexcept {
+    int first = 0;
+    // relaxed: the same for all in a process
+    return !process_.compare_exchange_strong(first, process_id(), kRelaxed, kRelaxed) &&
+           first != process_id();
+  }
+
   bool start() noexcept {
     return start_thread(
         "hamgam-janitor", [](void* self) { static_cast<Janitor*>(self)->run(); }, this);
@@ -190,6 +199,7 @@ class Janitor {
   ThreadRecord* thread_ = nullptr;  // set before looks_at_ is anything but kAtWork
   Nanos looks_at_ = kAtWork;
   bool started_ = false;
+  atomic<int> process_{0};  // that of whoever came first
 
   Mutex passing_;  // held during the janitor's passes
   atomic<bool> suspended_{false};

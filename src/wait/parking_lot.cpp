@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "sched/exit.h"
+
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
@@ -196,18 +198,23 @@ void wake_all(Waiter* first) noexcept {
 
 namespace {
 
+constexpr int kDiscards = 16;  // under one lock: each takes about a microsecond
+
 // The stack is not in use: who is queued and not awake was off it when the bucket was unlocked.
-bool look_at_stacks(Waiter* node) noexcept {
+bool look_at_stacks(Waiter* node, int& left) noexcept {
   bool more = false;
   for (; node != nullptr; node = node->right) {
     if (node->goroutine != nullptr && !node->awake && node->looks < 2) {
-      if (++node->looks == 2) {
+      if (node->looks == 1 && left > 0) {
+        --left;
+        node->looks = 2;
         discard_unused_stack(*node->goroutine);
       } else {
+        node->looks = 1;
         more = true;
       }
     }
-    more |= look_at_stacks(node->left);
+    more |= look_at_stacks(node->left, left);
   }
   return more;
 }
@@ -217,8 +224,12 @@ bool look_at_stacks(Waiter* node) noexcept {
 bool discard_unused_stacks() noexcept {
   bool more = false;
   for (Bucket& bucket : g_buckets) {
+    if (exiting()) {
+      return false;
+    }
+    int left = kDiscards;
     bucket.lock();
-    more |= look_at_stacks(bucket.root_);
+    more |= look_at_stacks(bucket.root_, left);
     bucket.unlock();
   }
   return more;

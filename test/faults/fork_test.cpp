@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
 #include "hamgam/hamgam.h"
@@ -172,6 +173,47 @@ TEST(Fork, a_pool_of_its_own_while_the_janitor_works) {
       busy.wait();
       std::_Exit(bad == 0 ? 0 : 1);
     });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+// The same where no goroutine has ever been, so that the child is whole otherwise.
+TEST(Fork, a_map_of_its_own_while_the_janitor_works) {
+  auto child = in_child([] {
+    std::atomic<bool> over{false};
+    Map<int, int> map;
+    std::thread writer([&] {
+      for (int i = 0; !over; ++i) {
+        map.store(1, i);
+      }
+    });
+    std::thread reader([&] {
+      while (!over) {
+        map.for_each([](int, int) {});
+      }
+    });
+    int bad = 0;
+    for (int i = 0; i < 100; ++i) {
+      pid_t const forked = fork();
+      if (forked == 0) {
+        alarm(20);
+        {
+          Map<int, int> own;
+          own.store(1, 1);
+          own.erase(1);
+          Pool<int> pool;
+          auto const lease = pool.get();
+        }
+        _exit(5);
+      }
+      int status = 0;
+      waitpid(forked, &status, 0);
+      bad += WIFEXITED(status) && WEXITSTATUS(status) == 5 ? 0 : 1;
+    }
+    over = true;
+    writer.join();
+    reader.join();
+    std::_Exit(bad == 0 ? 0 : 1);
   });
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }

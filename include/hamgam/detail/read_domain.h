@@ -59,7 +59,8 @@ class ReadDomain {
       unsigned const slot = worker_slot();
       ReadRecord* record = &read_records[slot];
       // relaxed throughout: what must be ordered is fenced, [reads.1] pairs with [reads.2]
-      if (HAMGAM_UNLIKELY(slot == 0 || record->epoch.load(kRelaxed) != ReadRecord::kFree)) {
+      // [reads.6] acquire, pairs with [reads.5]: perhaps of another worker
+      if (HAMGAM_UNLIKELY(slot == 0 || record->epoch.load(kAcquire) != ReadRecord::kFree)) {
         record = domain.claim_record();
       }
       // [reads.12] release, pairs with [reads.13]: what was read of another domain is over
