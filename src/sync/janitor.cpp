@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "os/exit.h"
+#include "os/fork.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
 #include "sched/exit.h"
@@ -118,6 +119,9 @@ class Janitor {
   // In the child of a fork there is no janitor, and the lock may be another thread's for ever; also
   // where only plain threads have used anything.
   [[nodiscard]] bool is_lost() noexcept {
+    if (is_forked_child()) {
+      return true;
+    }
     int first = 0;
     // relaxed: the same for all in a process
     return !process_.compare_exchange_strong(first, process_id(), kRelaxed, kRelaxed) &&

@@ -180,6 +180,8 @@ TEST(Fork, a_pool_of_its_own_while_the_janitor_works) {
 // The same where no goroutine has ever been, so that the child is whole otherwise.
 TEST(Fork, a_map_of_its_own_while_the_janitor_works) {
   auto child = in_child([] {
+    Pool<int> pool;
+    { auto const lease = pool.get(); }  // there is a janitor
     std::atomic<bool> over{false};
     Map<int, int> map;
     std::thread writer([&] {
@@ -201,8 +203,8 @@ TEST(Fork, a_map_of_its_own_while_the_janitor_works) {
           Map<int, int> own;
           own.store(1, 1);
           own.erase(1);
-          Pool<int> pool;
-          auto const lease = pool.get();
+          Pool<int> another;
+          auto const lease = another.get();
         }
         _exit(5);
       }
