@@ -251,11 +251,18 @@ TYPED_TEST(Stream, WriteTimeoutTellsTheBytesTaken) {
 TYPED_TEST(Stream, DeadlineMovedWhileWaiting) {
   this->a.set_read_deadline(Clock::now() + 1h);
   EXPECT_EQ(this->read_during([&] { this->a.set_read_deadline(Clock::now() + 1ms); }),
-            net::Errc::deadline);  // N6
-  this->a.set_read_deadline(Clock::now() + 20ms);
-  auto const later = Clock::now() + 40ms;
-  EXPECT_EQ(this->read_during([&] { this->a.set_read_deadline(later); }), net::Errc::deadline);
-  EXPECT_GE(Clock::now(), later);  // N5
+            net::Errc::deadline);          // N6
+  for (bool in_time = false; !in_time;) {  // on a loaded machine the first one may pass before
+    auto const first = Clock::now() + 20ms;
+    auto const later = first + 20ms;
+    this->a.set_read_deadline(first);
+    EXPECT_EQ(this->read_during([&] {
+      this->a.set_read_deadline(later);
+      in_time = Clock::now() < first;
+    }),
+              net::Errc::deadline);
+    EXPECT_TRUE(!in_time || Clock::now() >= later);  // N5
+  }
 }
 
 TYPED_TEST(Stream, CloseUnblocksEverybody) {
