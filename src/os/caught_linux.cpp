@@ -123,10 +123,9 @@ int catch_signal(int signal, void (*told)() noexcept) noexcept {
   if (sigaction(signal, nullptr, &former) != 0) {
     return errno;
   }
-  if (former.sa_handler != on_signal) {  // else somebody has put it back after we had gone
-    caught.former = former;
-  }
-  if (sigaction(signal, &action, nullptr) != 0) {
+  // What is ours already somebody has put back after we had gone.
+  if ((former.sa_handler != on_signal && sigaction(signal, nullptr, &caught.former) != 0) ||
+      sigaction(signal, &action, nullptr) != 0) {
     return errno;
   }
   caught.ours.store(true, kRelaxed);
