@@ -51,10 +51,12 @@
 // fork: the child has one thread, and none of those that run goroutines, once there are any. It may
 // exec, _exit, and use what need not wait; go, run, timers and waits for somebody end it with a
 // line on standard error. (What others were using at the fork may be locked for ever, and to try
-// is to wait for that, too.) A child of a fork before the first goroutine is like any other process.
+// is to wait for that, too.) A child of a fork before the first goroutine is like any other
+// process.
 //
-// Environment, read when the runtime starts: HAMGAM_PROCS (as max_procs), HAMGAM_STACK (bytes of a
-// goroutine's stack, 256 KiB unless set; only what is touched costs memory).
+// Environment, read when the runtime starts: HAMGAM_PROCS (as max_procs), HAMGAM_BLOCKING (as
+// max_blocking), HAMGAM_STACK (bytes of a goroutine's stack, 256 KiB unless set; only what is
+// touched costs memory).
 
 #include <cstddef>
 #include <cstdint>
@@ -277,12 +279,21 @@ HAMGAM_API void yield();
 // surplus workers stop at their next scheduling point.
 HAMGAM_API int max_procs(int n = 0);
 
+// Sets how many goroutines may be in blocking() at once, 10,000 unless set, 31,744 at most, and
+// returns the former limit; n < 1 only asks. resolve and the functions of file.h count, too. May
+// change at any time; who is inside stays. (Go: debug.SetMaxThreads)
+HAMGAM_API int max_blocking(int n = 0);
+
 namespace calls {
 
 // Runs f, which may block its thread (a system call, a foreign library), and returns its result.
 // Another worker takes over meanwhile, so no other goroutine is held up. The goroutine keeps its
 // thread until f returns: what f waits for of Hamgam's blocks that thread, too. On a plain thread
 // it only calls f. While a goroutine is in one, no deadlock is reported.
+// So each that is in one has a thread. If there are as many as max_blocking() allows, others park
+// before they call f, and go on in their order; one line on standard error tells of the first. If
+// what is inside waits for one of these, nobody goes on: the limit must be above that. A blocking()
+// inside of another counts as one.
 template <class F>
   requires std::invocable<F>
 decltype(auto) blocking(F&& f) {

@@ -10,6 +10,7 @@
 #include "hamgam/cond.h"           // IWYU pragma: export
 #include "hamgam/context.h"        // IWYU pragma: export
 #include "hamgam/errgroup.h"       // IWYU pragma: export
+#include "hamgam/file.h"           // IWYU pragma: export
 #include "hamgam/go.h"             // IWYU pragma: export
 #include "hamgam/guarded.h"        // IWYU pragma: export
 #include "hamgam/map.h"            // IWYU pragma: export

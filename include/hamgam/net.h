@@ -177,6 +177,19 @@ class HAMGAM_API StreamHandle : public Handle {
     return coded(Do::kWriteAll, data(b), b.size(), e);
   }
 
+  // Several pieces, one after another as if they were one, up to 64 by each system call.
+  struct Pieces {  // not from {}, which is no byte at all
+    template <std::convertible_to<std::span<const ConstBytes>> P>
+    Pieces(const P& pieces) noexcept : all(pieces) {}  // NOLINT: as a span
+    std::span<const ConstBytes> all;
+  };
+  void write_all(Pieces pieces) const {
+    (void)checked(Do::kWritePieces, data(pieces), pieces.all.size());
+  }
+  std::size_t write_all(Pieces pieces, std::error_code& e) const noexcept {
+    return coded(Do::kWritePieces, data(pieces), pieces.all.size(), e);
+  }
+
   // Nothing: it gave up before any byte. read_exact and write_all tell the bytes that were moved
   // when they give up later: fewer than asked.
   template <class R, class P>
@@ -198,13 +211,51 @@ class HAMGAM_API StreamHandle : public Handle {
   std::optional<std::size_t> read_exact(Bytes b, const std::stop_token& token) const {
     return stoppable(Do::kReadExact, b.data(), b.size(), token);
   }
+  template <class C, class D>
+  std::optional<std::size_t> read_exact_until(Bytes b,
+                                              const std::chrono::time_point<C, D>& t) const {
+    return limited(Do::kReadExact, b.data(), b.size(), hamgam::detail::deadline_at(t));
+  }
+  template <class R, class P>
+  std::optional<std::size_t> write_some_for(ConstBytes b,
+                                            const std::chrono::duration<R, P>& d) const {
+    return limited(Do::kWriteSome, data(b), b.size(), hamgam::detail::deadline_after(d));
+  }
+  template <class C, class D>
+  std::optional<std::size_t> write_some_until(ConstBytes b,
+                                              const std::chrono::time_point<C, D>& t) const {
+    return limited(Do::kWriteSome, data(b), b.size(), hamgam::detail::deadline_at(t));
+  }
+  std::optional<std::size_t> write_some(ConstBytes b, const std::stop_token& token) const {
+    return stoppable(Do::kWriteSome, data(b), b.size(), token);
+  }
   template <class R, class P>
   std::optional<std::size_t> write_all_for(ConstBytes b,
                                            const std::chrono::duration<R, P>& d) const {
     return limited(Do::kWriteAll, data(b), b.size(), hamgam::detail::deadline_after(d));
   }
+  template <class C, class D>
+  std::optional<std::size_t> write_all_until(ConstBytes b,
+                                             const std::chrono::time_point<C, D>& t) const {
+    return limited(Do::kWriteAll, data(b), b.size(), hamgam::detail::deadline_at(t));
+  }
   std::optional<std::size_t> write_all(ConstBytes b, const std::stop_token& token) const {
     return stoppable(Do::kWriteAll, data(b), b.size(), token);
+  }
+  template <class R, class P>
+  std::optional<std::size_t> write_all_for(Pieces pieces,
+                                           const std::chrono::duration<R, P>& d) const {
+    return limited(Do::kWritePieces, data(pieces), pieces.all.size(),
+                   hamgam::detail::deadline_after(d));
+  }
+  template <class C, class D>
+  std::optional<std::size_t> write_all_until(Pieces pieces,
+                                             const std::chrono::time_point<C, D>& t) const {
+    return limited(Do::kWritePieces, data(pieces), pieces.all.size(),
+                   hamgam::detail::deadline_at(t));
+  }
+  std::optional<std::size_t> write_all(Pieces pieces, const std::stop_token& token) const {
+    return stoppable(Do::kWritePieces, data(pieces), pieces.all.size(), token);
   }
 
   // Until there is something to read, or the end. Before taking a buffer: idle connections hold
@@ -234,9 +285,19 @@ class HAMGAM_API StreamHandle : public Handle {
   friend std::uint64_t copy_file(int file, const StreamHandle& sink, std::uint64_t most);
   friend std::uint64_t copy_stream(const StreamHandle& source, const StreamHandle& sink);
 
-  enum class Do : std::uint8_t { kReadSome, kReadExact, kWriteSome, kWriteAll, kWaitReadable };
+  enum class Do : std::uint8_t {
+    kReadSome,
+    kReadExact,
+    kWriteSome,
+    kWriteAll,
+    kWritePieces,  // `data` is the first piece, `size` how many
+    kWaitReadable
+  };
 
   static std::byte* data(ConstBytes b) noexcept { return const_cast<std::byte*>(b.data()); }
+  static std::byte* data(Pieces p) noexcept {
+    return reinterpret_cast<std::byte*>(const_cast<ConstBytes*>(p.all.data()));
+  }
   std::size_t checked(Do what, std::byte* data, std::size_t size) const;
   std::size_t coded(Do what, std::byte* data, std::size_t size, std::error_code& e) const noexcept;
   std::optional<std::size_t> limited(Do what, std::byte* data, std::size_t size,
@@ -247,6 +308,8 @@ class HAMGAM_API StreamHandle : public Handle {
                                         NetLimit& limit) const;
   std::size_t move(Do what, std::byte* data, std::size_t size, NetLimit& limit,
                    std::error_code& e) const noexcept;
+  std::size_t move_pieces(const ConstBytes* first, std::size_t count, NetLimit& limit,
+                          std::error_code& e) const noexcept;
   [[noreturn]] void fail_transfer(Do what, std::error_code code, std::size_t moved) const;
 };
 
@@ -462,8 +525,32 @@ std::uint64_t copy(int file, const To& sink, std::uint64_t most = UINT64_MAX) {
   return detail::copy_file(file, sink, most);
 }
 
-// A name's addresses, by the system's resolver, on a thread of its own time.
+namespace detail {
+HAMGAM_API std::optional<std::vector<Address>> resolve_limited(std::string_view host_port,
+                                                               std::int64_t deadline,
+                                                               const std::stop_token* token);
+}  // namespace detail
+
+// A name's addresses, with the port, by the system's resolver (getaddrinfo) in blocking():
+// "example.org:80", "localhost:http". Of what is a number nobody is asked. All who ask for the same
+// at the same time share one lookup, and at most 32 of these are under way; others queue. Throws
+// Error, Errc::host_not_found; Errc::no_suitable_address if it is no host and port.
 [[nodiscard]] HAMGAM_API std::vector<Address> resolve(std::string_view host_port);
+// Nothing: it gave up, alone. The lookup goes on for the others.
+template <class R, class P>
+[[nodiscard]] std::optional<std::vector<Address>> resolve_for(
+    std::string_view host_port, const std::chrono::duration<R, P>& d) {
+  return detail::resolve_limited(host_port, hamgam::detail::deadline_after(d), nullptr);
+}
+template <class C, class D>
+[[nodiscard]] std::optional<std::vector<Address>> resolve_until(
+    std::string_view host_port, const std::chrono::time_point<C, D>& t) {
+  return detail::resolve_limited(host_port, hamgam::detail::deadline_at(t), nullptr);
+}
+[[nodiscard]] inline std::optional<std::vector<Address>> resolve(std::string_view host_port,
+                                                                 const std::stop_token& token) {
+  return detail::resolve_limited(host_port, hamgam::detail::kNoDeadline, &token);
+}
 
 namespace detail {
 HAMGAM_API bool wait_fd(int fd, bool write, std::int64_t deadline, const std::stop_token* token);
@@ -520,7 +607,8 @@ class HAMGAM_API UdpSocket : public detail::Handle {
   // "127.0.0.1:0"; an empty host: all addresses, of both families if there is IPv6.
   static UdpSocket bind(std::string_view host_port);
   // To one peer: send and receive without addresses, and of nobody else. Nothing is sent; that
-  // nobody is there may be told by a later call as connection_refused.
+  // nobody is there may be told by a later call as connection_refused. So it is the first address
+  // that the system has a way to; an empty host is this one, by IPv4 if there is that.
   static UdpSocket connect(std::string_view host_port);
 
   Received receive_from(Bytes b) const;

@@ -12,11 +12,12 @@
 #include <cstddef>
 #include <cstring>
 
-#include "hamgam/go.h"
 #include "hamgam/net.h"
-#include "net/dial.h"
+#include "net/resolve.h"
 
 namespace hamgam::inline HAMGAM_ABI::net {
+
+using hamgam::detail::TsanIgnore;
 
 namespace {
 
@@ -52,26 +53,6 @@ class Category : public std::error_category {
   throw Error(make_error_code(e), "address " + std::string(what));
 }
 
-struct HostPort {
-  std::string host;
-  std::string port;
-};
-
-// "host:port", "[v6]:port".
-HostPort split(std::string_view text) {
-  std::size_t const colon = text.rfind(':');
-  if (colon == std::string_view::npos || text.find('\0') != std::string_view::npos) {
-    fail(Errc::no_suitable_address, text);
-  }
-  std::string_view host = text.substr(0, colon);
-  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != std::string_view::npos) {
-    fail(Errc::no_suitable_address, text);
-  }
-  return {std::string(host), std::string(text.substr(colon + 1))};
-}
-
 // A number, or the name of a service.
 bool is_port(const std::string& port) noexcept {
   constexpr std::string_view kDigits = "0123456789";
@@ -87,8 +68,23 @@ bool is_port(const std::string& port) noexcept {
           number <= 65535);
 }
 
-// 0, or getaddrinfo's error.
-int look_up(const HostPort& parts, int flags, std::vector<Address>& all) {
+}  // namespace
+
+HostPort split(std::string_view text) {
+  std::size_t const colon = text.rfind(':');
+  if (colon == std::string_view::npos || text.find('\0') != std::string_view::npos) {
+    fail(Errc::no_suitable_address, text);
+  }
+  std::string_view host = text.substr(0, colon);
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    fail(Errc::no_suitable_address, text);
+  }
+  return {std::string(host), std::string(text.substr(colon + 1))};
+}
+
+int look_up(const HostPort& parts, Transport transport, int flags, std::vector<Address>& all) {
   // What the C library takes for an address or a port and nobody means: 127.1, 010.0.0.1, *; 65616,
   // +80, and * again.
   in_addr address{};
@@ -100,9 +96,10 @@ int look_up(const HostPort& parts, int flags, std::vector<Address>& all) {
     return EAI_SERVICE;
   }
   addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_socktype = transport == Transport::kTcp ? SOCK_STREAM : SOCK_DGRAM;
   hints.ai_flags = flags;
   addrinfo* found = nullptr;
+  TsanIgnore const unseen;  // what the C library opens, closes and keeps
   int const error = getaddrinfo(parts.host.empty() ? nullptr : parts.host.c_str(),
                                 parts.port.c_str(), &hints, &found);
   if (error == EAI_MEMORY) {
@@ -120,8 +117,6 @@ int look_up(const HostPort& parts, int flags, std::vector<Address>& all) {
   }
   return 0;
 }
-
-}  // namespace
 
 const std::error_category& category() noexcept {
   static const Category the_category;
@@ -160,7 +155,7 @@ Address Address::parse(std::string_view text) {
     fail(Errc::no_suitable_address, text);
   }
   std::vector<Address> all;
-  if (look_up(parts, AI_NUMERICHOST | AI_NUMERICSERV, all) != 0) {
+  if (look_up(parts, Transport::kTcp, AI_NUMERICHOST | AI_NUMERICSERV, all) != 0) {
     fail(Errc::no_suitable_address, text);
   }
   return all.front();
@@ -245,27 +240,6 @@ std::string Address::to_string() const {
     text = "[" + text + "]";
   }
   return text + ":" + std::to_string(port());
-}
-
-std::vector<Address> resolve_numeric(std::string_view host_port) {
-  std::vector<Address> all;
-  int const error = look_up(split(host_port), AI_NUMERICHOST, all);
-  if (error == EAI_SERVICE) {
-    fail(Errc::no_suitable_address, host_port);
-  }
-  return all;
-}
-
-std::vector<Address> resolve(std::string_view host_port) {
-  if (std::vector<Address> numeric = resolve_numeric(host_port); !numeric.empty()) {
-    return numeric;
-  }
-  HostPort const parts = split(host_port);
-  std::vector<Address> all;
-  if (blocking([&] { return look_up(parts, AI_ADDRCONFIG, all); }) != 0) {
-    fail(Errc::host_not_found, host_port);
-  }
-  return all;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::net

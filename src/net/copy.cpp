@@ -2,20 +2,20 @@
 // Copyright The Hamgam Authors
 //
 // Bytes that go from one place to another without a visit here, where the kernel can do that: from
-// a file by sendfile, from a socket through a pipe by splice. Where it can't, by a buffer.
+// a file by sendfile, from a socket through a pipe by splice. Where it can't, by a buffer. Whatever
+// ends it, want of memory too, tells the bytes that the sink has taken.
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
-#include <ctime>
 #include <memory>
+#include <new>
 
 #include "hamgam/go.h"
+#include "net/no_sigpipe.h"
 #include "net/number.h"
 
 namespace hamgam::inline HAMGAM_ABI::net::detail {
@@ -28,37 +28,6 @@ namespace {
 constexpr std::size_t kBuffer = std::size_t{64} << 10;
 constexpr std::size_t kPipe = std::size_t{1} << 20;            // what everybody may have
 constexpr std::uint64_t kMostAtOnce = std::uint64_t{4} << 20;  // deadlines are looked at between
-
-// Neither call has a flag against SIGPIPE. It is sent to the thread that calls, so it is kept from
-// that one and taken back.
-class NoSigPipe {
- public:
-  NoSigPipe() noexcept {
-    sigset_t pending;
-    sigpending(&pending);
-    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &set_, &before_);
-  }
-  ~NoSigPipe() {
-    int const error = errno;
-    if (!was_pending_) {  // also beside a success: of some bytes
-      timespec const at_once{0, 0};
-      while (sigtimedwait(&set_, nullptr, &at_once) < 0 && errno == EINTR) {
-      }
-    }
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    errno = error;
-  }
-  NoSigPipe(const NoSigPipe&) = delete;
-  NoSigPipe& operator=(const NoSigPipe&) = delete;
-
- private:
-  sigset_t set_{};
-  sigset_t before_{};
-  bool was_pending_ = false;
-};
 
 struct Portion {
   int other;  // the file, or an end of the pipe
@@ -100,10 +69,35 @@ long move(NetDescriptor* d, bool writes, hamgam::detail::NetCall call, Portion& 
     error = make_error_code(Errc::closed);
     return -1;
   }
-  NetLimit limit;
-  auto& direction = writes ? d->write : d->read;
-  Directed const directed(direction, limit);
-  return operate(*d, direction, call, &portion, limit, error);
+  try {
+    NetLimit limit;
+    auto& direction = writes ? d->write : d->read;
+    Directed const directed(direction, limit);
+    return operate(*d, direction, call, &portion, limit, error);
+  } catch (const std::bad_alloc&) {  // for a timer
+    error = std::make_error_code(std::errc::not_enough_memory);
+    return -1;
+  }
+}
+
+// Until there is something in the file, which is a pipe or a terminal that does not block.
+void await_file(int file, std::error_code& error) {
+  try {
+    NetLimit limit;
+    (void)hamgam::detail::wait_foreign(file, false, limit, error);
+  } catch (const std::bad_alloc&) {
+    error = std::make_error_code(std::errc::not_enough_memory);
+  }
+}
+
+using Buffer = std::unique_ptr<std::array<std::byte, kBuffer>>;
+
+Buffer make_buffer(std::uint64_t moved) {
+  Buffer buffer(new (std::nothrow) std::array<std::byte, kBuffer>);
+  if (buffer == nullptr) {
+    fail_copy(std::make_error_code(std::errc::not_enough_memory), moved);
+  }
+  return buffer;
 }
 
 }  // namespace
@@ -125,7 +119,7 @@ std::uint64_t copy_file(int file, const StreamHandle& sink, std::uint64_t most) 
     }
     moved += static_cast<std::uint64_t>(count);
   }
-  auto const buffer = std::make_unique<std::array<std::byte, kBuffer>>();
+  Buffer const buffer = make_buffer(moved);
   while (moved < most) {
     auto const size = static_cast<std::size_t>(std::min<std::uint64_t>(most - moved, kBuffer));
     ssize_t got = -1;
@@ -137,7 +131,10 @@ std::uint64_t copy_file(int file, const StreamHandle& sink, std::uint64_t most) 
       });
     } while (got < 0 && failure == EINTR);
     if (got < 0 && failure == EAGAIN) {
-      (void)net::wait_readable(file);
+      await_file(file, error);
+      if (error) {
+        fail_copy(error, moved);
+      }
       continue;
     }
     if (got < 0) {
@@ -189,7 +186,7 @@ std::uint64_t copy_stream(const StreamHandle& source, const StreamHandle& sink) 
       rest.size -= static_cast<std::size_t>(gone);
     }
   }
-  auto const buffer = std::make_unique<std::array<std::byte, kBuffer>>();
+  Buffer const buffer = make_buffer(moved);
   for (;;) {
     std::size_t const got = source.read_some(*buffer, error);
     if (got > 0 && !error) {

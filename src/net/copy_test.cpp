@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -173,6 +174,42 @@ TEST(Copy, TellsTheBytesOnFailure) {
     EXPECT_EQ(read_to_end(b).size(), moved);
     EXPECT_THROW((void)net::copy(file.fd(), a), net::Error);
     EXPECT_THROW((void)net::copy(net::Pipe(), b), net::Error);
+  });
+}
+
+// The same where it waits for the file, which can't be waited for.
+TEST(Copy, TellsTheBytesWhenTheFileCantBeWaitedFor) {
+  run([] {
+    auto [a, b] = net::pipe();
+    std::array<int, 2> ends{};
+    ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK), 0);
+    EXPECT_EQ(write(ends[1], "seven..", 7), 7);
+    int const next = dup(ends[0]);
+    ::close(next);
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    rlimit const none{static_cast<rlim_t>(next), limit.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);  // no number for the poller
+    std::size_t moved = 0;
+    std::error_code error;
+    try {
+      (void)net::copy(ends[0], a);
+    } catch (const net::Error& e) {
+      moved = e.transferred();
+      error = e.code();
+    }
+    setrlimit(RLIMIT_NOFILE, &limit);
+    EXPECT_EQ(error, std::errc::too_many_files_open);
+    EXPECT_EQ(moved, 7U);
+    // And where it can be.
+    WaitGroup group;
+    group.go([&, a = a] { EXPECT_EQ(net::copy(ends[0], a, 5), 5U); });
+    EXPECT_EQ(write(ends[1], "later", 5), 5);
+    group.wait();
+    a.close();
+    EXPECT_EQ(read_to_end(b), "seven..later");
+    ::close(ends[0]);
+    ::close(ends[1]);
   });
 }
 

@@ -18,6 +18,7 @@
 #include "hamgam/chan.h"
 #include "hamgam/go.h"
 #include "hamgam/time.h"
+#include "net/resolve.h"
 #include "os/spin_lock.h"
 #include "wait/stop.h"
 
@@ -370,42 +371,11 @@ NetDescriptor* dial_addresses(const std::vector<Address>& addresses, const DialO
   return dial_both(std::move(first), std::move(second), options, limit, error).release();
 }
 
-std::vector<Address> resolve_within(std::string_view host_port, NetLimit& limit) {
-  if (std::vector<Address> numeric = resolve_numeric(host_port); !numeric.empty()) {
-    return numeric;
-  }
-  if (limit.token == nullptr && limit.deadline == kForever) {
-    return resolve(host_port);
-  }
-  struct Found {
-    std::vector<Address> addresses;
-    std::exception_ptr thrown;
-  };
-  Chan<Found> const answer = make_chan<Found>(1);
-  go([answer, host = std::string(host_port)] {
-    Found found;
-    try {
-      found.addresses = resolve(host);
-    } catch (...) {
-      found.thrown = std::current_exception();
-    }
-    answer.send(std::move(found));
-  });
-  std::optional<Found> found = recv_within(answer, limit);
-  if (!found.has_value()) {
-    return {};
-  }
-  if (found->thrown) {
-    std::rethrow_exception(found->thrown);
-  }
-  return std::move(found->addresses);
-}
-
 NetDescriptor* dial_tcp(std::string_view host_port, const DialOptions& options, NetLimit& limit,
                         std::error_code& error) {
   std::vector<Address> addresses;
   try {
-    addresses = resolve_within(host_port, limit);
+    addresses = resolve_within(host_port, Transport::kTcp, limit);
   } catch (const Error& e) {
     error = e.code();
     return nullptr;

@@ -367,7 +367,7 @@ TEST(Accept, LimitOfDescriptors) {
   EXPECT_EQ(child.error, line);
 }
 
-// A signal that comes while it is asked whether there is a connection makes none.
+// N53: a signal that comes while it is asked whether there is a connection makes none.
 TEST(Dial, SignalsMakeNoConnection) {
   Silent const nobody("127.0.0.1");
   struct sigaction ignored {};

@@ -68,7 +68,7 @@ TEST(Foreign, ManyWaitersTakeOneDescriptor) {
   });
 }
 
-TEST(Foreign, NumberThatIsUsedAgainIsAnotherFile) {
+TEST(Foreign, NumberThatIsUsedAgainIsAnotherFile) {  // B6
   run([] {
     Two former;
     Two const other;

@@ -20,6 +20,7 @@
 #include "hamgam/mutex.h"
 #include "hamgam/time.h"
 #include "hamgam/waitgroup.h"
+#include "support/streams.h"
 
 namespace {
 
@@ -28,50 +29,12 @@ using hamgam::Clock;
 using hamgam::run;
 using hamgam::TimePoint;
 using hamgam::WaitGroup;
+using hamgam::test::bytes_of;
+using hamgam::test::net_error_of;
 namespace net = hamgam::net;
 
 const TimePoint kPast = TimePoint(1ns);
 const TimePoint kNone = TimePoint::max();
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-template <class F>
-std::error_code error_of(F f) {
-  try {
-    f();
-  } catch (const net::Error& e) {
-    return e.code();
-  }
-  return {};
-}
-
-struct Tcp {
-  using Conn = net::TcpConn;
-  static std::pair<Conn, Conn> make() {
-    auto listener = net::TcpListener::bind("127.0.0.1:0");
-    Conn dialled = net::TcpConn::dial(listener.address().to_string());
-    return {dialled, listener.accept()};
-  }
-};
-
-struct Unix {
-  using Conn = net::UnixConn;
-  static std::pair<Conn, Conn> make() {
-    static std::atomic<int> count{0};
-    std::string const name =
-        "@hamgam-net-test-" + std::to_string(getpid()) + "-" + std::to_string(count++);
-    auto listener = net::UnixListener::bind(name);
-    Conn dialled = net::UnixConn::dial(name);
-    return {dialled, listener.accept()};
-  }
-};
-
-struct InMemory {
-  using Conn = net::Pipe;
-  static std::pair<Conn, Conn> make() { return net::pipe(); }
-};
 
 template <class Kind>
 class Stream : public testing::Test {
@@ -101,8 +64,7 @@ class Stream : public testing::Test {
   Conn b;
 };
 
-using Kinds = testing::Types<Tcp, Unix, InMemory>;
-TYPED_TEST_SUITE(Stream, Kinds);
+TYPED_TEST_SUITE(Stream, hamgam::test::Streams);
 
 TYPED_TEST(Stream, BasicIO) {
   run([&] {
@@ -192,15 +154,15 @@ TYPED_TEST(Stream, PastTimeoutFailsThoughDataIsThere) {
     this->b.write_all(bytes_of("data"));
     this->a.wait_readable();
     this->a.set_deadline(kPast);  // N1
-    EXPECT_EQ(error_of([&] { this->a.read_some(buffer); }), net::Errc::deadline);
-    EXPECT_EQ(error_of([&] { this->a.write_some(buffer); }), std::errc::timed_out);  // N15
-    this->a.set_deadline(kNone);                                                     // N3, N4
+    EXPECT_EQ(net_error_of([&] { this->a.read_some(buffer); }), net::Errc::deadline);
+    EXPECT_EQ(net_error_of([&] { this->a.write_some(buffer); }), std::errc::timed_out);  // N15
+    this->a.set_deadline(kNone);                                                         // N3, N4
     EXPECT_EQ(this->a.read_exact(buffer), 4U);
     EXPECT_EQ(std::memcmp(buffer.data(), "data", 4), 0);
   });
 }
 
-TYPED_TEST(Stream, PresentTimeoutWakesWhoWaits) {
+TYPED_TEST(Stream, PresentTimeoutWakesWhoWaits) {  // N2
   EXPECT_EQ(this->read_during([&] { this->a.set_read_deadline(kPast); }), net::Errc::deadline);
 }
 
@@ -209,7 +171,7 @@ TYPED_TEST(Stream, FutureTimeoutIsNeverEarly) {
     auto const end = Clock::now() + 10ms;
     this->a.set_read_deadline(end);
     std::array<std::byte, 4> buffer{};
-    EXPECT_EQ(error_of([&] { this->a.read_some(buffer); }), net::Errc::deadline);
+    EXPECT_EQ(net_error_of([&] { this->a.read_some(buffer); }), net::Errc::deadline);
     EXPECT_GE(Clock::now(), end);       // N8
     this->a.write_all(bytes_of("ok"));  // N7
     EXPECT_EQ(this->b.read_some(buffer), 2U);
@@ -222,7 +184,7 @@ TYPED_TEST(Stream, ReadTimeoutLeavesWritesAlone) {
     this->a.write_all(bytes_of("x"));
     this->a.set_read_deadline(kNone);
     this->a.set_write_deadline(kPast);
-    EXPECT_EQ(error_of([&] { this->a.write_all(bytes_of("x")); }), net::Errc::deadline);
+    EXPECT_EQ(net_error_of([&] { this->a.write_all(bytes_of("x")); }), net::Errc::deadline);
     this->b.write_all(bytes_of("y"));
     std::array<std::byte, 4> buffer{};
     EXPECT_EQ(this->a.read_some(buffer), 1U);
@@ -273,11 +235,11 @@ TYPED_TEST(Stream, CloseUnblocksEverybody) {
     for (int i = 0; i < 3; ++i) {
       group.go([&] {
         std::array<std::byte, 4> buffer{};
-        closed += error_of([&] { this->a.read_some(buffer); }) == net::Errc::closed;
+        closed += net_error_of([&] { this->a.read_some(buffer); }) == net::Errc::closed;
       });
       group.go([&] {
         std::string const much(64 << 20, 'z');
-        closed += error_of([&] { this->a.write_all(bytes_of(much)); }) == net::Errc::closed;
+        closed += net_error_of([&] { this->a.write_all(bytes_of(much)); }) == net::Errc::closed;
       });
     }
     hamgam::sleep(5ms);
@@ -286,15 +248,15 @@ TYPED_TEST(Stream, CloseUnblocksEverybody) {
     EXPECT_EQ(closed, 6);  // N19
     this->a.close();       // N21
     std::array<std::byte, 4> buffer{};
-    EXPECT_EQ(error_of([&] { this->a.read_some(buffer); }), std::errc::operation_canceled);
-    EXPECT_EQ(error_of([&] { this->a.set_deadline(kNone); }), net::Errc::closed);  // N12
+    EXPECT_EQ(net_error_of([&] { this->a.read_some(buffer); }), std::errc::operation_canceled);
+    EXPECT_EQ(net_error_of([&] { this->a.set_deadline(kNone); }), net::Errc::closed);  // N12
     EXPECT_EQ(this->a.fd(), -1);
-    EXPECT_EQ(error_of([&] { this->a.read_some({}); }), net::Errc::closed);
-    EXPECT_EQ(error_of([&] { this->a.write_all({}); }), net::Errc::closed);
+    EXPECT_EQ(net_error_of([&] { this->a.read_some({}); }), net::Errc::closed);
+    EXPECT_EQ(net_error_of([&] { this->a.write_all({}); }), net::Errc::closed);
   });
 }
 
-TYPED_TEST(Stream, ConcurrentMethods) {
+TYPED_TEST(Stream, ConcurrentMethods) {  // N26, B23
   run([&] {
     WaitGroup group;
     for (int i = 0; i < 20; ++i) {
@@ -337,7 +299,7 @@ TYPED_TEST(Stream, LimitsOfOneCallLeaveTheNextAlone) {
   });
 }
 
-TYPED_TEST(Stream, SettersOfDeadlinesAgainstReaders) {
+TYPED_TEST(Stream, SettersOfDeadlinesAgainstReaders) {  // N11, B8
   run([&] {
     WaitGroup group;
     for (int i = 0; i < 2; ++i) {
@@ -418,7 +380,8 @@ TYPED_TEST(Stream, IdleAndPeerGone) {
   });
 }
 
-// A record that was given back is used again; events for its former number must not matter.
+// B3, B20: a record that was given back is used again; events for its former number must not
+// matter.
 TYPED_TEST(Stream, RecordsAreUsedAgain) {
   run([&] {
     for (int i = 0; i < 200; ++i) {
@@ -459,13 +422,13 @@ TEST(TcpListener, CloseFreesThePortThoughSomebodyAccepts) {
       name = listener.address().to_string();
       WaitGroup group;
       group.go([&] {
-        EXPECT_EQ(error_of([&] { (void)listener.accept(); }), net::Errc::closed);  // N19
+        EXPECT_EQ(net_error_of([&] { (void)listener.accept(); }), net::Errc::closed);  // N19
       });
       hamgam::sleep(1ms);
       listener.close();
       EXPECT_TRUE(bind_soon(name));  // N23
       group.wait();
-      EXPECT_EQ(error_of([&] { (void)listener.accept(); }), net::Errc::closed);  // N24
+      EXPECT_EQ(net_error_of([&] { (void)listener.accept(); }), net::Errc::closed);  // N24
     }
   });
 }
@@ -489,7 +452,7 @@ TEST(TcpListener, DeadlineLosesNoConnection) {
     auto listener = net::TcpListener::bind("127.0.0.1:0");
     auto conn = net::TcpConn::dial(listener.address().to_string());
     listener.set_deadline(kPast);
-    EXPECT_EQ(error_of([&] { (void)listener.accept(); }), net::Errc::deadline);
+    EXPECT_EQ(net_error_of([&] { (void)listener.accept(); }), net::Errc::deadline);
     listener.set_deadline(kNone);
     EXPECT_TRUE(listener.accept());  // N18
   });
@@ -556,12 +519,12 @@ TEST(TcpConn, RefusedAndReset) {
       EXPECT_EQ(std::string(e.what()).rfind("read tcp ", 0), 0U);  // N35
     }
     listener.close();
-    EXPECT_EQ(error_of([&] { (void)net::TcpConn::dial(name); }), std::errc::connection_refused);
-    EXPECT_EQ(error_of([&] { (void)net::TcpConn().read_some(buffer); }), net::Errc::closed);
+    EXPECT_EQ(net_error_of([&] { (void)net::TcpConn::dial(name); }), std::errc::connection_refused);
+    EXPECT_EQ(net_error_of([&] { (void)net::TcpConn().read_some(buffer); }), net::Errc::closed);
   });
 }
 
-TEST(Wait, ForeignDescriptorInBothDirections) {
+TEST(Wait, ForeignDescriptorInBothDirections) {  // N67
   run([] {
     std::array<int, 2> ends{};
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()), 0);
@@ -586,11 +549,11 @@ TEST(Wait, ForeignDescriptorInBothDirections) {
     EXPECT_TRUE(net::wait_readable(ends[0], source.get_token()));
     ::close(ends[0]);
     ::close(ends[1]);
-    EXPECT_EQ(error_of([&] { net::wait_readable(ends[0]); }), std::errc::bad_file_descriptor);
+    EXPECT_EQ(net_error_of([&] { net::wait_readable(ends[0]); }), std::errc::bad_file_descriptor);
   });
 }
 
-TEST(Poller, IsLookedAtWhileWorkersCompute) {
+TEST(Poller, IsLookedAtWhileWorkersCompute) {  // B9
   run([] {
     auto [a, b] = net::pipe();
     std::atomic<bool> done{false};
@@ -628,16 +591,19 @@ TEST(Address, Forms) {
   EXPECT_EQ(net::Address::parse("[::1]:1"), net::Address::parse("[0::1]:1"));
   for (const char* text : {"", "localhost:80", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536",
                            "::1:80", "127.1:80", "010.0.0.1:80", "0x7f.0.0.1:80", "1:80"}) {
-    EXPECT_EQ(error_of([&] { (void)net::Address::parse(text); }), net::Errc::no_suitable_address)
+    EXPECT_EQ(net_error_of([&] { (void)net::Address::parse(text); }),
+              net::Errc::no_suitable_address)
         << text;
   }
-  EXPECT_EQ(error_of([&] { (void)net::Address::parse(std::string_view("127.0.0.1\0x:80", 14)); }),
-            net::Errc::no_suitable_address);
+  EXPECT_EQ(
+      net_error_of([&] { (void)net::Address::parse(std::string_view("127.0.0.1\0x:80", 14)); }),
+      net::Errc::no_suitable_address);
   for (const char* text : {"127.0.0.1:65616", "127.0.0.1:99999999999999999999999", "127.0.0.1:+80",
                            "127.0.0.1: 80", "127.0.0.1:-80", "127.0.0.1:*"}) {
-    EXPECT_EQ(error_of([&] { (void)net::TcpListener::bind(text); }), net::Errc::no_suitable_address)
+    EXPECT_EQ(net_error_of([&] { (void)net::TcpListener::bind(text); }),
+              net::Errc::no_suitable_address)
         << text;
-    EXPECT_EQ(error_of([&] { (void)net::TcpConn::dial(text); }), net::Errc::no_suitable_address)
+    EXPECT_EQ(net_error_of([&] { (void)net::TcpConn::dial(text); }), net::Errc::no_suitable_address)
         << text;
   }
 }

@@ -5,12 +5,14 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <new>
+#include <utility>
 
 #include "hamgam/net.h"
 #include "hamgam/time.h"
@@ -43,6 +45,46 @@ long call_read(void* raw, int fd) noexcept {
 long call_write(void* raw, int fd) noexcept {
   auto const& t = *static_cast<Transfer*>(raw);
   return send(fd, t.data, std::min(t.size, kMostAtOnce), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+// What is left of several pieces.
+struct Rest {
+  using One = std::span<const std::byte>;
+  const One* first;
+  const One* end;
+  std::size_t used = 0;  // of the first
+
+  // The next ones, at most kMost and not more than the kernel takes at once.
+  static constexpr std::size_t kMost = 64;
+  std::size_t next(iovec* parts) const noexcept {
+    std::size_t count = 0;
+    std::size_t total = 0;
+    std::size_t offset = used;
+    for (const One* piece = first; piece != end && count < kMost && total < kMostAtOnce; ++piece) {
+      One const left = piece->subspan(std::exchange(offset, 0));
+      if (!left.empty()) {
+        std::size_t const size = std::min(left.size(), kMostAtOnce - total);
+        parts[count++] = {const_cast<std::byte*>(left.data()), size};
+        total += size;
+      }
+    }
+    return count;
+  }
+  void skip(std::size_t size) noexcept {
+    used += size;
+    while (first != end && used >= first->size()) {
+      used -= first->size();
+      ++first;
+    }
+  }
+};
+
+long call_write_pieces(void* raw, int fd) noexcept {
+  iovec parts[Rest::kMost];
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = static_cast<Rest*>(raw)->next(parts);
+  return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 long ask(int fd, short events) noexcept {
@@ -110,6 +152,27 @@ void StreamHandle::set_write_deadline(TimePoint t) const {
   hamgam::detail::move_deadline(d_->write, t.time_since_epoch().count());
 }
 
+std::size_t StreamHandle::move_pieces(const ConstBytes* first, std::size_t count, NetLimit& limit,
+                                      std::error_code& e) const noexcept {
+  Rest rest{first, first + count};
+  rest.skip(0);  // empty ones
+  std::size_t done = 0;
+  try {
+    Directed const directed(d_->write, limit);
+    while (directed && rest.first != rest.end) {
+      long const sent = operate(*d_, d_->write, &call_write_pieces, &rest, limit, e);
+      if (sent <= 0) {
+        break;
+      }
+      done += static_cast<std::size_t>(sent);
+      rest.skip(static_cast<std::size_t>(sent));
+    }
+  } catch (const std::bad_alloc&) {  // as in move()
+    e = std::make_error_code(std::errc::not_enough_memory);
+  }
+  return done;
+}
+
 std::size_t StreamHandle::move(Do what, std::byte* data, std::size_t size, NetLimit& limit,
                                std::error_code& e) const noexcept {
   e.clear();
@@ -119,6 +182,9 @@ std::size_t StreamHandle::move(Do what, std::byte* data, std::size_t size, NetLi
   }
   if (size == 0) {
     return 0;
+  }
+  if (what == Do::kWritePieces) {
+    return move_pieces(reinterpret_cast<const ConstBytes*>(data), size, limit, e);
   }
   bool const writes = what == Do::kWriteSome || what == Do::kWriteAll;
   bool const all = what == Do::kReadExact || what == Do::kWriteAll;
@@ -150,7 +216,7 @@ std::size_t StreamHandle::move(Do what, std::byte* data, std::size_t size, NetLi
 }
 
 void StreamHandle::fail_transfer(Do what, std::error_code code, std::size_t moved) const {
-  bool const writes = what == Do::kWriteSome || what == Do::kWriteAll;
+  bool const writes = what == Do::kWriteSome || what == Do::kWriteAll || what == Do::kWritePieces;
   std::string text = writes ? "write" : "read";
   if (d_ != nullptr) {
     text += std::string(" ") + d_->kind;

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -11,6 +12,7 @@
 #include "hamgam/net.h"
 #include "net/descriptor.h"
 #include "net/number.h"
+#include "net/resolve.h"
 
 // Datagrams. All of a stream's waiting is descriptor.h's; a datagram is one system call. A socket
 // of all addresses is IPv6's with IPv4 mapped into it: what it sends to is mapped here, and where
@@ -110,23 +112,29 @@ UdpSocket UdpSocket::bind(std::string_view host_port) {
   std::string const text(host_port);
   std::string const what = "listen udp " + text;
   if (!text.empty() && text[0] != ':') {
-    return UdpSocket(open_at(resolve(text).at(0), false, what));
+    return UdpSocket(open_at(resolve_now(text, Transport::kUdp).at(0), false, what));
   }
   std::string const port(text.empty() ? ":0" : text);
   try {
-    return UdpSocket(open_at(resolve("[::]" + port).at(0), false, what));
+    return UdpSocket(open_at(resolve_now("[::]" + port, Transport::kUdp).at(0), false, what));
   } catch (const Error& e) {
     if (e.code() != std::errc::address_family_not_supported &&
         e.code() != std::errc::address_not_available && e.code() != Errc::host_not_found) {
       throw;
     }
   }
-  return UdpSocket(open_at(resolve("0.0.0.0" + port).at(0), false, what));  // without IPv6
+  // Without IPv6.
+  return UdpSocket(open_at(resolve_now("0.0.0.0" + port, Transport::kUdp).at(0), false, what));
 }
 
 UdpSocket UdpSocket::connect(std::string_view host_port) {
   std::string const what = "dial udp " + std::string(host_port);
-  auto const all = resolve(host_port);
+  auto all = resolve_now(host_port, Transport::kUdp);
+  if (host_port.starts_with(':')) {
+    // A connect does not tell whether anybody is there; who has bound both families, or IPv4 alone,
+    // as most have, hears of IPv4.
+    std::ranges::stable_partition(all, &Address::is_ipv4);
+  }
   for (std::size_t i = 0; i + 1 < all.size(); ++i) {
     try {
       return UdpSocket(open_at(all[i], true, what));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <gtest/gtest.h>
+#include <netdb.h>
 
 #include <array>
 #include <atomic>
@@ -88,7 +89,7 @@ TEST(Udp, one_that_is_connected) {
   });
 }
 
-TEST(Udp, an_empty_datagram_and_one_that_is_too_long) {
+TEST(Udp, an_empty_datagram_and_one_that_is_too_long) {  // N61
   (void)hamgam::run([] {
     auto const a = UdpSocket::bind("127.0.0.1:0");
     auto const b = UdpSocket::connect(a.local_address().to_string());
@@ -128,7 +129,30 @@ TEST(Udp, all_addresses) {
   });
 }
 
-TEST(Udp, nobody_is_there) {
+// An empty host is this one: whoever has bound all of its addresses, or IPv4's, hears of it.
+TEST(Udp, connect_to_this_host) {
+  (void)hamgam::run([] {
+    for (const char* host : {"127.0.0.1:0", "0.0.0.0:0", ":0"}) {
+      auto const server = UdpSocket::bind(host);
+      std::string const port = std::to_string(server.local_address().port());
+      auto const client = UdpSocket::connect(":" + port);
+      client.send(bytes("in"));
+      EXPECT_EQ(text_of(server), "in") << host;
+    }
+  });
+}
+
+// The name of a service that is UDP's only, where the system has a list of them.
+TEST(Udp, services_of_its_own) {
+  if (getservbyname("tftp", "udp") != nullptr && getservbyname("tftp", "tcp") == nullptr) {
+    EXPECT_EQ(UdpSocket::connect("127.0.0.1:tftp").remote_address(),
+              Address::parse("127.0.0.1:69"));
+    EXPECT_EQ(error_of([] { (void)hamgam::net::TcpConn::dial("127.0.0.1:tftp"); }),
+              Errc::no_suitable_address);
+  }
+}
+
+TEST(Udp, nobody_is_there) {  // N62
   (void)hamgam::run([] {
     std::string gone;
     { gone = UdpSocket::bind("127.0.0.1:0").local_address().to_string(); }
@@ -146,7 +170,7 @@ TEST(Udp, nobody_is_there) {
   });
 }
 
-TEST(Udp, close_wakes_who_waits) {
+TEST(Udp, close_wakes_who_waits) {  // N20
   (void)hamgam::run([] {
     for (int i = 0; i < hamgam::test::scaled(200); ++i) {
       auto const socket = UdpSocket::bind("127.0.0.1:0");
@@ -174,7 +198,7 @@ TEST(Udp, close_wakes_who_waits) {
   });
 }
 
-TEST(Udp, deadlines_and_limits) {
+TEST(Udp, deadlines_and_limits) {  // N16
   (void)hamgam::run([] {
     auto const a = UdpSocket::bind("127.0.0.1:0");
     auto const b = UdpSocket::bind("127.0.0.1:0");

@@ -140,8 +140,10 @@ class Others {
 // `mine`: 1 if the worker that exits is in none of the counts.
 bool all_stopped(std::uint32_t mine) noexcept {
   // relaxed throughout: they have stopped for good, and what they did before is nobody's
-  std::uint32_t const stopped =
-      g_scheduler.idle.sleepers() + g_scheduler.in_blocking.load(kRelaxed) + mine;
+  std::uint32_t stopped = g_scheduler.idle.sleepers() + mine;
+  // Not blocking.inside(): that counts those, too, who were let in and do not run any more.
+  g_places.for_each(
+      [&stopped](const Worker& worker) { stopped += worker.in_blocking.load(kRelaxed) ? 1 : 0; });
   if (stopped < g_scheduler.threads.load(kRelaxed)) {
     return false;
   }

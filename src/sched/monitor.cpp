@@ -128,7 +128,7 @@ bool waits_for_outside() noexcept {
 // All workers sleep, and no goroutine is runnable or elsewhere.
 bool workers_asleep() noexcept {
   // relaxed throughout: the caller compares activity() before and after
-  if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.in_blocking.load(kRelaxed) != 0 ||
+  if (!g_scheduler.in_run.load(kRelaxed) || g_scheduler.blocking.inside() != 0 ||
       waits_for_outside() || !timers_at_rest() || g_chores.load(kRelaxed) != nullptr) {
     return false;
   }
@@ -310,7 +310,7 @@ class Monitor {
     if (!g_scheduler.wants_thread.load(kRelaxed)) {
       refused_since_ = kForever;
     } else if (time >= quiet_until_ && time - refused_since_ >= kWorried &&
-               g_scheduler.idle.active() == 0 && g_scheduler.in_blocking.load(kRelaxed) != 0) {
+               g_scheduler.idle.active() == 0 && g_scheduler.blocking.inside() != 0) {
       quiet_until_ = time + kQuiet;
       std::fprintf(stderr,
                    "hamgam: goroutines wait for a thread: the system refuses more than the %u "

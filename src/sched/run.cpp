@@ -19,7 +19,7 @@
 #include "sched/switch.h"
 #include "sched/threads.h"
 
-// run(), max_procs, blocking, and the start of the runtime.
+// run(), max_procs, and the start of the runtime.
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -45,8 +45,6 @@ std::size_t number_from_environment(const char* name, std::size_t least, std::si
   }
   return static_cast<std::size_t>(value);
 }
-
-constexpr std::size_t kMaxProcs = 1024;
 
 struct Main {
   void (*function)(void*);
@@ -115,7 +113,9 @@ void ensure_started() noexcept {
   auto const procs = number_from_environment("HAMGAM_PROCS", 1, kMaxProcs, cpus);
   set_default_stack_size(
       number_from_environment("HAMGAM_STACK", kMinStackSize, kMaxStackSize, default_stack_size()));
-  g_scheduler.idle.set_width(static_cast<std::uint32_t>(std::min(procs, kMaxProcs)));
+  g_scheduler.idle.set_width(std::min(static_cast<std::uint32_t>(procs), kMaxProcs));
+  (void)g_scheduler.blocking.set_limit(static_cast<std::uint32_t>(
+      number_from_environment("HAMGAM_BLOCKING", 1, kMostBlocking, kUsualBlocking)));
   install_crash_handlers();
   watch_exit();
   forks_lose_threads(&become_orphan);
@@ -163,31 +163,6 @@ void run_main(void (*function)(void*), void* argument) {
   }
 }
 
-void enter_blocking() noexcept {
-  if (Goroutine* g = current_goroutine()) {
-    ++g->pinned;
-    if (g->blocking++ == 0) {
-      g_scheduler.in_blocking.fetch_add(1, kRelaxed);    // relaxed: for the detection of deadlocks
-      this_worker()->in_blocking.store(true, kRelaxed);  // relaxed: for exit()
-      lend_slot(*this_worker());
-    }
-  }
-}
-
-void exit_blocking() noexcept {
-  if (Goroutine* g = current_goroutine()) {
-    if (exiting()) {
-      stop_for_good();
-    }
-    --g->pinned;
-    if (--g->blocking == 0) {
-      g_scheduler.in_blocking.fetch_sub(1, kRelaxed);     // relaxed: as above
-      this_worker()->in_blocking.store(false, kRelaxed);  // relaxed: as above
-      take_slot_back(*this_worker());
-    }
-  }
-}
-
 }  // namespace detail
 
 void yield() {
@@ -219,7 +194,7 @@ int max_procs(int n) {
   std::lock_guard const guard(lock);
   int const former = static_cast<int>(idle.width());
   if (n >= 1 && !detail::exiting()) {
-    idle.set_width(std::min(static_cast<std::uint32_t>(n), std::uint32_t{detail::kMaxProcs}));
+    idle.set_width(std::min(static_cast<std::uint32_t>(n), detail::kMaxProcs));
     detail::full_fence();  // [idle.11] seq_cst, pairs with [idle.2]
     if (idle.should_wake() && detail::any_work()) {
       detail::wake_worker();  // and that one wakes the next, as long as there is work

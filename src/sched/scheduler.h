@@ -14,7 +14,8 @@
 //   timers.cpp        whose turn it is to keep time
 //   exit.cpp          goroutines stop before static objects are destroyed
 //   monitor.cpp       hogs, timers while everybody is busy, deadlock, memory given back
-//   run.cpp           run(), max_procs, blocking, the start of the runtime
+//   run.cpp           run(), max_procs, the start of the runtime
+//   blocking.cpp      blocking, and how many may be in it
 //   crash.cpp         panic, fatal error, stack overflow: what is printed
 
 #include <cstddef>
@@ -24,6 +25,7 @@
 #include "base/intrusive_queue.h"
 #include "hamgam/detail/atomic.h"
 #include "os/spin_lock.h"
+#include "sched/blocking.h"
 #include "sched/global_queue.h"
 #include "sched/idle.h"
 #include "sched/places.h"
@@ -46,9 +48,14 @@ inline constexpr bool kReuseHotStack = true;
 
 inline constexpr std::uint32_t kFairTicks = 61;  // as Go: how often shared work goes first
 
+// A thread is left for each that may run.
+inline constexpr std::uint32_t kMaxProcs = 1024;
+inline constexpr std::uint32_t kMostBlocking = kMaxWorkers - kMaxProcs;
+
 struct Scheduler {
   GlobalQueue global;
   Idle idle;
+  BlockingCalls blocking;
 
   atomic<std::uint32_t> threads{0};  // of workers, also such as are being started
   atomic<bool> wants_thread{false};  // one was refused while work waited and nobody slept
@@ -70,8 +77,7 @@ struct Scheduler {
   atomic<std::uint32_t> monitor_wake{0};
   atomic<bool> monitor_deep{true};  // sleeps until told, or was not started yet
   atomic<Nanos> monitor_looks_at{kForever};
-  atomic<std::uint32_t> in_blocking{0};  // goroutines in a blocking region
-  atomic<std::uint32_t> outside{0};      // what may wake goroutines from outside; but sockets
+  atomic<std::uint32_t> outside{0};  // what may wake goroutines from outside; but sockets
 
   // run().
   atomic<bool> in_run{false};

@@ -55,8 +55,7 @@ constexpr std::uint32_t kSpareWorkers = 1;  // so that a call that blocks now an
 
 // One for each slot and for each call that blocks, and some to spare.
 std::uint32_t enough_workers() noexcept {
-  // relaxed: a number that changes
-  return g_scheduler.idle.width() + g_scheduler.in_blocking.load(kRelaxed) + kSpareWorkers;
+  return g_scheduler.idle.width() + g_scheduler.blocking.inside() + kSpareWorkers;
 }
 
 // A goroutine in runnext is left to its worker, which is about to run it; unless that worker does

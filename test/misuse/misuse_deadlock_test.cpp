@@ -109,7 +109,8 @@ TEST(MisuseDeadlock, after_work_and_blocking_and_timers) {
   expect_deadlock(child);
 }
 
-// By then the monitor sleeps for good: nothing else has happened for a while.
+// N70: nobody is taken for deadlocked before. By then the monitor sleeps for good: nothing else has
+// happened for a while.
 TEST(MisuseDeadlock, after_the_last_wait_for_a_socket) {
   auto child = in_child([] {
     (void)run([] {

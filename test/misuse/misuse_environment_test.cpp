@@ -10,8 +10,8 @@
 #include "hamgam/hamgam.h"
 #include "support/child.h"
 
-// HAMGAM_PROCS and HAMGAM_STACK: what is no number within the limits gives one line and the
-// default.
+// HAMGAM_PROCS, HAMGAM_BLOCKING and HAMGAM_STACK: what is no number within the limits gives one
+// line and the default.
 
 namespace hamgam {
 namespace {
@@ -26,7 +26,7 @@ Child started_with(const std::string& setting) {
         int const procs = max_procs();
         std::size_t stack = 0;
         (void)run([&] { stack = detail::default_stack_size(); });
-        std::fprintf(stderr, "procs %d stack %zu\n", procs, stack);
+        std::fprintf(stderr, "procs %d stack %zu blocking %d\n", procs, stack, max_blocking());
       },
       {setting});
 }
@@ -35,8 +35,10 @@ TEST(MisuseEnvironment, good_values) {
   Child procs = started_with("HAMGAM_PROCS=7");
   EXPECT_TRUE(procs.begins("procs 7 stack ")) << procs.error;
   Child stack = started_with("HAMGAM_STACK=1048576");
-  EXPECT_TRUE(stack.says(" stack 1048576\n")) << stack.error;
+  EXPECT_TRUE(stack.says(" stack 1048576 blocking 10000\n")) << stack.error;
   EXPECT_EQ(std::count(stack.error.begin(), stack.error.end(), '\n'), 1) << stack.error;
+  Child blocking = started_with("HAMGAM_BLOCKING=31744");
+  EXPECT_TRUE(blocking.says(" blocking 31744\n")) << blocking.error;
   Child most = started_with("HAMGAM_PROCS=1024");
   EXPECT_TRUE(most.begins("procs 1024 ")) << most.error;
 }
@@ -49,6 +51,12 @@ TEST(MisuseEnvironment, bad_values) {
     Child const child = started_with(std::string("HAMGAM_PROCS=") + value);
     EXPECT_EQ(child.error, "hamgam: HAMGAM_PROCS=\"" + std::string(value) +
                                "\" ignored: a whole number from 1 to 1024 is wanted\n" +
+                               usual.error);
+  }
+  for (const char* value : {"0", "31745", "-3", "1k", "all"}) {
+    Child const child = started_with(std::string("HAMGAM_BLOCKING=") + value);
+    EXPECT_EQ(child.error, "hamgam: HAMGAM_BLOCKING=\"" + std::string(value) +
+                               "\" ignored: a whole number from 1 to 31744 is wanted\n" +
                                usual.error);
   }
   for (const char* value : {"0", "100", "16383", "1073741825", "64K", "-65536", "many"}) {
