@@ -64,6 +64,7 @@ TEST_F(Resolve, equal_questions_share_one_lookup) {
       crew.start([&, i] { answers[i] = net::resolve("host:80"); });
     }
     await_waiting(kAskers);
+    test::until([] { return resolver().inside() == 1; });
     EXPECT_EQ(resolver().asked().size(), 1U);
     resolver().let_go();
     crew.join();
@@ -126,6 +127,7 @@ TEST_F(Resolve, is_given_up_alone) {
       patient.go([] { EXPECT_EQ(net::resolve("host:80").size(), 1U); });
     }
     await_waiting(3);
+    test::until([] { return resolver().inside() == 1; });
     std::stop_source source;
     auto stopped = spawn([&] { return net::resolve("host:80", source.get_token()); });
     await_waiting(4);
@@ -145,8 +147,11 @@ TEST_F(Resolve, is_given_up_alone) {
 // Nobody waits any more, and then somebody does: the answer is his.
 TEST_F(Resolve, the_answer_outlives_who_asked) {
   (void)run([] {
-    EXPECT_FALSE(net::resolve_for("host:80", 1ms));
+    std::stop_source source;
+    auto first = spawn([&] { return net::resolve("host:80", source.get_token()); });
     test::until([] { return resolver().inside() == 1; });
+    source.request_stop();
+    EXPECT_FALSE(first.get());
     auto late = spawn([] { return net::resolve("host:80"); });
     await_waiting(1);
     resolver().let_go();
@@ -234,7 +239,8 @@ TEST_F(Resolve, asks_for_the_right_kind_of_service) {
   (void)error_of([] { (void)net::UdpSocket::bind("c:53"); });
   (void)error_of([] { (void)net::UdpSocket::connect("d:53"); });
   EXPECT_EQ(resolver().asked(), (std::vector<std::string>{"a", "b", "c", "d"}));
-  EXPECT_EQ(resolver().kinds(), (std::vector<int>{SOCK_STREAM, SOCK_STREAM, SOCK_DGRAM, SOCK_DGRAM}));
+  EXPECT_EQ(resolver().kinds(),
+            (std::vector<int>{SOCK_STREAM, SOCK_STREAM, SOCK_DGRAM, SOCK_DGRAM}));
 }
 
 TEST_F(Resolve, stress) {
