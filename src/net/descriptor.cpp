@@ -109,9 +109,9 @@ void tell_gone_if(NetDescriptor& d, std::uint64_t generation) noexcept {
   NetGone* gone = nullptr;
   {
     std::lock_guard const guard(d.lock);
-    if (d.generation.load(kRelaxed) ==
-        generation) {                             // relaxed: the lock, if there is another one's
-      gone = d.gone.exchange(nullptr, kRelaxed);  // relaxed: under the lock
+    // relaxed throughout: under the lock, if there is another one's
+    if (d.generation.load(kRelaxed) == generation) {
+      gone = d.gone.exchange(nullptr, kRelaxed);
     }
   }
   tell_gone(gone);

@@ -30,22 +30,13 @@
 #include "support/child.h"
 #include "support/descriptors.h"
 #include "support/seed.h"
+#include "support/streams.h"
 #include "support/until.h"
 
 namespace hamgam {
 namespace {
 
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace): literals
-
-template <class F>
-std::error_code error_of(F f) {
-  try {
-    f();
-  } catch (const net::Error& e) {
-    return e.code();
-  }
-  return {};
-}
 
 int option_of(int fd, int level, int option) {
   int value = -1;
@@ -103,7 +94,7 @@ TEST(Dial, NeverConnectsToItself) {
                      static_cast<socklen_t>(address.raw_size())),
                 0);
     };
-    EXPECT_EQ(error_of([&] { (void)net::TcpConn::dial(name, options); }),
+    EXPECT_EQ(test::net_error_of([&] { (void)net::TcpConn::dial(name, options); }),
               std::errc::connection_refused);
     EXPECT_EQ(tries, 3);
     // Who asks for it gets it.
@@ -204,7 +195,7 @@ TEST(Dial, OptionsAndHooks) {
     EXPECT_EQ(fcntl(peer.fd(), F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 
     options.local = net::Address::parse("[::1]:0");  // N56
-    EXPECT_EQ(error_of([&] { (void)net::TcpConn::dial(name, options); }),
+    EXPECT_EQ(test::net_error_of([&] { (void)net::TcpConn::dial(name, options); }),
               net::Errc::no_suitable_address);
     std::error_code error;
     EXPECT_FALSE(net::TcpConn::dial("127.0.0.1:x y", error));
@@ -232,7 +223,7 @@ class TwoFamilies : public testing::Test {
   }
 
   static bool has_ipv6() {
-    return !error_of([] { (void)net::TcpListener::bind("[::1]:0"); });
+    return !test::net_error_of([] { (void)net::TcpListener::bind("[::1]:0"); });
   }
 };
 
@@ -392,7 +383,8 @@ TEST(Dial, SignalsMakeNoConnection) {
 TEST(Adopt, NoMessagesAndOtherStreams) {
   int ends[2] = {-1, -1};
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-  EXPECT_EQ(error_of([&] { (void)net::TcpConn::adopt(ends[0]); }), std::errc::wrong_protocol_type);
+  EXPECT_EQ(test::net_error_of([&] { (void)net::TcpConn::adopt(ends[0]); }),
+            std::errc::wrong_protocol_type);
   ::close(ends[0]);
   ::close(ends[1]);
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
@@ -404,9 +396,9 @@ TEST(Adopt, NoMessagesAndOtherStreams) {
 }
 
 TEST(Unix, NoAddressesOfOtherKinds) {
-  EXPECT_EQ(error_of([] { (void)net::UnixListener::bind("127.0.0.1:0"); }),
+  EXPECT_EQ(test::net_error_of([] { (void)net::UnixListener::bind("127.0.0.1:0"); }),
             net::Errc::no_suitable_address);
-  EXPECT_EQ(error_of([] { (void)net::UnixConn::dial("127.0.0.1:1"); }),
+  EXPECT_EQ(test::net_error_of([] { (void)net::UnixConn::dial("127.0.0.1:1"); }),
             net::Errc::no_suitable_address);
 }
 

@@ -614,6 +614,20 @@ TEST(SignalsTaken, what_is_executed_is_as_without) {
   std::signal(SIGHUP, SIG_DFL);
 }
 
+// The child ended by the signal, and the parent, which takes that one and SIGUSR1, heard nothing of
+// it. In a process that ends otherwise.
+void expect_only_the_child_ends(pid_t pid, int signal, const Signals& signals) {
+  int status = 0;
+  waitpid(pid, &status, 0);
+  if (!WIFSIGNALED(status) || WTERMSIG(status) != signal) {
+    std::_Exit(3);
+  }
+  send(SIGUSR1);
+  if (signals.chan().recv() != SIGUSR1 || signals.chan().len() != 0) {
+    std::_Exit(4);
+  }
+}
+
 // The parent hears nothing of signals that its child gets, which do there what they did before.
 TEST(SignalsTaken, a_forked_child_has_the_former_actions) {
   auto child = in_child([] {
@@ -630,15 +644,7 @@ TEST(SignalsTaken, a_forked_child_has_the_former_actions) {
         raise(SIGTERM);
         _exit(2);
       }
-      int status = 0;
-      waitpid(pid, &status, 0);
-      if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM) {
-        std::_Exit(3);
-      }
-      send(SIGUSR1);
-      if (signals.chan().recv() != SIGUSR1 || signals.chan().len() != 0) {
-        std::_Exit(4);
-      }
+      expect_only_the_child_ends(pid, SIGTERM, signals);
     });
   });
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
@@ -656,15 +662,7 @@ TEST(SignalsTaken, so_has_a_child_that_was_made_without_handlers_of_fork) {
       kill(getpid(), SIGTERM);
       _exit(2);
     }
-    int status = 0;
-    waitpid(pid, &status, 0);
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM) {
-      std::_Exit(3);
-    }
-    send(SIGUSR1);
-    if (signals.chan().recv() != SIGUSR1 || signals.chan().len() != 0) {
-      std::_Exit(4);
-    }
+    expect_only_the_child_ends(pid, SIGTERM, signals);
   });
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }

@@ -204,8 +204,10 @@ void UdpSocket::fail_with(const char* what, std::error_code code, const Address*
     Address const from = name_of(d_->fd, false);
     Address const other = to != nullptr ? *to : name_of(d_->fd, true);
     hamgam::detail::leave_descriptor(*d_);  // before anything that may throw
-    std::string const peer = other.to_string();
-    text += " " + from.to_string() + (peer.empty() ? "" : "->" + peer);
+    text.append(" ").append(from.to_string());
+    if (std::string const peer = other.to_string(); !peer.empty()) {
+      text.append("->").append(peer);
+    }
   }
   throw Error(code, text);
 }

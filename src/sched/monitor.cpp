@@ -125,6 +125,13 @@ bool waits_for_outside() noexcept {
   return g_scheduler.outside.load(kRelaxed) != 0 || g_poller.has_waiters();
 }
 
+// If all are asleep. That is not seen while there are threads which we do not know; but these may
+// end, and nobody will tell us.
+bool may_deadlock() noexcept {
+  // relaxed: as in_run is elsewhere
+  return g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever && !waits_for_outside();
+}
+
 // All workers sleep, and no goroutine is runnable or elsewhere.
 bool workers_asleep() noexcept {
   // relaxed throughout: the caller compares activity() before and after
@@ -219,18 +226,21 @@ class Monitor {
     }
     futex_wait(g_scheduler.monitor_wake, 0, until);
     // [deep.3] seq_cst, pairs with [deep.2]: everything is looked at after it
-    g_scheduler.monitor_wake.exchange(0, kSeqCst);
+    if (g_scheduler.monitor_wake.exchange(0, kSeqCst) != 0) {
+      last_active_ = now();
+    }
   }
 
-  // The same, but whoever becomes active pokes.
+  // The same, but whoever becomes active pokes; and whoever takes the last hope, if it is for good.
   void doze() noexcept {
     // [deep.1] seq_cst, pairs with [deep.2]: a waker counts a worker active, then looks here.
-    g_scheduler.monitor_deep.store(true, kSeqCst);
-    full_fence();
+    g_scheduler.monitor_sleep.store(for_good_ ? MonitorSleep::kForGood : MonitorSleep::kDeep,
+                                    kSeqCst);
+    full_fence();  // [hope.1] seq_cst, pairs with [hope.2]: hope is looked at once more
     if (g_scheduler.idle.active() == 0) {
-      sleep_until(for_good_ ? kForever : now() + period_);
+      sleep_until(for_good_ && !may_deadlock() ? kForever : now() + period_);
     }
-    g_scheduler.monitor_deep.store(false, kRelaxed);  // relaxed: awake now
+    g_scheduler.monitor_sleep.store(MonitorSleep::kLight, kRelaxed);  // relaxed: awake now
   }
 
   void watch(Nanos time, bool useful) noexcept {
@@ -257,12 +267,9 @@ class Monitor {
     period_ =
         std::clamp(2 * period_, kFirstIdle, refused_since_ == kForever ? kLastIdle : kFirstIdle);
     dozes_ = period_ > kFirstIdle;
-    // relaxed: both are hints. A deadlock is not seen while there are threads that we do not know:
-    // these may end.
+    // relaxed: a hint
     for_good_ = time - last_active_ >= kLinger && refused_since_ == kForever &&
-                !g_scheduler.has_starved.load(kRelaxed) &&
-                !(g_scheduler.in_run.load(kRelaxed) && earliest_timer() == kForever &&
-                  !waits_for_outside());
+                !g_scheduler.has_starved.load(kRelaxed) && !may_deadlock();
     if (for_good_) {
       trim_stacks(kStacksKept);
     }
@@ -392,23 +399,34 @@ void begin_outside() noexcept {
 }
 
 void end_outside() noexcept {
-  g_scheduler.outside.fetch_sub(1, kRelaxed);  // relaxed: published by the next
-  poke_monitor();
+  g_scheduler.outside.fetch_sub(1, kRelaxed);  // relaxed: fenced by the next
+  tell_of_lost_hope();
 }
 
+namespace {
+
 void poke_monitor() noexcept {
-  // [chore.4] release, pairs with [deep.3]: it sees what was stored before, or is poked once more
-  g_scheduler.monitor_wake.store(1, kRelease);
+  // relaxed throughout: the futex carries the news
+  g_scheduler.monitor_sleep.store(MonitorSleep::kLight, kRelaxed);
+  g_scheduler.monitor_wake.store(1, kRelaxed);
   futex_wake(g_scheduler.monitor_wake, 1);
 }
 
+}  // namespace
+
 void rouse_monitor() noexcept {
   // [deep.2] seq_cst, pairs with [deep.1]: after the read-modify-write that counted the worker
-  if (HAMGAM_UNLIKELY(g_scheduler.monitor_deep.load(kSeqCst)) && start_monitor()) {
-    // relaxed throughout: the futex carries the news
-    g_scheduler.monitor_deep.store(false, kRelaxed);
-    g_scheduler.monitor_wake.store(1, kRelaxed);
-    futex_wake(g_scheduler.monitor_wake, 1);
+  if (HAMGAM_UNLIKELY(g_scheduler.monitor_sleep.load(kSeqCst) != MonitorSleep::kLight) &&
+      start_monitor()) {
+    poke_monitor();
+  }
+}
+
+void tell_of_lost_hope() noexcept {
+  full_fence();  // [hope.2] seq_cst, pairs with [hope.1]: after what was taken away
+  // relaxed: fenced above
+  if (g_scheduler.monitor_sleep.load(kRelaxed) == MonitorSleep::kForGood) {
+    poke_monitor();
   }
 }
 

@@ -50,9 +50,9 @@ void Poller::begin_wait() noexcept {
 }
 
 void Poller::end_wait() noexcept {
-  // relaxed: poke_monitor() publishes it, or whoever woke this worker has
+  // relaxed: fenced by the next; a worker that is awake has roused the monitor
   if (waiters_.fetch_sub(1, kRelaxed) == 1 && this_worker() == nullptr) {
-    poke_monitor();
+    tell_of_lost_hope();
   }
 }
 

@@ -46,6 +46,12 @@ inline constexpr bool kSwitchDirectly = true;
 inline constexpr bool kReuseHotStack = true;
 #endif
 
+enum class MonitorSleep : std::uint8_t {
+  kLight,    // or awake: looks again within 10 ms
+  kDeep,     // until somebody becomes active, or 20 ms to 0.5 s
+  kForGood,  // until somebody becomes active, or takes away what could make that happen
+};
+
 inline constexpr std::uint32_t kFairTicks = 61;  // as Go: how often shared work goes first
 
 // A thread is left for each that may run.
@@ -75,7 +81,7 @@ struct Scheduler {
 
   // The monitor.
   atomic<std::uint32_t> monitor_wake{0};
-  atomic<bool> monitor_deep{true};  // sleeps until told, or was not started yet
+  atomic<MonitorSleep> monitor_sleep{MonitorSleep::kDeep};  // it may not have been started yet
   atomic<Nanos> monitor_looks_at{kForever};
   atomic<std::uint32_t> outside{0};  // what may wake goroutines from outside; but sockets
 
@@ -123,8 +129,12 @@ void tell(Worker& keeper) noexcept;  // that something has changed which the tim
 void hand_timers_over() noexcept;    // somebody else must keep time now
 
 // monitor.cpp
-void poke_monitor() noexcept;   // what it looks at has changed, by a plain thread
 void rouse_monitor() noexcept;  // if it sleeps deeply or does not exist yet
+
+// A plain thread has taken away something that might have woken goroutines: a timer, a socket or a
+// signal that it waited for. If that was the last, a deadlock may be left, though no worker became
+// active.
+void tell_of_lost_hope() noexcept;
 
 // run.cpp
 void ensure_started() noexcept;

@@ -139,12 +139,21 @@ bool was_added(const Timer& timer) noexcept {
   return timer.heap.load(kRelaxed) != nullptr;  // relaxed: set once, by the first to add it
 }
 
+bool removed(bool before_it_fired) noexcept {
+  if (before_it_fired && this_worker() == nullptr) {
+    tell_of_lost_hope();
+  }
+  return before_it_fired;
+}
+
 }  // namespace
 
-bool remove_timer(Timer& timer) noexcept { return was_added(timer) && TimerHeap::remove(timer); }
+bool remove_timer(Timer& timer) noexcept {
+  return was_added(timer) && removed(TimerHeap::remove(timer));
+}
 
 bool withdraw_timer(Timer& timer) noexcept {
-  return was_added(timer) && TimerHeap::withdraw(timer);
+  return was_added(timer) && removed(TimerHeap::withdraw(timer));
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -122,10 +122,11 @@ class Janitor {
     if (is_forked_child()) {
       return true;
     }
+    int const process = process_id();
     int first = 0;
     // relaxed: the same for all in a process
-    return !process_.compare_exchange_strong(first, process_id(), kRelaxed, kRelaxed) &&
-           first != process_id();
+    return !process_.compare_exchange_strong(first, process, kRelaxed, kRelaxed) &&
+           first != process;
   }
 
   bool start() noexcept {

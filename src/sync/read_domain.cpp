@@ -170,8 +170,8 @@ ReadRecord* ReadDomain::claim_extra() noexcept {
   if (second != nullptr) {
     second->previous = record;
   }
-  extra_.store(record,
-               kRelaxed);  // relaxed: comes before the reader's fence [reads.1], as [reads.7]
+  // relaxed: comes before the reader's fence [reads.1], as [reads.7]
+  extra_.store(record, kRelaxed);
   return record;
 }
 

@@ -31,8 +31,8 @@ struct Waiter : Sleeper {
   Waiter* right = nullptr;
   std::uint32_t priority = 0;
 
-  std::uint8_t looks =
-      0;  // of discard_unused_stacks() that found it asleep; under the bucket's lock
+  // Of discard_unused_stacks() that found it asleep; under the bucket's lock.
+  std::uint8_t looks = 0;
 
   bool takes_itself = false;  // set by the sleeper before it queues: no lock is handed to it
 

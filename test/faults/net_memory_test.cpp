@@ -5,45 +5,19 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdlib>
-#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "hamgam/hamgam.h"
+#include "support/allocations.h"
 #include "support/until.h"
 
 // Without memory for the timer of a deadline a transfer said that it had moved nothing.
 // Not under ThreadSanitizer, where clang does not let us replace its operators.
 
 #if !defined(HAMGAM_TSAN)
-
-namespace {
-
-std::atomic<bool> g_none_left{false};
-
-}  // namespace
-
-#define NOT_INLINE __attribute__((noinline))
-NOT_INLINE void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  return g_none_left ? nullptr : std::malloc(size);
-}
-NOT_INLINE void* operator new(std::size_t size) {
-  if (void* memory = operator new(size, std::nothrow)) {
-    return memory;
-  }
-  throw std::bad_alloc();
-}
-NOT_INLINE void* operator new[](std::size_t size) { return operator new(size); }
-NOT_INLINE void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
-  return operator new(size, std::nothrow);
-}
-NOT_INLINE void operator delete(void* memory) noexcept { std::free(memory); }
-NOT_INLINE void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-NOT_INLINE void operator delete[](void* memory) noexcept { std::free(memory); }
-NOT_INLINE void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace hamgam {
 namespace {
@@ -73,10 +47,10 @@ TEST(NetMemory, a_transfer_tells_what_it_moved) {
       });
     }
     test::until([&] { return ready == kWriters; });
-    g_none_left = true;
+    test::g_none_left = true;
     gate.done();
     test::until([&] { return failed > 0; });
-    g_none_left = false;
+    test::g_none_left = false;
     for (auto& [writer, reader] : pipes) {
       writer.close();
     }

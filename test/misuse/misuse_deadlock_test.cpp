@@ -128,6 +128,23 @@ TEST(MisuseDeadlock, after_the_last_wait_for_a_socket) {
   expect_deadlock(child);
 }
 
+TEST(MisuseDeadlock, after_a_thread_has_stopped_the_last_timer) {
+  auto child = in_child([] {
+    (void)run([] {
+      auto const never = make_chan<int>();
+      std::thread stopper([&] {
+        Timer late = after_func(1h, [] {});
+        std::this_thread::sleep_for(2500ms);  // as above: nothing happens meanwhile
+        (void)late.stop();
+        (void)never.recv();
+      });
+      (void)never.recv();
+      stopper.join();
+    });
+  });
+  expect_deadlock(child);
+}
+
 TEST(MisuseDeadlock, in_a_second_run) {
   auto child = in_child([] {
     (void)run([] { sleep(1ms); });

@@ -2,8 +2,8 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Counts what the program allocates by new: replaces the program's operators, so include it in one
-// file of a program.
+// Counts what the program allocates by new, or refuses it: replaces the program's operators, so
+// include it in one file of a program.
 
 #include <atomic>
 #include <cstddef>
@@ -13,6 +13,9 @@
 namespace hamgam::test {
 
 inline std::atomic<std::size_t> g_allocations{0};
+
+// There is no memory for new while this is set.
+inline std::atomic<bool> g_none_left{false};
 
 // How often any thread has allocated; 0 under ThreadSanitizer, where clang does not let us replace
 // its operators.
@@ -26,7 +29,7 @@ inline std::size_t allocations() { return g_allocations.load(); }
 #define NOT_INLINE __attribute__((noinline))
 NOT_INLINE void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   ++hamgam::test::g_allocations;
-  return std::malloc(size);
+  return hamgam::test::g_none_left ? nullptr : std::malloc(size);
 }
 NOT_INLINE void* operator new(std::size_t size) {
   if (void* memory = operator new(size, std::nothrow)) {
