@@ -405,7 +405,7 @@ TYPED_TEST(StreamOf, GivenUpManyTimes) {
     });
     sleep(2ms);  // longer than any limit of before
     written = true;
-    this->b.write_all(byte);
+    this->b.write_all(bytes_of("x"));
     group.wait();
   });
 }
