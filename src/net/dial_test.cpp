@@ -358,6 +358,30 @@ TEST(Accept, LimitOfDescriptors) {
   EXPECT_EQ(child.error, line);
 }
 
+// N52: each address has its share of the time that is left, 2 s at least.
+TEST(Dial, AddressesShareTheTime) {
+  run([] {
+    Silent const silent("127.0.0.1");
+    auto const listener = net::TcpListener::bind("127.0.0.1:0");
+    net::detail::NetLimit limit;
+    auto const start = Clock::now();
+    limit.deadline = (start + 1min).time_since_epoch().count();
+    auto const share = [&](std::vector<net::Address> addresses, std::error_code& error) {
+      auto* const d = net::dial_addresses(addresses, {}, limit, error);
+      if (d != nullptr) {
+        hamgam::detail::release_descriptor(d);
+      }
+      return d != nullptr;
+    };
+    std::error_code error;
+    EXPECT_TRUE(share({listener.address(), silent.address()}, error));
+    limit.deadline = (start + 3s).time_since_epoch().count();
+    EXPECT_TRUE(share({silent.address(), listener.address()}, error));
+    EXPECT_GE(Clock::now(), start + 2s);
+    EXPECT_FALSE(limit.gave_up);
+  });
+}
+
 // N53: a signal that comes while it is asked whether there is a connection makes none.
 TEST(Dial, SignalsMakeNoConnection) {
   Silent const nobody("127.0.0.1");

@@ -353,6 +353,48 @@ TEST(Foreign, ProcessesThatEnd) {
   });
 }
 
+// B14: what a child of a fork closes, or ends, does not concern the parent, whose epoll it shares.
+TEST(Foreign, ChildOfAForkSpoilsNothing) {
+  auto child = in_child([] {
+    (void)run([] {
+      auto [mine, peer] = net::pipe();
+      auto const listener = net::TcpListener::bind("127.0.0.1:0");
+      EXPECT_FALSE(listener.accept_for(1ms));  // is registered now
+      WaitGroup group;
+      group.go([peer = peer] {
+        std::array<std::byte, 1> byte{};
+        while (peer.read_some(byte) == 1) {
+          peer.write_all(byte);
+        }
+      });
+      std::array<std::byte, 1> byte{};
+      for (int i = 0; i < 20; ++i) {
+        mine.write_all(byte);
+        if (mine.read_some(byte) != 1) {
+          std::abort();
+        }
+        pid_t const forked = fork();
+        if (forked == 0) {
+          mine.close();
+          listener.close();
+          closefrom(3);
+          _exit(0);
+        }
+        int status = -1;
+        blocking([&] { waitpid(forked, &status, 0); });
+        if (status != 0) {
+          std::abort();
+        }
+      }
+      auto const client = net::TcpConn::dial(listener.address().to_string());
+      (void)listener.accept();
+      mine.close();
+      group.wait();
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
 // N70: who waits for a descriptor is not deadlocked, although nothing in the process will wake him.
 TEST(Foreign, NoDeadlockWhileOneWaitsForADescriptor) {
   auto child = in_child([] {
