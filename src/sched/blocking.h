@@ -22,6 +22,7 @@
 // Of the two RMWs on one word the later sees the earlier: either the place was seen to be free, or
 // the one who leaves sees that somebody waits, and finds him under the lock. A limit is stored
 // before its setter locks, and read under the lock by who queues. So all of it may be relaxed.
+// test/model/blocking_calls.py searches all interleavings.
 //
 // Why a limit, and this one. Without it a thousand goroutines that ask a server which hangs cost a
 // thousand threads, a hundred thousand the machine: the system refuses more threads to everybody.

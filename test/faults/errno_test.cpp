@@ -16,7 +16,7 @@
 
 #include "support/scale.h"
 
-// Compilers keep the address of errno over a wait, after which it is another thread's.
+// B19: compilers keep the address of errno over a wait, after which it is another thread's.
 
 namespace hamgam {
 namespace {
