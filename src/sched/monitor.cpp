@@ -14,7 +14,8 @@
 #include "sched/threads.h"
 
 // The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and
-// sleeps for good a second after the last one fell asleep. It
+// sleeps for good a second after the last one fell asleep if a timer or something outside may wake
+// one. It
 //   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits,
 //     wakes another one in its place, and gives everybody what is queued there;
 //   * wakes a worker for a runnext that is not being run;
@@ -231,14 +232,18 @@ class Monitor {
     }
   }
 
-  // The same, but whoever becomes active pokes; and whoever takes the last hope, if it is for good.
+  // The same, but whoever becomes active pokes; also whoever takes the last hope away, if there
+  // was.
   void doze() noexcept {
     // [deep.1] seq_cst, pairs with [deep.2]: a waker counts a worker active, then looks here.
-    g_scheduler.monitor_sleep.store(for_good_ ? MonitorSleep::kForGood : MonitorSleep::kDeep,
+    g_scheduler.monitor_sleep.store(hopeful_ ? MonitorSleep::kHopeful : MonitorSleep::kDeep,
                                     kSeqCst);
     full_fence();  // [hope.1] seq_cst, pairs with [hope.2]: hope is looked at once more
     if (g_scheduler.idle.active() == 0) {
-      sleep_until(for_good_ && !may_deadlock() ? kForever : now() + period_);
+      if (hopeful_ && may_deadlock()) {
+        period_ = kLastIdle;
+      }
+      sleep_until(period_ == kForever ? kForever : now() + period_);
     }
     g_scheduler.monitor_sleep.store(MonitorSleep::kLight, kRelaxed);  // relaxed: awake now
   }
@@ -264,13 +269,19 @@ class Monitor {
       return;
     }
     suspected_ = false;
-    period_ =
-        std::clamp(2 * period_, kFirstIdle, refused_since_ == kForever ? kLastIdle : kFirstIdle);
-    dozes_ = period_ > kFirstIdle;
+    Nanos const idle_for = time - last_active_;
     // relaxed: a hint
-    for_good_ = time - last_active_ >= kLinger && refused_since_ == kForever &&
-                !g_scheduler.has_starved.load(kRelaxed) && !may_deadlock();
-    if (for_good_) {
+    bool const wanted = refused_since_ != kForever || g_scheduler.has_starved.load(kRelaxed);
+    // Not at once: a thread that takes hope away and gives it again would poke at each turn.
+    hopeful_ = idle_for >= kFirstIdle && !wanted && !may_deadlock();
+    if (hopeful_) {
+      period_ = idle_for >= kLinger ? kForever : kLinger;
+    } else {
+      period_ = std::clamp(4 * std::min(period_, kLastIdle), kFirstIdle,
+                           refused_since_ == kForever ? kLastIdle : kFirstIdle);
+    }
+    dozes_ = period_ > kFirstIdle;
+    if (period_ == kForever) {
       trim_stacks(kStacksKept);
     }
   }
@@ -330,8 +341,8 @@ class Monitor {
   Nanos period_ = kShortest;
   Nanos last_active_ = now();
   Nanos last_trim_ = now();
-  bool dozes_ = false;              // has been idle for a while: sleeps until it is poked,
-  bool for_good_ = false;           // however long that takes
+  bool dozes_ = false;              // has been idle for a while: sleeps until it is poked
+  bool hopeful_ = false;            // nothing can deadlock meanwhile
   bool suspected_ = false;          // all seemed asleep at the last look,
   std::uint64_t suspected_at_ = 0;  // and this was activity()
   std::uint64_t fed_at_ = 0;        // the same, when starved goroutines were fed
@@ -403,21 +414,19 @@ void end_outside() noexcept {
   tell_of_lost_hope();
 }
 
-namespace {
-
 void poke_monitor() noexcept {
+  if (!start_monitor()) {
+    return;
+  }
   // relaxed throughout: the futex carries the news
   g_scheduler.monitor_sleep.store(MonitorSleep::kLight, kRelaxed);
   g_scheduler.monitor_wake.store(1, kRelaxed);
   futex_wake(g_scheduler.monitor_wake, 1);
 }
 
-}  // namespace
-
 void rouse_monitor() noexcept {
   // [deep.2] seq_cst, pairs with [deep.1]: after the read-modify-write that counted the worker
-  if (HAMGAM_UNLIKELY(g_scheduler.monitor_sleep.load(kSeqCst) != MonitorSleep::kLight) &&
-      start_monitor()) {
+  if (HAMGAM_UNLIKELY(g_scheduler.monitor_sleep.load(kSeqCst) != MonitorSleep::kLight)) {
     poke_monitor();
   }
 }
@@ -425,7 +434,7 @@ void rouse_monitor() noexcept {
 void tell_of_lost_hope() noexcept {
   full_fence();  // [hope.2] seq_cst, pairs with [hope.1]: after what was taken away
   // relaxed: fenced above
-  if (g_scheduler.monitor_sleep.load(kRelaxed) == MonitorSleep::kForGood) {
+  if (g_scheduler.monitor_sleep.load(kRelaxed) == MonitorSleep::kHopeful) {
     poke_monitor();
   }
 }

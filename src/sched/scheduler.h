@@ -48,8 +48,9 @@ inline constexpr bool kReuseHotStack = true;
 
 enum class MonitorSleep : std::uint8_t {
   kLight,    // or awake: looks again within 10 ms
-  kDeep,     // until somebody becomes active, or 20 ms to 0.5 s
-  kForGood,  // until somebody becomes active, or takes away what could make that happen
+  kDeep,     // until somebody becomes active, or 0.5 s at most
+  kHopeful,  // the same, or until somebody takes away what could make that happen; a second, or
+             // more
 };
 
 inline constexpr std::uint32_t kFairTicks = 61;  // as Go: how often shared work goes first
@@ -130,6 +131,7 @@ void hand_timers_over() noexcept;    // somebody else must keep time now
 
 // monitor.cpp
 void rouse_monitor() noexcept;  // if it sleeps deeply or does not exist yet
+void poke_monitor() noexcept;   // in any case; the caller has fenced what it is to see
 
 // A plain thread has taken away something that might have woken goroutines: a timer, a socket or a
 // signal that it waited for. If that was the last, a deadlock may be left, though no worker became

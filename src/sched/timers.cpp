@@ -65,9 +65,7 @@ namespace {
 void tell_monitor(Nanos when) noexcept {
   // relaxed: fenced by the caller, [timers.1]
   if (when < g_scheduler.monitor_looks_at.load(kRelaxed)) {
-    g_scheduler.monitor_wake.store(1, kRelaxed);  // relaxed: as in tell
-    futex_wake(g_scheduler.monitor_wake, 1);
-    rouse_monitor();  // if it could not be started before
+    poke_monitor();
   }
 }
 

@@ -246,9 +246,10 @@ void sleep(Worker& w) noexcept {
       deadline = std::min(deadline, earliest_timer());
       Nanos const time = deadline == kForever ? 0 : now();
       if (deadline <= time) {
-        if (idle.wake_self(w)) {
+        if (idle.wake_self(w, true)) {
           // relaxed: nobody else changes the slot of a worker that is off the list and holds none
           w.slot.store(Worker::kHeld, kRelaxed);
+          run_due_timers(time);  // first: somebody would be woken for them
           if (w.kept_time) {
             hand_timers_over();
           }

@@ -54,11 +54,11 @@ class Model:
             def tell(worker, then):
                 return to(then, w=word(worker, "L") if wake[worker] == "A" else wake)
 
-            def off(worker, then):  # off the list, and an heir in its place
+            def off(worker, then, no_heir=False):  # off the list, and an heir in its place
                 rest = tuple(w for w in asleep if w != worker)
                 if keeper != worker:
                     return to(then[1], z=rest)
-                heir = rest[0] if rest else -1
+                heir = rest[0] if rest and not no_heir else -1
                 return to(then[0], z=rest, k=heir)
 
             name = pc[0]
@@ -89,8 +89,9 @@ class Model:
             elif name == "due":  # wakes itself, unless it was claimed
                 if i not in asleep:
                     yield to(("loop",))
-                else:
-                    yield from self.take_off(i, to, off, earliest, monitor, ("fire", ("run",)))
+                else:  # and fires what is due before it looks who is to keep time for the rest
+                    after = ("run",) if variant == "no_handover" else ("hand_over", ("run",))
+                    yield off(i, (("fire", after), ("fire", ("run",))), no_heir=True)
             elif name == "run":
                 yield to(("busy",))
                 z = (i,) + asleep
