@@ -148,7 +148,7 @@ class Cond {
 
   // Wakes all (Go: Broadcast).
   void notify_all() noexcept {
-    if (waiting_.load(detail::kRelaxed) != 0) {  // relaxed: as above
+    if (waiting_.load(detail::kRelaxed) != 0) {  // relaxed: as in notify_one
       notify(true);
     }
   }

@@ -59,10 +59,11 @@ namespace {
 
 void* chan_tag() noexcept {
   static constinit atomic<void*> tag{nullptr};
-  if (tag.load(kRelaxed) == nullptr) {  // relaxed: two that register it do no harm
-    tag.store(__tsan_external_register_tag("hamgam::Chan"), kRelaxed);  // relaxed: as above
+  // relaxed throughout: two that register it do no harm
+  if (tag.load(kRelaxed) == nullptr) {
+    tag.store(__tsan_external_register_tag("hamgam::Chan"), kRelaxed);
   }
-  return tag.load(kRelaxed);  // relaxed: as above
+  return tag.load(kRelaxed);
 }
 
 }  // namespace

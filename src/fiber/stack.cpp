@@ -211,7 +211,7 @@ void set_default_stack_size(std::size_t bytes) noexcept {
 }
 
 std::size_t default_stack_size() noexcept {
-  return g_default_size.load(kRelaxed);  // relaxed: as above
+  return g_default_size.load(kRelaxed);  // relaxed: set once before any stack is made
 }
 
 Stack* StackCache::refill() noexcept {

@@ -204,7 +204,7 @@ class IdleStacks final : public Aged {
       return now() + kPeriod;
     }
     in_vain_ = false;
-    looking_.store(false, kRelaxed);  // relaxed: as above
+    looking_.store(false, kRelaxed);  // relaxed: the next expect() asks again
     return kForever;
   }
 
@@ -299,7 +299,7 @@ void leave_descriptor(NetDescriptor& d) noexcept {
 }
 
 bool close_descriptor(NetDescriptor& d) noexcept {
-  // [net.7] acq_rel, pairs with [net.7]: as above
+  // [net.7] acq_rel, pairs with [net.7]: whoever closes the number is after the last call
   std::uint64_t const users = d.users.fetch_or(NetDescriptor::kClosed, kAcqRel);
   if ((users & NetDescriptor::kClosed) != 0) {
     return false;
@@ -314,7 +314,7 @@ bool close_descriptor(NetDescriptor& d) noexcept {
 
 int take_number(NetDescriptor& d) noexcept {
   std::uint64_t none = 0;
-  // [net.7] acq_rel, pairs with [net.7]: as above
+  // [net.7] acq_rel, pairs with [net.7]: the number is taken after the last call
   if (!d.users.compare_exchange_strong(none, NetDescriptor::kClosed, kAcqRel, kRelaxed)) {
     return -1;
   }
@@ -419,7 +419,7 @@ std::stop_token watch_peer(NetDescriptor& d, std::error_code& error) {
     } else {
       token = mine->source.get_token();
       tsan_release(mine.get());
-      d.gone.store(mine.release(), kRelaxed);  // relaxed: as above
+      d.gone.store(mine.release(), kRelaxed);  // relaxed: under the lock
     }
   }
   if (mine != nullptr) {

@@ -34,7 +34,7 @@ int wait_for(int fd, epoll_event* events, Nanos limit) noexcept {
     if (count >= 0 || (errno != ENOSYS && errno != EPERM)) {
       return static_cast<int>(count);
     }
-    refused.store(true, kRelaxed);  // relaxed: as above
+    refused.store(true, kRelaxed);  // relaxed: who misses it is refused again
   }
 #endif
   // Not shorter than asked: callers would wait again and again until it is over.

@@ -30,7 +30,7 @@ void BlockingCalls::enter(Goroutine& g) noexcept {
     return;
   }
   if (g.pinned != 0) {
-    word_.fetch_add(1, kRelaxed);  // relaxed: as above
+    word_.fetch_add(1, kRelaxed);  // relaxed: a number
     return;
   }
   tell_once();
@@ -71,7 +71,7 @@ void BlockingCalls::let_in() noexcept {
         if (word < kWaiting || static_cast<std::uint32_t>(word) >= limit()) {
           return;
         }
-        // relaxed: as above
+        // relaxed: the lock orders who waits; the number guards nothing
       } while (!word_.compare_exchange_weak(word, word - kWaiting + 1, kRelaxed, kRelaxed));
       g = queue_.pop();
     }
@@ -116,7 +116,7 @@ void exit_blocking() noexcept {
     }
     --g->pinned;
     if (--g->blocking == 0) {
-      this_worker()->in_blocking.store(false, kRelaxed);  // relaxed: as above
+      this_worker()->in_blocking.store(false, kRelaxed);  // relaxed: noticed at the next look
       g_scheduler.blocking.leave();
       take_slot_back(*this_worker());
     }

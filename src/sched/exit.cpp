@@ -105,7 +105,7 @@ class Others {
     });
     // [exit.1] seq_cst, pairs with [exit.2]: who it is
     if (!t_busy && g_busy.load(kSeqCst) != 0) {
-      look_at(g_busy_thread.load(kRelaxed), janitor_seen_);  // relaxed: as above
+      look_at(g_busy_thread.load(kRelaxed), janitor_seen_);  // relaxed: written before g_busy
     }
     if (runs_ || used_ != former || quiet_since_ == 0) {
       quiet_since_ = time;

@@ -159,7 +159,7 @@ bool all_asleep() noexcept {
   int const threads = count_threads();
   full_fence();  // [asleep.1] seq_cst, pairs with itself
   std::uint32_t const known =
-      g_scheduler.threads.load(kRelaxed) + sleeping_threads().plain;  // relaxed: as above
+      g_scheduler.threads.load(kRelaxed) + sleeping_threads().plain;  // relaxed: fenced
   return threads == static_cast<int>(known) + 1 + kForeignThreads &&  // 1: this thread
          workers_asleep();
 }
@@ -319,7 +319,7 @@ class Monitor {
       return;
     }
     last_try_ = time;
-    // relaxed throughout: as above; the others are numbers for people
+    // relaxed throughout: set again by each refusal; the others are numbers for people
     g_scheduler.wants_thread.store(false, kRelaxed);
     full_fence();  // [idle.7] seq_cst, pairs with [idle.2]
     if (g_scheduler.idle.should_wake() && any_work()) {

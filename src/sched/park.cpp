@@ -45,9 +45,9 @@ bool lend_slot(Worker& w) noexcept {
 }
 
 void take_slot_back(Worker& w) noexcept {
-  // relaxed: only its owner sets the slot while the worker is awake
+  // relaxed throughout: only its owner sets the slot while the worker is awake
   if (w.slot.load(kRelaxed) != Worker::kHeld && g_scheduler.idle.take_slot()) {
-    w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: as above
+    w.slot.store(Worker::kHeld, kRelaxed);
     rouse_monitor();
   }
 }

@@ -151,7 +151,7 @@ void run_main(void (*function)(void*), void* argument) {
   try {
     launch_telling(&end_run, &main, [&main] { main_goroutine(main); });
   } catch (...) {
-    g_scheduler.in_run.store(false, kRelaxed);  // relaxed: as above
+    g_scheduler.in_run.store(false, kRelaxed);  // relaxed: nothing was started
     release_thread_record(main.thread);
     throw;
   }

@@ -136,7 +136,7 @@ class RunQueue {
       for (std::uint32_t i = 0; i < count; ++i) {
         // relaxed: published by our own tail; if the slot was overwritten, the CAS fails
         Goroutine* g = ring_[(head + i) % kCapacity].load(kRelaxed);
-        mine.ring_[(end + i) % kCapacity].store(g, kRelaxed);  // relaxed: as above
+        mine.ring_[(end + i) % kCapacity].store(g, kRelaxed);  // relaxed: our tail publishes it
       }
       // [runq.9] release, pairs with [runq.3]: the slots have been read.
       if (head_.compare_exchange_weak(head, head + count, kAcqRel, kAcquire)) {

@@ -41,9 +41,9 @@ ThreadRecord* take_record() noexcept {
   return record;
 }
 
-// relaxed: ours; [asleep.2] publishes it
 void count_sleep(ThreadRecord& record) noexcept {
-  record.sleeps.store(record.sleeps.load(kRelaxed) + 1, kRelaxed);  // relaxed: as above
+  // relaxed: ours; [asleep.2] publishes it
+  record.sleeps.store(record.sleeps.load(kRelaxed) + 1, kRelaxed);
 }
 
 void give_record(ThreadRecord* record) noexcept {
@@ -151,7 +151,8 @@ SleepingThreads sleeping_threads() noexcept {
   for_each_thread([&count](const ThreadRecord& record) {
     // [asleep.3] acquire, pairs with [asleep.2]: activity() is read after this
     if (record.word.load(kAcquire) == ThreadRecord::kAsleep) {
-      ++(record.of_worker.load(kRelaxed) ? count.workers : count.plain);  // relaxed: as above
+      // relaxed: [asleep.2] published it
+      ++(record.of_worker.load(kRelaxed) ? count.workers : count.plain);
     }
   });
   return count;

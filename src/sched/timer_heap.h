@@ -74,7 +74,7 @@ class TimerHeap {
     std::uint32_t const ended = ended_.load(kAcquire);
     // [timer.5] acquire, pairs with [timer.6]: one that is not in any more has begun
     return earliest_.load(kAcquire) == kForever &&
-           begun_.load(kRelaxed) == ended;  // relaxed: as above; none has begun since
+           begun_.load(kRelaxed) == ended;  // relaxed: the acquires order it; none has begun since
   }
 
  private:

@@ -264,7 +264,7 @@ void sleep(Worker& w) noexcept {
         if (g_poller.keep(w, deadline)) {
           break;
         }
-        hand_queue_over(w);  // as above
+        hand_queue_over(w);  // what the events made runnable
         continue;
       }
     }
@@ -278,10 +278,11 @@ void sleep(Worker& w) noexcept {
 // A worker without a slot takes one or sleeps; one too many sleeps.
 void settle_slot(Worker& w) noexcept {
   Idle& idle = g_scheduler.idle;
-  // relaxed: see [slot.1]; if the monitor takes it now we notice at the next scheduling point
+  // relaxed throughout: see [slot.1]. Only we set it while we are awake; if the monitor takes it
+  // now we notice at the next scheduling point.
   while (w.slot.load(kRelaxed) != Worker::kHeld || idle.active() > idle.width()) {
-    if (w.slot.load(kRelaxed) != Worker::kHeld && idle.take_slot()) {  // relaxed: as above
-      w.slot.store(Worker::kHeld, kRelaxed);  // relaxed: only its owner sets it while awake
+    if (w.slot.load(kRelaxed) != Worker::kHeld && idle.take_slot()) {
+      w.slot.store(Worker::kHeld, kRelaxed);
       rouse_monitor();
       return;
     }

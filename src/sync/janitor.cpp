@@ -151,7 +151,8 @@ class Janitor {
       looks_at_ = kAtWork;  // from here on nobody wakes it
       lock_.unlock();
       passing_.lock();
-      bool const suspended = suspended_.load(kRelaxed);  // relaxed: as above
+      // relaxed: a test that does this waits for no edge
+      bool const suspended = suspended_.load(kRelaxed);
       if (!suspended) {
         enter_background();
         pass(now(), true);

@@ -116,7 +116,7 @@ void swap_magazines(PoolShard& shard) noexcept {
 }
 
 void* pop_from(PoolShard& shard) noexcept {
-  // relaxed throughout: as above
+  // relaxed throughout: the owner's own
   if (void* object = shard.hot.load(kRelaxed)) {
     shard.hot.store(nullptr, kRelaxed);
     return object;
@@ -131,7 +131,7 @@ void* pop_from(PoolShard& shard) noexcept {
 }
 
 bool push_to(PoolShard& shard, void* object) noexcept {
-  // relaxed throughout: as above
+  // relaxed throughout: the owner's own
   if (shard.hot.load(kRelaxed) == nullptr) {
     shard.hot.store(object, kRelaxed);
     return true;
@@ -150,14 +150,14 @@ bool push_to(PoolShard& shard, void* object) noexcept {
 }
 
 bool uses_magazines(const PoolShard& shard) noexcept {
-  // relaxed throughout: as above
+  // relaxed throughout: both are changed by the owner
   return shard.open.load(kRelaxed) && !shard.hot_only.load(kRelaxed);
 }
 
 // Runs f as the shard's owner, if the shard is open.
 template <class F>
 void as_owner(PoolShard& shard, F f) noexcept {
-  // relaxed throughout: as above
+  // relaxed throughout: fenced by the light barrier
   shard.busy.store(true, kRelaxed);
   light_barrier();  // pairs with heavy_barrier() in drain()
   if (shard.open.load(kRelaxed)) {
@@ -266,7 +266,7 @@ struct PoolCore::State final : Aged {
       shard.hot_only.store(hot_only, kRelaxed);  // relaxed: its owner's own
       reserved += hot_only ? 1 : kShardLimit;
     }
-    shard.open.store(true, kRelaxed);  // relaxed: as above
+    shard.open.store(true, kRelaxed);  // relaxed: changes under the lock only
     return true;
   }
 

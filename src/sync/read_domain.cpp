@@ -299,7 +299,7 @@ void ReadDomain::retire(Retired* retired) noexcept {
     spin_pause();
     append(done, collect());
   }
-  if (first && litter_.load(kRelaxed) != kNone) {  // relaxed: as above
+  if (first && litter_.load(kRelaxed) != kNone) {  // relaxed: the janitor looks itself
     call_janitor();
   }
   destroy_all(done, destroy);  // last: it may take as long as it likes
@@ -353,7 +353,7 @@ void ReadDomain::call_janitor() noexcept {
     // No memory or no thread: whoever leaves next tries again, or writes.
     std::lock_guard const guard(lock_of(*this));
     if (litter_.load(kRelaxed) == kTold) {  // relaxed: under the lock
-      litter_.store(kLeft, kRelaxed);       // relaxed: as above
+      litter_.store(kLeft, kRelaxed);       // relaxed: under the lock
     }
   }
 }

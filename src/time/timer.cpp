@@ -49,7 +49,7 @@ struct FuncTimer : detail::Timer {
     try {
       add_timer(*this, std::min(due, kForever - 1));
     } catch (...) {
-      refs.fetch_sub(1, kRelaxed);  // relaxed: as above
+      refs.fetch_sub(1, kRelaxed);  // relaxed: not the last, which the caller holds
       throw;
     }
   }

@@ -126,6 +126,11 @@ class CheckOrders(ToolTest):
             self.write("src/sync/a.cpp", fails)
             self.expect("src/sync/a.cpp:4: a fence in a branch that others pass by")
 
+    def test_as_above(self):
+        for order in ("relaxed: as above", "relaxed throughout: as above; and more"):
+            self.write("src/sync/a.cpp", f"x.load(kRelaxed);  // {order}\n")
+            self.expect('src/sync/a.cpp:1: "as above" is no reason')
+
     def test_fence_in_a_loop(self):
         self.write("src/sync/a.cpp", "for (;;) {\n  full_fence();  // [a.1] seq_cst, pairs with itself\n}\ny();\n")
         self.expect_clean()

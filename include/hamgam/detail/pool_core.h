@@ -63,7 +63,7 @@ class PoolCore {
   HAMGAM_INLINE bool put(void* object, std::size_t weight = 0) noexcept {
     // [pool.1] acquire, pairs with [pool.2]
     if (PoolShard* shard = shards_[worker_slot()].load(kAcquire); HAMGAM_LIKELY(shard != nullptr)) {
-      // relaxed throughout: as above
+      // relaxed throughout: only the owner is here, and what is fenced
       shard->busy.store(true, kRelaxed);
       light_barrier();  // pairs with heavy_barrier() in drain()
       if (HAMGAM_LIKELY(shard->open.load(kRelaxed) && shard->hot.load(kRelaxed) == nullptr)) {
