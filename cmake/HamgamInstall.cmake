@@ -18,6 +18,7 @@ configure_package_config_file(cmake/hamgamConfig.cmake.in hamgamConfig.cmake
 # Before 1.0 each minor version may break what the former promised.
 write_basic_package_version_file(hamgamConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES
+  cmake/hamgamAsio.cmake
   ${CMAKE_CURRENT_BINARY_DIR}/hamgamConfig.cmake
   ${CMAKE_CURRENT_BINARY_DIR}/hamgamConfigVersion.cmake
   DESTINATION ${package_dir} COMPONENT hamgam_dev)
