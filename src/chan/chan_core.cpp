@@ -263,7 +263,7 @@ bool ChanCore::wait_alone(void* value, SelectOp::Kind kind) noexcept {
   link(me, kind);
   if (sleeper.goroutine != nullptr) {
     park([](void* chan) noexcept { static_cast<ChanCore*>(chan)->unlock(); }, this,
-         kind == SelectOp::kSend ? "chan send" : "chan receive");
+         kind == SelectOp::kSend ? "chan send" : "chan receive", this);
   } else {
     unlock();
     (void)sleep_thread(sleeper);

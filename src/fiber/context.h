@@ -11,13 +11,23 @@
 //       stack.
 //   char* stack_pointer_of(const Context&);
 //       Where the stack of one that is not running ends for now. Null: not known.
-//   void* switch_context(Context& from, Context& to, void* pass);
+//   char* frame_pointer_of(const Context&);
+//       The frame pointer of the function that it is in. Null: not known.
+//   void* switch_context<kEnding>(Context& from, Context& to, void* pass);
 //       Saves where we are in `from` and resumes `to`, whose own switch_context returns `pass`.
 //       Returns when somebody resumes `from`, with what that one passed; possibly on another
 //       thread, so nothing thread-local that was read before the call may be used after it.
+//       kEnding: nobody will resume `from`.
+//   Context::saved
+//       True from the moment on at which all else is saved and the stack is not used any more,
+//       until the one who is about to resume it clears it; never for one that ends. Where
+//       kTellsWhenSaved is false, it is not told.
+//   Context::held
+//       For who wants to look at the stack of one that is saved (sched/hold.h).
 //
 // The floating-point control words belong to the thread, not to the Context.
 
+#include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 
 // For the assembly of a switch: between the two no unwinder goes beyond the function it is in.

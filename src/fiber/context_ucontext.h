@@ -13,11 +13,16 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 struct Context {
-  ucontext_t saved;
+  ucontext_t registers;
   void* passed = nullptr;
+  atomic<bool> saved{false};
+  atomic<bool> held{false};
 };
 
+inline constexpr bool kTellsWhenSaved = false;
+
 inline char* stack_pointer_of(const Context& /*context*/) noexcept { return nullptr; }
+inline char* frame_pointer_of(const Context& /*context*/) noexcept { return nullptr; }
 
 inline void start_ucontext(unsigned high, unsigned low) {
   auto* context = reinterpret_cast<Context*>(static_cast<std::uintptr_t>(high) << 32 | low);
@@ -25,19 +30,20 @@ inline void start_ucontext(unsigned high, unsigned low) {
 }
 
 inline void prepare_context(Context& context, void* stack_bottom, void* stack_top) noexcept {
-  getcontext(&context.saved);
-  context.saved.uc_stack.ss_sp = stack_bottom;
-  context.saved.uc_stack.ss_size =
+  getcontext(&context.registers);
+  context.registers.uc_stack.ss_sp = stack_bottom;
+  context.registers.uc_stack.ss_size =
       static_cast<std::size_t>(static_cast<char*>(stack_top) - static_cast<char*>(stack_bottom));
-  context.saved.uc_link = nullptr;
+  context.registers.uc_link = nullptr;
   auto const address = reinterpret_cast<std::uintptr_t>(&context);
-  makecontext(&context.saved, reinterpret_cast<void (*)()>(&start_ucontext), 2,
+  makecontext(&context.registers, reinterpret_cast<void (*)()>(&start_ucontext), 2,
               static_cast<unsigned>(address >> 32), static_cast<unsigned>(address));
 }
 
-inline void* switch_context(Context& from, Context& to, void* pass) noexcept {
+template <bool kEnding>
+void* switch_context(Context& from, Context& to, void* pass) noexcept {
   to.passed = pass;
-  swapcontext(&from.saved, &to.saved);
+  swapcontext(&from.registers, &to.registers);
   return from.passed;
 }
 

@@ -21,11 +21,19 @@ struct Context {
   void* sp = nullptr;
   void* fp = nullptr;
   void* pc = nullptr;
+  atomic<bool> saved{false};
+  atomic<bool> held{false};
 };
-static_assert(sizeof(Context) == 24, "the offsets below");
+static_assert(sizeof(Context) == 32 && sizeof(atomic<bool>) == 1, "the offsets below");
+
+inline constexpr bool kTellsWhenSaved = true;
 
 inline char* stack_pointer_of(const Context& context) noexcept {
   return static_cast<char*>(context.sp);
+}
+
+inline char* frame_pointer_of(const Context& context) noexcept {
+  return static_cast<char*>(context.fp);
 }
 
 inline void prepare_context(Context& context, void* /*stack_bottom*/, void* stack_top) noexcept {
@@ -35,6 +43,7 @@ inline void prepare_context(Context& context, void* /*stack_bottom*/, void* stac
   context.sp = top;
   context.fp = top;
   context.pc = reinterpret_cast<void*>(&hamgam_fiber_start);
+  context.saved.store(false, kRelaxed);  // relaxed: nobody else has it
 }
 
 #if defined(__AVX512F__)
@@ -46,6 +55,8 @@ inline void prepare_context(Context& context, void* /*stack_bottom*/, void* stac
 #define HAMGAM_AVX512_CLOBBERS
 #endif
 
+// The last store of the four is visible last: x86-64 keeps stores in order.
+template <bool kEnding>
 HAMGAM_INLINE void* switch_context(Context& from, Context& to, void* pass) noexcept {
   Context* source = &from;
   Context* target = &to;
@@ -54,6 +65,7 @@ HAMGAM_INLINE void* switch_context(Context& from, Context& to, void* pass) noexc
       "movq %%rsp, 0(%[from])\n\t"
       "movq %%rbp, 8(%[from])\n\t"
       "movq %%rax, 16(%[from])\n\t"
+      "movb %[saved], 24(%[from])\n\t"
       HAMGAM_UNWINDERS_STOP("rip")
       "movq 0(%[to]), %%rsp\n\t"
       "movq 8(%[to]), %%rbp\n\t"
@@ -63,7 +75,7 @@ HAMGAM_INLINE void* switch_context(Context& from, Context& to, void* pass) noexc
       HAMGAM_UNWINDERS_GO_ON
       "endbr64\n\t"
       : [from] "+D"(source), [to] "+S"(target), [pass] "+d"(pass)
-      :
+      : [saved] "i"(kEnding ? 0 : 1)
       : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1",
         "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
         "xmm13", "xmm14", "xmm15" HAMGAM_AVX512_CLOBBERS, "memory", "cc");

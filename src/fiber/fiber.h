@@ -70,9 +70,9 @@ struct ThreadState {
 };
 
 struct Fiber {
-  Context context;
-  ExceptionState exceptions;
+  [[no_unique_address]] Context context;  // its last bytes are free for the next
   int error = 0;
+  ExceptionState exceptions;
 #if defined(HAMGAM_ASAN)
   void* fake_stack = nullptr;
   const void* asan_bottom = nullptr;
@@ -178,20 +178,22 @@ HAMGAM_INLINE void enter_fiber() noexcept {
 #endif
 }
 
-// Switches; see switch_context. `ending`: `from` will never be resumed.
-HAMGAM_INLINE void* switch_fiber(const ThreadState& thread, Fiber& from, Fiber& to, void* pass,
-                                 [[maybe_unused]] bool ending = false) noexcept {
+// Switches; see switch_context.
+template <bool kEnding = false>
+HAMGAM_INLINE void* switch_fiber(const ThreadState& thread, Fiber& from, Fiber& to,
+                                 void* pass) noexcept {
   from.exceptions = *thread.exceptions;
   from.error = *thread.error;
   *thread.exceptions = to.exceptions;
   *thread.error = to.error;
 #if defined(HAMGAM_ASAN)
-  __sanitizer_start_switch_fiber(ending ? nullptr : &from.fake_stack, to.asan_bottom, to.asan_size);
+  __sanitizer_start_switch_fiber(kEnding ? nullptr : &from.fake_stack, to.asan_bottom,
+                                 to.asan_size);
 #endif
 #if defined(HAMGAM_TSAN)
   __tsan_switch_to_fiber(to.tsan, kTsanSwitchFlags);
 #endif
-  void* passed = switch_context(from.context, to.context, pass);
+  void* passed = switch_context<kEnding>(from.context, to.context, pass);
 #if defined(HAMGAM_ASAN)
   __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
 #endif

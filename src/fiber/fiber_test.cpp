@@ -56,7 +56,7 @@ class Coroutine {
   [[noreturn]] void run() {
     f_(*this);
     ended_ = true;
-    detail::switch_fiber(state_, fiber_, *caller_, this, true);
+    detail::switch_fiber<true>(state_, fiber_, *caller_, this);
     std::abort();
   }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 
 #include "hamgam/detail/config.h"
 
@@ -22,8 +23,12 @@ void install_fault_hook(FaultHook hook, FaultHook last) noexcept;
 void give_signal_stack() noexcept;
 void drop_signal_stack() noexcept;
 
-// Writes to standard error; may be called in a signal handler.
-void write_error(const char* text) noexcept;
+// From now on `told` is called when the signal comes, on the alternate stack where there is one; in
+// the child of a fork it does what it did before. False, if the system refuses. For one signal.
+[[nodiscard]] bool install_signal_hook(int signal, void (*told)() noexcept) noexcept;
+
+// Writes to standard error, all of it, however long it takes; may be called in a signal handler.
+void write_error(std::string_view text) noexcept;
 void write_error(unsigned long long number) noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
+#include <poll.h>
 #include <sys/auxv.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <cstring>
 
 #include "hamgam/detail/atomic.h"
 #include "os/memory.h"
@@ -39,6 +40,21 @@ const void* frame_of_signal([[maybe_unused]] const void* context) noexcept {
 #else
   return nullptr;
 #endif
+}
+
+void (*g_told)() noexcept = nullptr;
+pid_t g_process = 0;
+struct sigaction g_former_told;
+
+void on_told(int signal) {
+  int const saved = errno;
+  if (getpid() == g_process) {
+    g_told();
+  } else {  // a child
+    sigaction(signal, &g_former_told, nullptr);
+    raise(signal);  // as soon as this returns
+  }
+  errno = saved;
 }
 
 void on_fault(int signal, siginfo_t* info, void* context) {
@@ -96,8 +112,35 @@ void drop_signal_stack() noexcept {
   }
 }
 
-void write_error(const char* text) noexcept {
-  [[maybe_unused]] auto const written = write(STDERR_FILENO, text, std::strlen(text));
+bool install_signal_hook(int signal, void (*told)() noexcept) noexcept {
+  g_told = told;
+  g_process = getpid();
+  struct sigaction action {};
+  action.sa_handler = on_told;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
+  sigfillset(&action.sa_mask);
+  struct sigaction former {};
+  if (sigaction(signal, nullptr, &former) != 0) {
+    return false;
+  }
+  if (former.sa_handler != on_told) {
+    g_former_told = former;
+  }
+  return sigaction(signal, &action, nullptr) == 0;
+}
+
+void write_error(std::string_view text) noexcept {
+  while (!text.empty()) {
+    ssize_t const written = write(STDERR_FILENO, text.data(), text.size());
+    if (written > 0) {
+      text.remove_prefix(static_cast<std::size_t>(written));
+    } else if (written < 0 && errno == EAGAIN) {
+      pollfd standard_error{STDERR_FILENO, POLLOUT, 0};
+      poll(&standard_error, 1, -1);
+    } else if (written == 0 || errno != EINTR) {
+      return;
+    }
+  }
 }
 
 void write_error(unsigned long long number) noexcept {

@@ -9,8 +9,11 @@
 #include <exception>
 
 #include "base/fatal.h"
+#include "fiber/unwind.h"
 #include "os/signals.h"
 #include "os/symbols.h"
+#include "os/thread.h"
+#include "sched/dump.h"
 #include "sched/failure.h"
 #include "sched/scheduler.h"
 
@@ -22,8 +25,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 
 constexpr int kMaxFrames = 64;
-constexpr int kMaxDumped = 1000;
-constexpr std::size_t kShownName = 128;
+constexpr Nanos kPatience = 5'000 * kMillisecond;
 constexpr std::uint64_t kMainGoroutine = 1;
 
 std::terminate_handler g_former_terminate = nullptr;
@@ -109,30 +111,6 @@ void print_created_by(const Goroutine& g) {
   print_address(g.created_at);
 }
 
-struct Dump {
-  const Goroutine* current;
-  int printed = 0;
-};
-
-// The state of a goroutine that is not the current one. The world goes on meanwhile, so the
-// text may be a moment out of date.
-void print_other(Goroutine& g, void* raw) {
-  auto* dump = static_cast<Dump*>(raw);
-  // relaxed throughout: a dump
-  if (g.id.load(kRelaxed) == 0 || &g == dump->current || dump->printed > kMaxDumped) {
-    return;
-  }
-  if (++dump->printed > kMaxDumped) {
-    std::fputs("\n...and more\n", stderr);
-    return;
-  }
-  const char* reason = g.wait_reason.load(kRelaxed);
-  bool running = false;
-  g_places.for_each([&](const Worker& w) { running = running || w.current.load(kRelaxed) == &g; });
-  print_head(g, reason != nullptr ? reason : running ? "running" : "runnable");
-  print_created_by(g);
-}
-
 void print_current(const Goroutine* g) {
   if (g != nullptr) {
     print_head(*g, "running");
@@ -146,10 +124,30 @@ void print_current(const Goroutine* g) {
 }
 
 void dump_goroutines() noexcept {
-  TsanIgnore const ignore;  // records change meanwhile: a dump is a glance
-  Dump dump{current_goroutine()};
-  print_current(dump.current);
-  for_each_record(&print_other, &dump);
+  TsanIgnore const ignore;
+  print_current(current_goroutine());
+  std::fflush(stderr);
+  dump_others();
+}
+
+// The others, by a thread that holds no lock: for the handler of a fault, which may have struck
+// malloc. It waits for that, but not for ever.
+void dump_others_elsewhere() noexcept {
+  static constinit atomic<bool> asked{false};
+  static constinit atomic<bool> done{false};
+  static constinit Chore chore{[](Chore& /*chore*/) noexcept {
+                                 dump_others();
+                                 done.store(true, kRelaxed);  // relaxed: all is written
+                               },
+                               nullptr};
+  if (!chores_are_done() || asked.exchange(true, kRelaxed)) {  // relaxed: one asks
+    return;
+  }
+  queue_chore(chore);
+  // relaxed: all is written by then, to the kernel
+  for (Nanos const end = now() + kPatience; !done.load(kRelaxed) && now() < end;) {
+    nap_thread();
+  }
 }
 
 void print_exception() {
@@ -186,6 +184,7 @@ bool is_default(std::terminate_handler handler) noexcept {
     print_exception();
     print_current(g);
     print_trace(trace_of_rethrown().get());
+    dump_others();
     std::abort();
   }
   // One that came out of run() or of a Task: the stack of its throw is gone, but was noted.
@@ -212,22 +211,6 @@ void write_running(const Goroutine& g) noexcept {
   write_error(name);
 }
 
-// In a signal handler: is this in the guard of the running goroutine's stack?
-void on_fault(const void* address) noexcept {
-  const Goroutine* g = current_goroutine();
-  const Stack* stack = g != nullptr ? g->stack : nullptr;
-  const char* at = static_cast<const char*>(address);
-  if (stack == nullptr || at >= stack->bottom || at < stack->bottom - stack->guard) {
-    return;
-  }
-  write_error("fatal error: stack overflow\n\n");
-  write_running(*g);
-  write_error("\n\tits stack has ");
-  write_error(stack->size);
-  write_error(" bytes; set HAMGAM_STACK or GoOptions::stack_size for more\n");
-  std::abort();
-}
-
 // Frames without the help of malloc, which may be what faulted.
 _Unwind_Reason_Code write_frame(_Unwind_Context* context, void* raw) {
   auto* walk = static_cast<Walk*>(raw);
@@ -243,6 +226,30 @@ _Unwind_Reason_Code write_frame(_Unwind_Context* context, void* raw) {
   return _URC_NO_REASON;
 }
 
+void write_stack() noexcept {
+  Walk walk;
+  _Unwind_Backtrace(&write_frame, &walk);
+}
+
+// In a signal handler: is this in the guard of the running goroutine's stack?
+void on_fault(const void* address) noexcept {
+  escape_unwind();
+  const Goroutine* g = current_goroutine();
+  const Stack* stack = g != nullptr ? g->stack : nullptr;
+  const char* at = static_cast<const char*>(address);
+  if (stack == nullptr || at >= stack->bottom || at < stack->bottom - stack->guard) {
+    return;
+  }
+  write_error("fatal error: stack overflow\n\n");
+  write_running(*g);
+  write_error("\n\tits stack has ");
+  write_error(stack->size);
+  write_error(" bytes; set HAMGAM_STACK or GoOptions::stack_size for more\n");
+  write_stack();
+  dump_others_elsewhere();
+  std::abort();
+}
+
 // In a signal handler: an invalid address in a goroutine is going to end the process.
 void on_last_fault(const void* /*address*/) noexcept {
   const Goroutine* g = current_goroutine();
@@ -252,8 +259,8 @@ void on_last_fault(const void* /*address*/) noexcept {
   write_error("fatal error: invalid memory address or null pointer dereference\n\n");
   write_running(*g);
   write_error("\n");
-  Walk walk;
-  _Unwind_Backtrace(&write_frame, &walk);
+  write_stack();
+  dump_others_elsewhere();
 }
 
 }  // namespace
@@ -266,6 +273,7 @@ void panic_uncaught(const Failure& failure) noexcept {
   }
   print_current(current_goroutine());
   print_trace(failure.trace.get());
+  dump_others();
   std::abort();
 }
 

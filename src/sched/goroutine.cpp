@@ -59,7 +59,7 @@ class RecordDepot {
   }
 
   template <class F>
-  void for_each(F f) noexcept {
+  void for_each(F f) {
     // [record.1] acquire, pairs with [record.2]: the slab's records are constructed.
     for (Slab* slab = slabs_.load(kAcquire); slab != nullptr; slab = slab->next) {
       for (Goroutine& g : slab->records) {
@@ -106,7 +106,17 @@ class RecordDepot {
 constinit RecordDepot g_records;
 constinit SpinLock g_extras_lock;
 
+constexpr Nanos kCoarse = 2 * kMillisecond;  // so often the line is written at most
+
 }  // namespace
+
+constinit CoarseClock g_coarse_clock;
+
+void set_coarse_clock(Nanos time) noexcept {
+  if (time - coarse_now() >= kCoarse) {
+    g_coarse_clock.time.store(time, kRelaxed);  // relaxed: a number
+  }
+}
 
 void give_extras(Goroutine& g, GoroutineExtras* extras) noexcept {
   std::lock_guard const guard(g_extras_lock);
@@ -171,7 +181,7 @@ Goroutine* take_shared_record() noexcept { return g_records.take(); }
 
 void give_shared_record(Goroutine* g) noexcept { g_records.give(g); }
 
-void for_each_record(void (*f)(Goroutine& g, void* argument), void* argument) noexcept {
+void for_each_record(void (*f)(Goroutine& g, void* argument), void* argument) {
   g_records.for_each([f, argument](Goroutine& g) { f(g, argument); });
 }
 

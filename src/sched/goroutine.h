@@ -8,9 +8,11 @@
 #include <cstdint>
 #include <string>
 
+#include "base/cache_line.h"
 #include "fiber/fiber.h"
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/goroutine.h"
+#include "os/clock.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -19,6 +21,16 @@ struct GoroutineExtras {
   std::string name;
   std::size_t stack_size = 0;
 };
+
+// What a goroutine that is parked says of that, for those who hold it (hold.h). It stands in the
+// frame of park(), the innermost: so it costs no room in the record and no line of the cache.
+struct ParkNote {
+  const void* object;  // where it waits, as the parking lot has it; or null
+  Nanos since;         // by coarse_now(); 0: not known
+};
+
+// That of a goroutine that is held and has a wait_reason. Null: it is not known.
+const ParkNote* note_of(const Goroutine& g) noexcept;
 
 // Life: free -> (new_goroutine) filled in -> runnable -> running <-> waiting -> free.
 // Thread safety: whoever holds the goroutine (the queue it is in, the worker that runs it, the
@@ -79,11 +91,21 @@ void give_extras(Goroutine& g, GoroutineExtras* extras) noexcept;
 void free_extras(Goroutine& g) noexcept;
 void copy_name(const Goroutine& g, char* buffer, std::size_t size) noexcept;
 
+// The time as of some 10 milliseconds ago, or less, without asking the clock: for what is told in
+// seconds. On a line of its own that is written rarely. 0: nobody has said yet.
+extern constinit struct alignas(kCacheLine) CoarseClock {
+  atomic<Nanos> time{0};
+} g_coarse_clock;
+HAMGAM_INLINE Nanos coarse_now() noexcept {
+  return g_coarse_clock.time.load(kRelaxed);  // relaxed: a number
+}
+void set_coarse_clock(Nanos time) noexcept;
+
 // For threads that are no worker.
 Goroutine* take_shared_record() noexcept;
 void give_shared_record(Goroutine* g) noexcept;
 
-// Calls f for every record there is, free ones too (their id is 0).
-void for_each_record(void (*f)(Goroutine& g, void* argument), void* argument) noexcept;
+// Calls f for every record there is, free ones too (their id is 0). Throws what f throws.
+void for_each_record(void (*f)(Goroutine& g, void* argument), void* argument);
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -189,6 +189,7 @@ class Monitor {
       }
       do_chores();
       Nanos const time = now();
+      set_coarse_clock(time);
       bool useful = false;
       if (g_scheduler.idle.timekeeper() == nullptr && earliest_timer() <= time) {
         useful = run_due_timers(time) > 0;
@@ -357,23 +358,24 @@ void monitor_main(void* /*unused*/) {
   monitor.run();
 }
 
+constinit atomic<bool> g_started{false};
+
 // True if it runs.
 bool start_monitor() noexcept {
-  static atomic<bool> started{false};
   static atomic<Nanos> refused_at{0};
   // relaxed throughout: only one may start it
-  if (started.load(kRelaxed)) {
+  if (g_started.load(kRelaxed)) {
     return true;
   }
   Nanos const time = now();
-  if (time - refused_at.load(kRelaxed) < kRecruiting || started.exchange(true, kRelaxed)) {
+  if (time - refused_at.load(kRelaxed) < kRecruiting || g_started.exchange(true, kRelaxed)) {
     return false;
   }
   if (start_thread("hamgam-monitor", &monitor_main, nullptr, Signals::kFaults)) {
     return true;
   }
   refused_at.store(time, kRelaxed);
-  started.store(false, kRelaxed);
+  g_started.store(false, kRelaxed);
   return false;
 }
 
@@ -390,6 +392,10 @@ void add_chore(Chore& chore) noexcept {
 bool have_chores() noexcept {
   ensure_started();
   return start_monitor() || start_monitor();  // the first may have met another one that starts it
+}
+
+bool chores_are_done() noexcept {
+  return g_started.load(kRelaxed);  // relaxed: true is for ever
 }
 
 void queue_chore(Chore& chore) noexcept {
@@ -427,6 +433,7 @@ void poke_monitor() noexcept {
 void rouse_monitor() noexcept {
   // [deep.2] seq_cst, pairs with [deep.1]: after the read-modify-write that counted the worker
   if (HAMGAM_UNLIKELY(g_scheduler.monitor_sleep.load(kSeqCst) != MonitorSleep::kLight)) {
+    set_coarse_clock(now());  // it may have slept for long
     poke_monitor();
   }
 }

@@ -8,6 +8,11 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
+namespace {
+constinit atomic<std::ptrdiff_t> g_note_distance{
+    0};  // below the frame address of park(); 0: unknown
+}
+
 Goroutine* current_goroutine() noexcept {
   Worker* w = this_worker();
   if (w == nullptr) {
@@ -88,21 +93,36 @@ SleepingWorker::~SleepingWorker() {
   }
 }
 
-void park(AfterSwitch after, void* argument, const char* reason) noexcept {
+void park(AfterSwitch after, void* argument, const char* reason, const void* object) noexcept {
   Worker* w = this_worker();
   if (HAMGAM_UNLIKELY(w->untold_ends != 0)) {
     tell_ends(*w);
   }
   Goroutine* g = w->current.load(kRelaxed);  // relaxed: ours
   g->wait_reason.store(reason, kRelaxed);    // relaxed: for dumps
+  ParkNote note{object, coarse_now()};
+  asm volatile("" : "+m"(note));  // somebody may read it: from here
   w->after = after;
   w->after_argument = argument;
   w->parks.store(w->parks.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
   Goroutine* next = kSwitchDirectly ? next_local(*w) : nullptr;
   if (next == nullptr || !bind(*w, *next)) {
     next = &w->base;
+    // The same each time, so it is told only here.
+    auto const* const frame = static_cast<const char*>(__builtin_frame_address(0));
+    // relaxed: it is told before this goroutine can be held
+    g_note_distance.store(frame - reinterpret_cast<const char*>(&note), kRelaxed);
   }
   switch_to(w, *g, *next);
+  asm volatile("" : "+m"(note));  // to here
+}
+
+const ParkNote* note_of(const Goroutine& g) noexcept {
+  // Frame pointers are kept in the library's own code, so this is park()'s frame.
+  const char* const frame = frame_pointer_of(g.fiber.context);
+  std::ptrdiff_t const distance = g_note_distance.load(kRelaxed);  // relaxed: the same each time
+  return frame != nullptr && distance != 0 ? reinterpret_cast<const ParkNote*>(frame - distance)
+                                           : nullptr;
 }
 
 void discard_unused_stack(const Goroutine& parked) noexcept {

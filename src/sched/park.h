@@ -50,9 +50,11 @@ class SleepingWorker {
   bool const gave_slot_;
 };
 
-// Suspends the running goroutine until ready(). `reason`: shown in dumps, a literal in Go's words.
-// May return on another thread.
-void park(AfterSwitch after, void* argument, const char* reason) noexcept;
+// Suspends the running goroutine until ready(). `reason`: shown in dumps, a literal in Go's words;
+// and so is the address of what it waits for, if there is such a thing. May return on another
+// thread.
+void park(AfterSwitch after, void* argument, const char* reason,
+          const void* object = nullptr) noexcept;
 
 // Gives back the memory that the stack of a goroutine does not use which has parked, is off it, and
 // can't be made runnable in the meantime: the caller holds the lock that its wakers would take.
@@ -92,6 +94,7 @@ void add_chore(Chore& chore) noexcept;
 // The same where there is that thread, as have_chores() has said: may be called in a signal's
 // handler. have_chores() is false if the system refuses it.
 [[nodiscard]] bool have_chores() noexcept;
+[[nodiscard]] bool chores_are_done() noexcept;  // the same, but does not ask for the thread
 void queue_chore(Chore& chore) noexcept;
 
 // In between something outside of the process may make goroutines go on: no deadlock is declared.

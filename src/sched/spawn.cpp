@@ -190,7 +190,7 @@ extern "C" void hamgam_fiber_entry(void* pass) {
     }
     w->after = &bury;
     w->after_argument = g;
-    switch_to(w, *g, *next, true);
+    switch_to<true>(w, *g, *next);
     __builtin_unreachable();
   }
 }

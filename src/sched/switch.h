@@ -4,6 +4,7 @@
 
 // The switch between goroutines, inline because it is the heart of every park.
 
+#include "sched/hold.h"
 #include "sched/scheduler.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -19,9 +20,12 @@ HAMGAM_INLINE void run_after_switch(Worker& w) noexcept {
 }
 
 // Gives the goroutine a stack if it has none. False: there is no memory for one, and the goroutine
-// waits among the starved.
+// waits among the starved; or somebody looks at its stack, and will make it runnable again.
 HAMGAM_INLINE bool bind(Worker& w, Goroutine& g) noexcept {
-  return HAMGAM_LIKELY(g.stack != nullptr) || bind_slow(w, g);
+  if (HAMGAM_UNLIKELY(g.stack == nullptr)) {
+    return bind_slow(w, g);
+  }
+  return claim(g);
 }
 
 // Tells of the ends that were kept back; before anything that may take this worker's goroutine off
@@ -34,10 +38,10 @@ inline void tell_ends(Worker& w) noexcept {
 
 // From `from`, which runs on w, to `to`, which is bound. Returns when somebody resumes `from`, with
 // the worker it is on then.
-HAMGAM_INLINE Worker* switch_to(Worker* w, Goroutine& from, Goroutine& to,
-                                bool ending = false) noexcept {
+template <bool kEnding = false>
+HAMGAM_INLINE Worker* switch_to(Worker* w, Goroutine& from, Goroutine& to) noexcept {
   w->current.store(&to, kRelaxed);  // relaxed: for the monitor and dumps
-  auto* now_on = static_cast<Worker*>(switch_fiber(w->thread, from.fiber, to.fiber, w, ending));
+  auto* now_on = static_cast<Worker*>(switch_fiber<kEnding>(w->thread, from.fiber, to.fiber, w));
   run_after_switch(*now_on);
   return now_on;
 }

@@ -108,7 +108,8 @@ Wake Bucket::sleep(Waiter& waiter, const char* reason) noexcept {
     return waiter.interrupted;
   }
   if (waiter.goroutine != nullptr) {
-    park([](void* bucket) noexcept { static_cast<Bucket*>(bucket)->unlock(); }, this, reason);
+    park([](void* bucket) noexcept { static_cast<Bucket*>(bucket)->unlock(); }, this, reason,
+         address_of(waiter));
     return waiter.outcome;
   }
   waiter.thread->begin_sleep();  // nobody wakes it before the unlock

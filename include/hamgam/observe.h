@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// What all goroutines do at the moment, and where: for the program that hangs, or is slow, or has
+// more of them than it should.
+//
+//   observe::install_signal_handler();     // kill -QUIT prints all stacks; the program goes on
+//   observe::dump(std::cerr);              // the same, from within
+//
+// The world is not stopped. A goroutine that does not run is held while its stack is looked at,
+// some microseconds, and whoever would run it meanwhile runs others; nobody else notices anything.
+// So each is seen at a moment of its own, and those that begin or end meanwhile may be missing. The
+// stack of one that runs on another thread, or keeps its thread while it waits, is not seen.
+//
+// Where switches are made by ucontext, or the kernel refuses membarrier(2), there are no stacks but
+// the caller's own. Functions are named from the files' tables of symbols, not from stripped ones.
+// From goroutines and plain threads alike. It costs nothing while it is not used.
+//
+// Happens-before: none.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hamgam/detail/config.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+namespace observe {
+
+enum class GoroutineState : std::uint8_t {
+  running,   // on some thread
+  runnable,  // waits for a thread
+  waiting,   // for what wait_reason says
+  blocking,  // inside blocking()
+};
+
+struct Frame {
+  const void* address = nullptr;  // of the call, or directly behind it
+  std::string function;           // with its parameters; "??": not known
+  std::string where;              // "file(+0x1234)" for addr2line -e file 0x1234; or the address
+};
+
+// Shared by all goroutines of a call of goroutines() that stand at the same place.
+class Frames {
+ public:
+  Frames() = default;
+  explicit Frames(std::shared_ptr<const std::vector<Frame>> frames) noexcept
+      : frames_(std::move(frames)) {}
+  [[nodiscard]] std::size_t size() const noexcept { return frames_ ? frames_->size() : 0; }
+  [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+  [[nodiscard]] const Frame& operator[](std::size_t i) const noexcept { return (*frames_)[i]; }
+  [[nodiscard]] const Frame* begin() const noexcept { return frames_ ? frames_->data() : nullptr; }
+  [[nodiscard]] const Frame* end() const noexcept { return begin() + size(); }
+
+ private:
+  std::shared_ptr<const std::vector<Frame>> frames_;
+};
+
+struct GoroutineInfo {
+  std::uint64_t id = 0;
+  std::string name;  // as given in GoOptions, at most 127 bytes of it
+  GoroutineState state = GoroutineState::runnable;
+  std::string wait_reason;  // in Go's words, such as "sync.Mutex.Lock"; empty if it does not wait
+  std::chrono::nanoseconds waiting_for{};  // since when; 20 ms more or less
+  const void* waits_on = nullptr;          // the Mutex, WaitGroup ...; null: none that is known
+  std::uint64_t created_by = 0;            // the goroutine that did; 0: a plain thread
+  Frame created_at;
+  Frames frames;  // innermost first, at most 64; none of the library's own at both ends
+};
+
+// By their ids. Throws std::bad_alloc.
+[[nodiscard]] HAMGAM_API std::vector<GoroutineInfo> goroutines();
+
+// Prints them in Go's form, those that do the same at the same place together. Throws
+// std::bad_alloc, and what the stream throws. Written when nobody is held any more, so the stream
+// may be a slow one; it is the calling thread that waits for it.
+HAMGAM_API void dump(std::ostream& out);
+
+// From now on SIGQUIT (Ctrl-\, kill -QUIT) prints that on standard error, from a thread of its own,
+// which also works while all workers are busy. The program goes on, unlike Go's. Once per process;
+// further calls put the handler back if it was replaced. Throws std::system_error if the system
+// refuses the thread or the handler. A forked child has the former action.
+HAMGAM_API void install_signal_handler();
+
+}  // namespace observe
+}  // namespace hamgam::inline HAMGAM_ABI

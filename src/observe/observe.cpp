@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "hamgam/observe.h"
+
+#include <algorithm>
+#include <ostream>
+#include <string_view>
+
+#include "sched/dump.h"
+#include "sched/snapshot.h"
+
+namespace hamgam::inline HAMGAM_ABI {
+
+namespace {
+
+using detail::Snapshot;
+
+observe::Frame frame_of(const void* return_address, detail::Symbols& symbols) {
+  const void* const address = static_cast<const char*>(return_address) - 1;
+  const detail::Symbols::Place& place = symbols.at(address);
+  return {address, place.function, place.where};
+}
+
+observe::Frames frames_of(const Snapshot::Group& group, detail::Symbols& symbols) {
+  auto const [first, end] = shown_frames(group, symbols);
+  std::vector<observe::Frame> frames;
+  for (std::size_t i = first; i < end; ++i) {
+    frames.push_back(frame_of(group.frames[i], symbols));
+  }
+  return observe::Frames(std::make_shared<const std::vector<observe::Frame>>(std::move(frames)));
+}
+
+observe::GoroutineState state_of(const Snapshot::Group& group) noexcept {
+  using enum observe::GoroutineState;
+  std::string_view const state = group.state;
+  return group.waits           ? waiting
+         : state == "running"  ? running
+         : state == "runnable" ? runnable
+         : state == "blocking" ? blocking
+                               : waiting;
+}
+
+}  // namespace
+
+namespace observe {
+
+std::vector<GoroutineInfo> goroutines() {
+  detail::TsanHide const hide;
+  Snapshot const snapshot = detail::take_snapshot();
+  detail::Symbols symbols;
+  std::vector<GoroutineInfo> all;
+  for (const Snapshot::Group& group : snapshot.groups) {
+    GoroutineInfo info;
+    info.name = group.name;
+    info.state = state_of(group);
+    info.wait_reason = info.state == GoroutineState::waiting ? group.state : "";
+    info.created_at = frame_of(group.created_at, symbols);
+    info.frames = frames_of(group, symbols);
+    for (const Snapshot::Member& member : group.members) {
+      info.id = member.id;
+      info.waiting_for = std::chrono::nanoseconds(
+          member.since == 0 ? 0 : std::max<detail::Nanos>(0, snapshot.time - member.since));
+      info.waits_on = member.object;
+      info.created_by = member.created_by;
+      all.push_back(info);
+    }
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return all;
+}
+
+void dump(std::ostream& out) {
+  Snapshot const snapshot = detail::take_snapshot();
+  bool first = true;
+  struct Target {
+    std::ostream& out;
+    bool& first;
+  } target{out, first};
+  write_snapshot(
+      snapshot,
+      [](void* to, std::string_view text) {
+        auto& [stream, is_first] = *static_cast<Target*>(to);
+        text.remove_prefix(is_first ? 1 : 0);  // the empty line between two
+        is_first = false;
+        stream << text;
+      },
+      &target);
+}
+
+}  // namespace observe
+
+}  // namespace hamgam::inline HAMGAM_ABI

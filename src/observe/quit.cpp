@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <csignal>
+#include <mutex>
+#include <new>
+#include <string_view>
+#include <system_error>
+
+#include "hamgam/detail/atomic.h"
+#include "hamgam/observe.h"
+#include "os/signals.h"
+#include "os/spin_lock.h"
+#include "os/thread.h"
+#include "sched/dump.h"
+#include "sched/exit.h"
+#include "sched/threads.h"
+
+// SIGQUIT. The handler only wakes a thread, which takes the snapshot and prints it: it may wait for
+// malloc or a slow pipe as long as it likes. It sleeps as a known thread does, so it does not stand
+// in the way of the report of deadlocks.
+//
+//   [quit.1] handler:  RMW asked; fence; wake (store word)
+//   [quit.2] thread:   store word (begin_sleep); fence; load asked; sleeps if it is 0
+// Either the thread's store of the word is the first, then the handler's ends the sleep; or the
+// thread sees what was asked.
+
+namespace hamgam::inline HAMGAM_ABI {
+
+namespace {
+
+using namespace detail;
+
+constinit SpinLock g_lock;
+constinit atomic<ThreadRecord*> g_thread{nullptr};
+constinit atomic<std::uint32_t> g_asked{0};
+bool g_started = false;  // under g_lock
+
+void on_quit() noexcept {
+  g_asked.fetch_add(1, kSeqCst);  // [quit.1] seq_cst, pairs with [quit.2]
+  full_fence();
+  // [quit.3] acquire, pairs with [quit.4]: the record
+  if (ThreadRecord* thread = g_thread.load(kAcquire)) {
+    thread->wake();
+  }
+}
+
+void print() noexcept {
+  auto const write = [](void* /*to*/, std::string_view text) { write_error(text); };
+  write_error("SIGQUIT: quit\n");
+  try {
+    write_snapshot(take_snapshot(), write, nullptr);
+  } catch (const std::bad_alloc&) {
+    write_error("\nthere is no memory for the goroutines\n");
+  }
+}
+
+void run(void* /*unused*/) {
+  ThreadRecord* const thread = hold_thread_record();
+  g_thread.store(thread, kRelease);  // [quit.4] release, pairs with [quit.3]
+  for (;;) {
+    thread->begin_sleep();
+    full_fence();                              // [quit.2] seq_cst, pairs with [quit.1]
+    if (g_asked.exchange(0, kRelaxed) == 0) {  // relaxed: fenced
+      (void)thread->sleep(kForever);
+      continue;
+    }
+    if (exiting()) {
+      stop_for_good();
+    }
+    print();
+  }
+}
+
+}  // namespace
+
+namespace observe {
+
+void install_signal_handler() {
+  std::lock_guard const guard(g_lock);
+  if (!g_started) {
+    g_started = start_thread("hamgam-observe", &run, nullptr, detail::Signals::kFaults);
+    if (!g_started) {
+      throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                              "observe: no thread for the signal");
+    }
+  }
+  if (!install_signal_hook(SIGQUIT, &on_quit)) {
+    throw std::system_error(errno, std::system_category(), "observe: SIGQUIT");
+  }
+}
+
+}  // namespace observe
+
+}  // namespace hamgam::inline HAMGAM_ABI

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sched/dump.h"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "os/signals.h"
+#include "os/symbols.h"
+#include "sched/park.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr std::size_t kShownIds = 10;
+constexpr std::size_t kMostGroups = 1000;  // in a process that dies
+constexpr Nanos kSecond = 1000 * kMillisecond;
+constexpr Nanos kShownAge = 10 * kSecond;
+
+#define HAMGAM_TEXT_OF(x) #x
+#define HAMGAM_TEXT(x) HAMGAM_TEXT_OF(x)
+constexpr std::string_view kAbi = HAMGAM_TEXT(HAMGAM_ABI);
+
+// "_ZN6hamgam2v06detail", "_ZNK...": a name of the library's insides.
+bool is_inside(std::string_view mangled) noexcept {
+  constexpr std::string_view kBegin = "_ZN";
+  constexpr std::string_view kNamespace = "6hamgam";
+  constexpr std::string_view kDetail = "6detail";
+  auto const skip = [&mangled](std::string_view text) {
+    bool const there = mangled.substr(0, text.size()) == text;
+    mangled.remove_prefix(there ? text.size() : 0);
+    return there;
+  };
+  if (!skip(kBegin)) {
+    return false;
+  }
+  (void)skip("K");
+  if (!skip(kNamespace)) {
+    return false;
+  }
+  while (!mangled.empty() && mangled.front() >= '0' && mangled.front() <= '9') {
+    if (skip(kDetail)) {
+      return true;
+    }
+    mangled.remove_prefix(1);
+    if (skip(kAbi)) {
+      return skip(kDetail);
+    }
+  }
+  return false;
+}
+
+bool is_bottom(std::string_view mangled) noexcept {
+  return mangled == "hamgam_fiber_start" || mangled == "hamgam_fiber_entry" ||
+         (is_inside(mangled) && mangled.find("11run_closure") != std::string_view::npos);
+}
+
+class Writer {
+ public:
+  Writer(const Snapshot& snapshot, Write write, void* to)
+      : snapshot_(snapshot), write_(write), to_(to) {}
+
+  void group(const Snapshot::Group& group) {
+    text_ = "\n";
+    head(group);
+    object(group);
+    auto const [first, end] = shown_frames(group, symbols_);
+    for (std::size_t i = first; i < end; ++i) {
+      place(static_cast<const char*>(group.frames[i]) - 1);
+    }
+    if (group.cut) {
+      text_ += "...additional frames elided...\n";
+    } else if (group.elsewhere) {
+      text_ += "\tgoroutine running on other thread; stack unavailable\n";
+    }
+    created_by(group);
+    write_(to_, text_);
+  }
+
+ private:
+  void number(std::uint64_t n) { text_ += std::to_string(n); }
+
+  void head(const Snapshot::Group& group) {
+    auto const& members = group.members;
+    text_ += members.size() == 1 ? "goroutine " : "goroutines ";
+    for (std::size_t i = 0; i < std::min(members.size(), kShownIds); ++i) {
+      text_ += i == 0 ? "" : ", ";
+      number(members[i].id);
+    }
+    if (members.size() > kShownIds) {
+      text_ += " ... (";
+      number(members.size());
+      text_ += " in all)";
+    }
+    text_ += " [";
+    text_ += group.state;
+    ages(group);
+    text_ += "]:";
+    if (!group.name.empty()) {
+      text_ += " ";
+      text_ += group.name;
+    }
+    text_ += "\n";
+  }
+
+  [[nodiscard]] std::string age_text(Nanos since) const {
+    Nanos const age = since == 0 ? 0 : snapshot_.time - since;
+    if (age < kShownAge) {
+      return {};
+    }
+    if (age < 60 * kSecond) {
+      return std::to_string(age / kSecond) + " seconds";
+    }
+    Nanos const minutes = age / (60 * kSecond);
+    return std::to_string(minutes) + (minutes == 1 ? " minute" : " minutes");
+  }
+
+  void ages(const Snapshot::Group& group) {
+    auto const by_since = [](const auto& a, const auto& b) { return a.since < b.since; };
+    auto const [oldest, youngest] =
+        std::minmax_element(group.members.begin(), group.members.end(), by_since);
+    std::string const most = age_text(oldest->since);
+    std::string least = age_text(youngest->since);
+    if (most.empty()) {
+      return;
+    }
+    text_ += ", ";
+    if (least != most) {
+      if (least.empty()) {
+        text_ += "up";
+      } else {
+        // "3 to 9 minutes"
+        std::size_t const unit = least.find(' ');
+        bool const same = most.substr(most.find(' ')) == least.substr(unit);
+        text_ += same ? least.substr(0, unit) : least;
+      }
+      text_ += " to ";
+    }
+    text_ += most;
+  }
+
+  // If all of them wait for the same.
+  void object(const Snapshot::Group& group) {
+    const void* const object = group.members.front().object;
+    bool const same = std::all_of(group.members.begin(), group.members.end(),
+                                  [object](const auto& member) { return member.object == object; });
+    if (object != nullptr && same) {
+      char line[64];
+      std::snprintf(line, sizeof line, "waits for %p\n", object);
+      text_ += line;
+    }
+  }
+
+  void place(const void* address) {
+    const Symbols::Place& found = symbols_.at(address);
+    text_ += found.function;
+    text_ += "\n\t";
+    text_ += found.where;
+    text_ += "\n";
+  }
+
+  void created_by(const Snapshot::Group& group) {
+    std::uint64_t const creator = group.members.front().created_by;
+    bool const same =
+        std::all_of(group.members.begin(), group.members.end(),
+                    [creator](const auto& member) { return member.created_by == creator; });
+    if (!same) {
+      text_ += "created by several goroutines at ";
+    } else if (creator == 0) {
+      text_ += "created by a plain thread at ";
+    } else {
+      text_ += "created by goroutine ";
+      number(creator);
+      text_ += " at ";
+    }
+    place(static_cast<const char*>(group.created_at) - 1);
+  }
+
+  const Snapshot& snapshot_;
+  Write const write_;
+  void* const to_;
+  Symbols symbols_;
+  std::string text_;
+};
+
+}  // namespace
+
+const Symbols::Place& Symbols::at(const void* address) {
+  auto const [entry, fresh] = places_.try_emplace(address);
+  Place& place = entry->second;
+  if (!fresh) {
+    return place;
+  }
+  Symbol const symbol = find_symbol(address);
+  char where[32];
+  if (symbol.name != nullptr) {
+    int status = -1;
+    char* const readable = abi::__cxa_demangle(symbol.name, nullptr, nullptr, &status);
+    place.function = readable != nullptr ? readable : symbol.name;
+    std::free(readable);
+    place.inside = is_inside(symbol.name);
+    place.bottom = is_bottom(symbol.name);
+  } else {
+    place.function = "??";
+  }
+  if (symbol.file != nullptr) {
+    place.where = symbol.file;
+    std::snprintf(where, sizeof where, "(+0x%tx)", symbol.offset);
+  } else {
+    std::snprintf(where, sizeof where, "%p", address);
+  }
+  place.where += where;
+  return place;
+}
+
+ShownFrames shown_frames(const Snapshot::Group& group, Symbols& symbols) {
+  auto const place = [&](std::size_t i) -> const Symbols::Place& {
+    return symbols.at(static_cast<const char*>(group.frames[i]) - 1);
+  };
+  ShownFrames shown{0, group.frames.size()};
+  while (!group.cut && shown.end > 0 && place(shown.end - 1).bottom) {
+    --shown.end;
+  }
+  while (shown.first + 1 < shown.end && place(shown.first).inside) {
+    ++shown.first;
+  }
+  return shown;
+}
+
+void write_snapshot(const Snapshot& snapshot, Write write, void* to, std::size_t most_groups) {
+  Writer writer(snapshot, write, to);
+  for (const Snapshot::Group& group : snapshot.groups) {
+    if (most_groups-- == 0) {
+      write(to, "\n...and more\n");
+      return;
+    }
+    writer.group(group);
+  }
+}
+
+void dump_others() noexcept {
+  auto const write = [](void* /*to*/, std::string_view text) { write_error(text); };
+  TsanIgnore const ignore;
+  try {
+    Snapshot const snapshot = take_snapshot(current_goroutine(), Hold::kDying);
+    write_snapshot(snapshot, write, nullptr, kMostGroups);
+  } catch (const std::bad_alloc&) {
+    write_error("\n...and others, for whom there is no memory\n");
+  }
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

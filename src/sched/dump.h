@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// A snapshot in Go's form:
+//
+//   goroutine 18 [chan receive, 3 minutes]: name
+//   function
+//           file(+0x1234)
+//   created by goroutine 1 at function
+//           file(+0x1100)
+//
+// Several that do the same are one paragraph: "goroutines 18, 19, 20 ... (998 in all) [...]:".
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "sched/snapshot.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+// A function and where it is, as text; each address is looked up once.
+class Symbols {
+ public:
+  struct Place {
+    std::string function;  // readable; "??" if it is not known
+    std::string where;     // "file(+0x1234)", or the address
+    bool inside = false;   // a function of the library's own
+    bool bottom = false;   // below what was given to go
+  };
+  // `address`: in an instruction, not behind it.
+  const Place& at(const void* address);
+
+ private:
+  std::unordered_map<const void*, Place> places_;
+};
+
+// Which of a group's frames are for people to see: those of the library's own that lead to its
+// innermost are left out, and those below what was given to go.
+struct ShownFrames {
+  std::size_t first;
+  std::size_t end;
+};
+ShownFrames shown_frames(const Snapshot::Group& group, Symbols& symbols);
+
+using Write = void (*)(void* to, std::string_view text);
+
+// Throws std::bad_alloc, and what `write` throws.
+void write_snapshot(const Snapshot& snapshot, Write write, void* to,
+                    std::size_t most_groups = SIZE_MAX);
+
+// The paragraphs of all others but the running goroutine to standard error, in a process that dies.
+void dump_others() noexcept;
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sched/snapshot.h"
+
+#include <algorithm>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "fiber/unwind.h"
+#include "sched/scheduler.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr std::uint64_t kPrime = 0x9E3779B97F4A7C15U;
+
+// What is read of one goroutine, without memory being asked for: others wait for it.
+struct Glance {
+  Snapshot::Member member;
+  const char* state;
+  bool waits;
+  bool elsewhere;
+  bool named;
+  const void* created_at;
+  std::size_t count;
+  const void* frames[Snapshot::kFrames];
+  char name[kShownName];
+};
+
+// Which goroutines run at the moment.
+class Running {
+ public:
+  void look() {
+    all_.clear();
+    g_places.for_each([this](const Worker& w) {
+      // relaxed throughout: a glance
+      all_.emplace_back(w.current.load(kRelaxed), w.in_blocking.load(kRelaxed));
+    });
+    std::sort(all_.begin(), all_.end());
+  }
+
+  // Null: it does not.
+  [[nodiscard]] const char* state_of(const Goroutine* g) const noexcept {
+    auto const found = std::lower_bound(all_.begin(), all_.end(), std::pair(g, false));
+    if (found == all_.end() || found->first != g) {
+      return nullptr;
+    }
+    return found->second ? "blocking" : "running";
+  }
+
+ private:
+  std::vector<std::pair<const Goroutine*, bool>> all_;
+};
+
+class Collector {
+ public:
+  Collector(const Goroutine* except, Hold::Patience patience)
+      : except_(except), patience_(patience), glances_(new Glance[Hold::kMost]) {}
+
+  void add(Goroutine& g) {
+    if (g.id.load(kRelaxed) == 0 || &g == except_) {  // relaxed: a glance
+      return;
+    }
+    batch_[count_++] = &g;
+    if (count_ == Hold::kMost) {
+      flush();
+    }
+  }
+
+  Snapshot finish() {
+    flush();
+    for (Snapshot::Group& group : snapshot_.groups) {
+      std::sort(group.members.begin(), group.members.end(),
+                [](const auto& a, const auto& b) { return a.id < b.id; });
+    }
+    std::sort(snapshot_.groups.begin(), snapshot_.groups.end(), [](const auto& a, const auto& b) {
+      return a.members.front().id < b.members.front().id;
+    });
+    snapshot_.time = now();
+    return std::move(snapshot_);
+  }
+
+ private:
+  void flush() {
+    {
+      Hold const hold(batch_, count_, patience_);
+      for (std::size_t i = 0; i < count_; ++i) {
+        look_at(*batch_[i], hold.has(i), glances_[i]);
+      }
+    }
+    running_.look();
+    for (std::size_t i = 0; i < count_; ++i) {
+      Glance& glance = glances_[i];
+      if (glance.member.id == 0) {
+        continue;  // it has ended
+      }
+      if (glance.state == nullptr) {
+        const char* state = running_.state_of(batch_[i]);
+        glance.elsewhere = state != nullptr && batch_[i] != current_goroutine();
+        glance.state = state != nullptr ? state : "runnable";
+      }
+      if (batch_[i] == current_goroutine()) {
+        glance.count = unwind_here(glance.frames, Snapshot::kFrames);
+      }
+      put(glance);
+    }
+    count_ = 0;
+  }
+
+  // The object by which people know what somebody waits for; null if there is none.
+  static const void* object_of(std::string_view reason, const void* place) noexcept {
+    constexpr std::uintptr_t kApart = ~(~std::uintptr_t{0} >> 1);  // see apart() in wait/
+    constexpr std::uintptr_t kReadersAndOthers = 3;                // places beside an RWMutex's own
+    if (reason == "sleep" || reason == "IO wait") {
+      return nullptr;
+    }
+    auto const address = reinterpret_cast<std::uintptr_t>(place) & ~kApart;
+    bool const rwmutex = reason.substr(0, 12) == "sync.RWMutex";
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): to be printed
+    return reinterpret_cast<const void*>(rwmutex ? address & ~kReadersAndOthers : address);
+  }
+
+  // `held`: it is off its stack, and nothing of it changes.
+  static void look_at(Goroutine& g, bool held, Glance& glance) noexcept {
+    // relaxed throughout: held, or a glance
+    const char* const reason = g.wait_reason.load(kRelaxed);
+    glance.member = {g.id.load(kRelaxed), g.created_by, nullptr, 0};
+    glance.state = reason;
+    glance.waits = reason != nullptr;
+    glance.elsewhere = false;
+    glance.created_at = g.created_at;
+    glance.count = 0;
+    if (held) {
+      if (reason == nullptr) {
+        glance.state = "runnable";
+      } else if (const ParkNote* note = note_of(g)) {
+        glance.member.object = object_of(reason, note->object);
+        glance.member.since = note->since;
+      }
+      glance.count = unwind(g.fiber.context, glance.frames, Snapshot::kFrames);
+    }
+    glance.named = g.extras != nullptr;
+    if (glance.named) {
+      copy_name(g, glance.name, sizeof glance.name);
+    }
+  }
+
+  static std::uint64_t hash_of(const Glance& glance, std::size_t frames) noexcept {
+    auto hash = reinterpret_cast<std::uintptr_t>(glance.state) * kPrime;
+    auto const mix = [&hash](const void* value) {
+      hash = (hash ^ reinterpret_cast<std::uintptr_t>(value)) * kPrime;
+      hash ^= hash >> 29;
+    };
+    mix(glance.created_at);
+    for (std::size_t i = 0; i < frames; ++i) {
+      mix(glance.frames[i]);
+    }
+    for (const char* c = glance.named ? glance.name : ""; *c != '\0'; ++c) {
+      hash = (hash ^ static_cast<unsigned char>(*c)) * kPrime;
+    }
+    return hash;
+  }
+
+  void put(const Glance& glance) {
+    std::size_t const frames = std::min(glance.count, Snapshot::kFrames);
+    const char* const name = glance.named ? glance.name : "";
+    for (std::uint64_t hash = hash_of(glance, frames);; ++hash) {
+      auto const [place, fresh] = places_.try_emplace(hash, snapshot_.groups.size());
+      if (fresh) {
+        Snapshot::Group group;
+        group.state = glance.state;
+        group.waits = glance.waits;
+        group.elsewhere = glance.elsewhere;
+        group.cut = glance.count > frames;
+        group.created_at = glance.created_at;
+        group.name = name;
+        group.frames.assign(glance.frames, glance.frames + frames);
+        snapshot_.groups.push_back(std::move(group));
+      }
+      Snapshot::Group& group = snapshot_.groups[place->second];
+      if (group.state == glance.state && group.created_at == glance.created_at &&
+          group.elsewhere == glance.elsewhere && group.name == name &&
+          std::equal(group.frames.begin(), group.frames.end(), glance.frames,
+                     glance.frames + frames)) {
+        group.members.push_back(glance.member);
+        return;
+      }
+    }
+  }
+
+  const Goroutine* const except_;
+  Hold::Patience const patience_;
+  Goroutine* batch_[Hold::kMost] = {};
+  std::size_t count_ = 0;
+  std::unique_ptr<Glance[]> const glances_;
+  Running running_;
+  std::unordered_map<std::uint64_t, std::size_t> places_;  // of groups, by hash
+  Snapshot snapshot_;
+};
+
+}  // namespace
+
+Snapshot take_snapshot(const Goroutine* except, Hold::Patience patience) {
+  TsanIgnore const ignore;  // records change meanwhile: a dump is a glance
+  Collector collector(except, patience);
+  for_each_record([](Goroutine& g, void* raw) { static_cast<Collector*>(raw)->add(g); },
+                  &collector);
+  return collector.finish();
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

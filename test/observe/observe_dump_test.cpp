@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <latch>
+#include <mutex>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "hamgam/hamgam.h"
+#include "observe/stacks.h"
+#include "support/crew.h"
+#include "support/until.h"
+
+// What is told of goroutines: what each does, since when, where, and who started it.
+
+namespace hamgam {
+namespace {
+
+using namespace std::chrono_literals;
+using observe::GoroutineInfo;
+using observe::GoroutineState;
+using test::await_waiting;
+using test::stacks_are_seen;
+using test::stands_in;
+
+// The one with this name.
+GoroutineInfo named(std::string_view name) {
+  for (GoroutineInfo& info : observe::goroutines()) {
+    if (info.name == name) {
+      return info;
+    }
+  }
+  return {};
+}
+
+// Each is the innermost frame of the test's in its own wait; the counter keeps the call from being
+// the last thing that it does.
+std::atomic<int> g_waited{0};
+
+HAMGAM_TEST_FRAME void waits_for_mutex(Mutex& mutex) {
+  std::lock_guard const guard(mutex);
+  ++g_waited;
+}
+HAMGAM_TEST_FRAME void waits_to_receive(const Chan<int>& chan) {
+  (void)chan.recv();
+  ++g_waited;
+}
+HAMGAM_TEST_FRAME void waits_to_send(const Chan<int>& chan) {
+  EXPECT_THROW(chan.send(1), Panic);
+  ++g_waited;
+}
+HAMGAM_TEST_FRAME void waits_in_select(const Chan<int>& chan) {
+  select(on_recv(chan), on_recv(Chan<int>()));
+  ++g_waited;
+}
+HAMGAM_TEST_FRAME void waits_for_group(WaitGroup& group) {
+  group.wait();
+  ++g_waited;
+}
+HAMGAM_TEST_FRAME void waits_to_read(RWMutex& mutex) {
+  mutex.lock_shared();
+  mutex.unlock_shared();
+  ++g_waited;
+}
+HAMGAM_TEST_FRAME void waits_inside_catch(const Chan<int>& chan) {
+  try {
+    throw Panic("thrown to be caught");
+  } catch (const Panic&) {
+    waits_to_receive(chan);
+  }
+  ++g_waited;
+}
+
+TEST(Observe, waits_of_all_kinds) {
+  Mutex mutex;
+  mutex.lock();
+  RWMutex rwmutex;
+  rwmutex.lock();
+  auto const chan = make_chan<int>();
+  auto const full = make_chan<int>();
+  WaitGroup group;
+  group.add(1);
+  WaitGroup all;
+  all.go({.name = "mutex"}, [&] { waits_for_mutex(mutex); });
+  all.go({.name = "recv"}, [&] { waits_to_receive(chan); });
+  all.go({.name = "send"}, [&] { waits_to_send(full); });
+  all.go({.name = "select"}, [&] { waits_in_select(chan); });
+  all.go({.name = "group"}, [&] { waits_for_group(group); });
+  all.go({.name = "read"}, [&] { waits_to_read(rwmutex); });
+  all.go({.name = "catch"}, [&] { waits_inside_catch(chan); });
+  struct Expected {
+    const char* name;
+    const char* reason;
+    const char* function;
+    const void* object;
+  };
+  for (Expected const& expected : {
+           Expected{"mutex", "sync.Mutex.Lock", "waits_for_mutex", &mutex},
+           Expected{"recv", "chan receive", "waits_to_receive", nullptr},
+           Expected{"send", "chan send", "waits_to_send", nullptr},
+           Expected{"select", "select", "waits_in_select", nullptr},
+           Expected{"group", "sync.WaitGroup.Wait", "waits_for_group", &group},
+           Expected{"read", "sync.RWMutex.RLock", "waits_to_read", &rwmutex},
+           Expected{"catch", "chan receive", "waits_inside_catch", nullptr},
+       }) {
+    await_waiting(expected.name, expected.reason);
+    GoroutineInfo const info = named(expected.name);
+    EXPECT_EQ(info.state, GoroutineState::waiting) << expected.name;
+    EXPECT_EQ(info.wait_reason, expected.reason) << expected.name;
+    if (stacks_are_seen()) {
+      EXPECT_TRUE(stands_in(info, expected.function)) << test::text_of(info);
+      if (expected.object != nullptr) {
+        EXPECT_EQ(info.waits_on, expected.object) << expected.name;
+      } else {
+        EXPECT_EQ(info.waits_on != nullptr, info.wait_reason != "select") << expected.name;
+      }
+    }
+  }
+  mutex.unlock();
+  rwmutex.unlock();
+  group.done();
+  chan.close();
+  full.close();
+  all.wait();
+}
+
+HAMGAM_TEST_FRAME void keeps_yielding(const std::atomic<bool>& over) {
+  while (!over) {
+    yield();
+  }
+  ++g_waited;
+}
+
+// One that waits for its turn only.
+TEST(Observe, runnable) {
+  test::Procs const one(1);
+  std::atomic<bool> over{false};
+  GoroutineInfo seen;
+  WaitGroup all;
+  all.go({.name = "main"}, [&] {
+    all.go({.name = "yields"}, [&] { keeps_yielding(over); });
+    test::until([&] {
+      seen = named("yields");
+      return !stacks_are_seen() || stands_in(seen, "keeps_yielding");
+    });
+    over = true;
+  });
+  all.wait();
+  EXPECT_EQ(seen.state, GoroutineState::runnable);
+}
+
+TEST(Observe, one_that_has_not_begun) {
+  test::Procs const one(1);
+  WaitGroup all;
+  GoroutineInfo seen;
+  all.go([&] {
+    all.go({.name = "to begin"}, [] {});
+    seen = named("to begin");
+  });
+  all.wait();
+  EXPECT_EQ(seen.state, GoroutineState::runnable);
+  EXPECT_TRUE(seen.frames.empty());
+}
+
+HAMGAM_TEST_FRAME GoroutineInfo looks_at_itself() {
+  GoroutineInfo info = named("looks");
+  ++g_waited;
+  return info;
+}
+
+TEST(Observe, the_one_that_looks) {
+  GoroutineInfo seen;
+  WaitGroup all;
+  all.go({.name = "looks"}, [&] { seen = looks_at_itself(); });
+  all.wait();
+  EXPECT_EQ(seen.state, GoroutineState::running);
+  EXPECT_TRUE(stands_in(seen, "looks_at_itself")) << test::text_of(seen);
+}
+
+TEST(Observe, running_and_blocking_elsewhere) {
+  std::atomic<bool> over{false};
+  std::latch in_both(2);
+  WaitGroup all;
+  all.go({.name = "spins"}, [&] {
+    in_both.count_down();
+    while (!over) {
+    }
+  });
+  all.go({.name = "blocks"}, [&] {
+    blocking([&] {
+      in_both.count_down();
+      while (!over) {
+        std::this_thread::yield();
+      }
+    });
+  });
+  in_both.wait();
+  EXPECT_EQ(named("spins").state, GoroutineState::running);
+  EXPECT_TRUE(named("spins").frames.empty());
+  EXPECT_EQ(named("blocks").state, GoroutineState::blocking);
+  std::ostringstream text;
+  observe::dump(text);
+  EXPECT_NE(text.str().find(" [running]: spins\n"
+                            "\tgoroutine running on other thread; stack unavailable\n"),
+            std::string::npos)
+      << text.str();
+  EXPECT_NE(text.str().find(" [blocking]: blocks\n"), std::string::npos) << text.str();
+  over = true;
+  all.wait();
+}
+
+HAMGAM_TEST_FRAME void starts_another(WaitGroup& all, const Chan<int>& chan) {
+  all.go({.name = "started"}, [chan] { waits_to_receive(chan); });
+  ++g_waited;
+}
+
+TEST(Observe, creator) {
+  auto const chan = make_chan<int>();
+  std::uint64_t creator = 0;
+  WaitGroup all;
+  all.go([&] {
+    creator = goroutine_id();
+    starts_another(all, chan);
+  });
+  await_waiting("started", "chan receive");
+  GoroutineInfo const info = named("started");
+  EXPECT_EQ(info.created_by, creator);
+  EXPECT_NE(info.created_at.function, "");
+  chan.close();
+  all.wait();
+}
+
+// The age is never less than it was, and more by what the coarse clock is behind.
+TEST(Observe, since_when) {
+  auto const chan = make_chan<int>();
+  using Steady = std::chrono::steady_clock;
+  bool exact = false;
+  for (int i = 0; i < 100 && !exact; ++i) {
+    WaitGroup all;
+    auto const before = Steady::now();
+    all.go({.name = "waits"}, [&] { waits_to_receive(chan); });
+    await_waiting("waits", "chan receive");
+    auto const asleep = Steady::now();
+    sleep(50ms);
+    auto const looks = Steady::now();
+    auto const age = named("waits").waiting_for;
+    if (!stacks_are_seen()) {
+      exact = age == 0ns;
+    } else {
+      EXPECT_GE(age, looks - asleep);
+      exact = age <= Steady::now() - before + 20ms;
+    }
+    chan.send(1);
+    all.wait();
+  }
+  EXPECT_TRUE(exact);
+}
+
+// Those that do the same are told of together.
+TEST(Observe, equal_ones_together) {
+  auto const chan = make_chan<int>();
+  WaitGroup all;
+  for (int i = 0; i < 20; ++i) {
+    all.go([&] { waits_to_receive(chan); });
+  }
+  test::until([&] { return test::count_waiting("chan receive") == 20; });
+  std::ostringstream text;
+  observe::dump(text);
+  if (stacks_are_seen()) {
+    EXPECT_NE(text.str().find(" ... (20 in all) [chan receive]:\nwaits for 0x"), std::string::npos)
+        << text.str();
+    EXPECT_NE(text.str().find("waits_to_receive"), std::string::npos) << text.str();
+    EXPECT_EQ(text.str().find("hamgam_fiber_entry"), std::string::npos) << text.str();
+  }
+  chan.close();
+  all.wait();
+}
+
+}  // namespace
+}  // namespace hamgam
