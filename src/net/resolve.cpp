@@ -20,6 +20,7 @@
 #include "hamgam/time.h"
 #include "hamgam/waitgroup.h"
 #include "os/fork.h"
+#include "sched/park.h"
 #include "wait/stop.h"
 
 // Names are looked up by the C library, which knows what the system's administrator has said
@@ -43,6 +44,9 @@
 //   one
 // All of it, `holders` too, under the lock; the last holder deletes the flight. The answer is
 // written by the goroutine that asks before it lands, and read after that.
+//
+// A lookup counts among the calls that block, but never waits for a place among them: those who
+// have the places may be waiting for its answer.
 //
 // These goroutines are started as they are wanted, each answers one question after another until
 // none is queued, and then ends. So there is one to come to each flight that is queued: whoever
@@ -156,17 +160,21 @@ class Lookups {
   void answer() {
     Flight* flight = nullptr;
     while ((flight = next_after(flight)) != nullptr) {
-      blocking([flight] {
-        try {
-          flight->error =
-              look_up(flight->question, flight->transport, AI_ADDRCONFIG, flight->addresses);
-        } catch (const std::bad_alloc&) {
-          flight->no_memory = true;
-        }
-      });
+      ask(*flight);
       take_out(*flight);
       flight->landed.done();
     }
+  }
+
+  static void ask(Flight& flight) {
+    hamgam::detail::Pin const pin;  // so that it does not wait for a place
+    blocking([&flight] {
+      try {
+        flight.error = look_up(flight.question, flight.transport, AI_ADDRCONFIG, flight.addresses);
+      } catch (const std::bad_alloc&) {
+        flight.no_memory = true;
+      }
+    });
   }
 
   // The next one that somebody waits for. Null: there is none, and the caller counts no more.

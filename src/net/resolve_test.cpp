@@ -199,6 +199,14 @@ TEST_F(Resolve, at_most_half_of_the_calls_that_block) {
   max_blocking(former);
 }
 
+// Whoever has the last place among the calls that block may ask for a name there.
+TEST_F(Resolve, needs_no_place_that_who_waits_for_it_has) {
+  int const former = max_blocking(1);
+  resolver().let_go();
+  (void)run([] { EXPECT_EQ(blocking([] { return net::resolve("host:80").size(); }), 1U); });
+  max_blocking(former);
+}
+
 // What nobody waits for any more is not asked when its turn comes.
 TEST_F(Resolve, what_is_given_up_in_the_queue_is_dropped) {
   int const former = max_blocking(2);
