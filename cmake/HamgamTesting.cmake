@@ -60,6 +60,15 @@ function(hamgam_test_flags name)
   endif()
 endfunction()
 
+# For tests and examples that include asio.h.
+function(hamgam_use_asio name)
+  target_link_libraries(${name} PRIVATE hamgam::asio)
+  # Asio's fences, which are not seen, only go with locks, which are.
+  if(HAMGAM_SANITIZE MATCHES "^thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${name} PRIVATE -Wno-tsan)
+  endif()
+endfunction()
+
 # What nearly every test includes is compiled once per preset: it is most of a test's compile time.
 function(hamgam_precompile_for name)
   if(NOT TARGET hamgam_test_headers)
