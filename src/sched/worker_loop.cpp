@@ -62,7 +62,7 @@ std::uint32_t enough_workers() noexcept {
 // not come to its next scheduling point.
 bool next_is_stuck(const Worker& victim) noexcept {
   // relaxed throughout: a heuristic
-  std::uint64_t const next = victim.queue.peek_next();
+  const Goroutine* const next = victim.queue.peek_next();
   std::uint32_t const tick = victim.tick.load(kRelaxed);
   for (int i = 0; i < kStuckSpins; ++i) {
     if (victim.queue.peek_next() != next || victim.tick.load(kRelaxed) != tick) {
