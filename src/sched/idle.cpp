@@ -55,6 +55,15 @@ Worker* Idle::claim_if_one_sleeps() noexcept {
   return sleepers() != 0 && count_searcher() ? take_sleeper() : nullptr;
 }
 
+bool Idle::claim(Worker& worker) noexcept {
+  std::lock_guard const guard(lock_);
+  if (!worker.asleep || !count_searcher()) {
+    return false;
+  }
+  unlink(worker);
+  return true;
+}
+
 void Idle::uncount() noexcept {
   counts_.fetch_sub(kActive + kSearching, kSeqCst);  // [idle.2] seq_cst, pairs with [idle.1]
   fence_after_rmw();

@@ -56,6 +56,8 @@ class Idle {
   Worker* claim_sleeper(bool& nobody_sleeps) noexcept;
   // The same where no worker can be started: nothing is counted if nobody sleeps.
   Worker* claim_if_one_sleeps() noexcept;
+  // The same for that one, if it sleeps. False, and nothing counted, if not.
+  bool claim(Worker& worker) noexcept;
   // One that was counted as active and searching cannot be started.
   void uncount() noexcept;
 

@@ -195,7 +195,7 @@ class Monitor {
         useful = run_due_timers(time) > 0;
       }
       if (g_poller.is_neglected()) {
-        useful |= g_poller.look();
+        (void)g_poller.look(Poller::kLong);
         if (g_scheduler.idle.should_wake()) {
           wake_worker();  // who has nothing else to do and keeps looking
         }
@@ -203,10 +203,7 @@ class Monitor {
       feed(time);
       trim(time);
       recruit(time);
-      if (has_surplus_workers() && g_scheduler.idle.sleepers_with_place() != 0 &&
-          g_scheduler.idle.should_wake()) {
-        wake_worker();  // who finds nothing to do and retires
-      }
+      tidy_places();
       if (g_scheduler.idle.active() == 0) {
         idle(time);
       } else {
@@ -305,6 +302,19 @@ class Monitor {
     if (time - last_trim_ >= kLinger) {
       last_trim_ = time;
       trim_stacks(kStacksKept);
+    }
+  }
+
+  // Whoever is woken finds nothing to do, and retires (but for one, who keeps time) or moves down.
+  void tidy_places() noexcept {
+    if (has_surplus_workers() && g_scheduler.idle.sleepers_with_place() > 1 &&
+        g_scheduler.idle.should_wake()) {
+      wake_worker();
+    }
+    for (std::uint32_t i = g_places.taken(); i < g_places.count(); ++i) {
+      if (Worker* const high = g_places.at(i)) {
+        wake_sleeper(*high);
+      }
     }
   }
 

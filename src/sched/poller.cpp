@@ -13,8 +13,6 @@ constinit Poller g_poller;
 
 namespace {
 
-constexpr Nanos kJustNow = 50'000;  // a look costs about one
-
 constinit SpinLock g_opening;
 
 }  // namespace
@@ -104,19 +102,20 @@ bool Poller::keep(Worker& worker, Nanos deadline) noexcept {
     worker.slot.store(Worker::kHeld, kRelaxed);
     hand_timers_over();
     rouse_monitor();
+    looked_.store(now(), kRelaxed);  // relaxed: a heuristic
   }
   dispatch(events, count);
   return awake;
 }
 
-bool Poller::look() noexcept {
+bool Poller::look(Nanos age) noexcept {
   if (!in_use() || !is_neglected()) {
     return false;
   }
   Nanos const time = now();
   Nanos last = looked_.load(kRelaxed);  // relaxed: the CAS checks it
   // relaxed: only one need look
-  if (time - last < kJustNow || !looked_.compare_exchange_strong(last, time, kRelaxed, kRelaxed)) {
+  if (time - last < age || !looked_.compare_exchange_strong(last, time, kRelaxed, kRelaxed)) {
     return false;
   }
   PollEvent events[kPollBatch];

@@ -9,8 +9,11 @@
 //   the timekeeper   sleeps in epoll_pwait2 instead of on its futex. It runs itself what it finds,
 //                    if there is a slot for it; then nobody keeps time until a worker falls asleep,
 //                    most often this one. (An heir would be woken for each event.)
-//   busy workers     if nobody keeps time: at the decision at which the global queue goes first
-//   the monitor      likewise. If a worker sleeps and has a slot to take, it becomes the keeper.
+//   busy workers     if nobody keeps time: at the decision at which the global queue goes first,
+//                    unless somebody has just looked
+//   the monitor      likewise, if nobody has for long: it would take from busy workers what they
+//                    find soon, many at once. If a worker sleeps and has a slot to take, it becomes
+//                    the keeper.
 //
 // No wake-up of the timekeeper is lost, for its word (Worker::wake) says where it sleeps:
 //   kAsleep -> kPolling             by itself, before epoll_pwait2; fails if it was told meanwhile
@@ -67,8 +70,10 @@ class Poller {
   [[nodiscard]] bool is_neglected() const noexcept;  // somebody waits, and nobody looks
   // The keeper, until the deadline or until it is told; true if it has taken a slot and is awake.
   bool keep(Worker& worker, Nanos deadline) noexcept;
-  // If it is neglected, and the last look was not just now. True if there was anything.
-  bool look() noexcept;
+  // If it is neglected, and the last look was that long ago. True if there was anything.
+  static constexpr Nanos kJustNow = 50'000;     // a look costs about one
+  static constexpr Nanos kLong = kMillisecond;  // a batch of a busy worker is shorter, mostly
+  bool look(Nanos age) noexcept;
   void interrupt() const noexcept { epoll_.interrupt(); }
 
  private:
@@ -79,7 +84,7 @@ class Poller {
   OnEvent on_event_ = nullptr;
   atomic<bool> in_use_{false};
   atomic<bool> inside_{false};  // a keeper is, or a former one that was told and has not left yet
-  atomic<Nanos> looked_{0};
+  atomic<Nanos> looked_{0};     // when somebody did last
   alignas(kCacheLine) atomic<std::uint32_t> waiters_{0};
 };
 

@@ -193,9 +193,11 @@ void move_down(Worker& w) noexcept {
 }
 
 // A worker that goes to sleep, and is counted active or searching until it does, retires if there
-// are enough without it.
+// are enough without it. Not the only sleeper: who retired keeps no time, and the others may hog
+// for ever. (Should the keeper be woken just now: it sleeps again, or its slot is taken and one
+// woken.)
 void retire_if_surplus(Worker& w) noexcept {
-  if (!has_surplus_workers()) {
+  if (!has_surplus_workers() || g_scheduler.idle.timekeeper() == nullptr) {
     move_down(w);
     return;
   }
@@ -306,7 +308,7 @@ Goroutine* look_around(Worker& w) noexcept {
     if (w.tick.load(kRelaxed) % kFairTicks == 0) {
       w.tick.store(w.tick.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours
       move_down(w);
-      (void)g_poller.look();
+      (void)g_poller.look(Poller::kJustNow);
       if (Goroutine* g = g_scheduler.global.pop_oldest()) {
         return g;
       }
@@ -432,6 +434,13 @@ HAMGAM_NOINLINE void wake_worker() noexcept {
     return;
   }
   rouse_monitor();
+}
+
+void wake_sleeper(Worker& w) noexcept {
+  if (g_scheduler.idle.claim(w)) {
+    grant(w);
+    rouse_monitor();
+  }
 }
 
 bool give_up_slot(Worker& w) noexcept {
