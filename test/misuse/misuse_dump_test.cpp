@@ -50,7 +50,16 @@ void start_sleeper() {
   g_second.lock();
   go({.name = "sleeper"}, [] { takes_second(); });
   test::await_waiting("sleeper", "sync.Mutex.Lock");
-  sleep(std::chrono::milliseconds(1));  // so that a worker was idle: then objects are known
+  // Objects are known as soon as a worker was idle.
+  test::until([] {
+    sleep(std::chrono::milliseconds(1));
+    for (const observe::GoroutineInfo& info : observe::goroutines()) {
+      if (info.name == "sleeper" && info.waits_on != nullptr) {
+        return true;
+      }
+    }
+    return !stacks_are_seen();
+  });
 }
 
 void expect_sleeper(const Child& child) {
@@ -207,6 +216,8 @@ TEST(MisuseDump, quit_while_all_spin) {
   EXPECT_TRUE(child.says("went on\n")) << child.error;
 }
 
+#if !defined(HAMGAM_TSAN)  // which keeps the signal back there
+
 // The child of a fork has no goroutines to tell of: the signal does what it did.
 TEST(MisuseDump, quit_in_a_forked_child) {
   auto child = in_child([] {
@@ -216,7 +227,7 @@ TEST(MisuseDump, quit_in_a_forked_child) {
       alarm(60);
       std::raise(SIGQUIT);
       for (;;) {
-        pause();  // ThreadSanitizer passes signals on when somebody waits
+        pause();
       }
     }
     int status = 0;
@@ -224,8 +235,10 @@ TEST(MisuseDump, quit_in_a_forked_child) {
     std::fputs(WIFSIGNALED(status) && WTERMSIG(status) == SIGQUIT ? "as before\n" : "no\n", stderr);
   });
   EXPECT_TRUE(child.succeeded());
-  EXPECT_EQ(child.error, "as before\n");
+  EXPECT_TRUE(child.says("as before\n")) << child.error;
 }
+
+#endif
 
 }  // namespace
 }  // namespace hamgam

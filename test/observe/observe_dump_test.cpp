@@ -53,7 +53,7 @@ HAMGAM_TEST_FRAME void waits_to_receive(const Chan<int>& chan) {
   ++g_waited;
 }
 HAMGAM_TEST_FRAME void waits_to_send(const Chan<int>& chan) {
-  EXPECT_THROW(chan.send(1), Panic);
+  chan.send(1);
   ++g_waited;
 }
 HAMGAM_TEST_FRAME void waits_in_select(const Chan<int>& chan) {
@@ -127,7 +127,7 @@ TEST(Observe, waits_of_all_kinds) {
   rwmutex.unlock();
   group.done();
   chan.close();
-  full.close();
+  (void)full.recv();
   all.wait();
 }
 
