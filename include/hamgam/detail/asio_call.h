@@ -90,7 +90,9 @@ using AsioError = asio_system::error_code;
 
 enum class AsioErrc { abandoned = 1 };
 
-class AsioCategory : public asio_system::error_category {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wnon-virtual-dtor"  // Boost's: nobody deletes one
+class AsioCategory final : public asio_system::error_category {
  public:
   [[nodiscard]] const char* name() const noexcept override { return "hamgam.asio"; }
   [[nodiscard]] std::string message(int /*value*/) const override {
@@ -101,6 +103,7 @@ class AsioCategory : public asio_system::error_category {
     return make_error_condition(asio_system::errc::operation_canceled);
   }
 };
+#pragma GCC diagnostic pop
 
 inline AsioError make_error_code(AsioErrc value) noexcept {
   static const AsioCategory category;
