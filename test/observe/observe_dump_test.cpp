@@ -231,10 +231,10 @@ TEST(Observe, creator) {
   });
   await_waiting("started", "chan receive");
   GoroutineInfo const info = named("started");
-  EXPECT_EQ(info.created_by, creator);
-  EXPECT_NE(info.created_at.function, "");
   chan.close();
   all.wait();
+  EXPECT_EQ(info.created_by, creator);
+  EXPECT_NE(info.created_at.function, "");
 }
 
 // The age is never less than it was, and more by what the coarse clock is behind.
