@@ -269,7 +269,7 @@ TEST(BlockingLimit, exit_while_some_wait_for_a_place) {
 // forgotten.
 TEST(BlockingLimit, stress) {
   constexpr int kMost = 5;
-  int const rounds = test::scaled(2000);
+  int const rounds = test::scaled(300);
   std::uint64_t const seed = test::seed();
   for (int procs : {1, 2, 4}) {
     Procs const width(procs);
