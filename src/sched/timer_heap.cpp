@@ -32,6 +32,19 @@ HAMGAM_INLINE TimerHeap* TimerHeap::lock_heap_of(Timer& timer) noexcept {
   }
 }
 
+void TimerHeap::grow(std::size_t wanted) {
+  TsanIgnore const ignore;
+  entries_.reserve(std::max(wanted, 2 * entries_.capacity()));
+}
+
+// Room for so many beside those that are in and those that fire. Throws std::bad_alloc.
+HAMGAM_INLINE void TimerHeap::reserve(std::size_t more) {
+  std::size_t const wanted = entries_.size() + firing() + more;
+  if (HAMGAM_UNLIKELY(wanted > entries_.capacity())) {
+    grow(wanted);
+  }
+}
+
 bool TimerHeap::add(Timer& timer, Nanos when) {
   TimerHeap* heap = lock_heap_of(timer);
   if (heap == nullptr || heap->closed_) {
@@ -54,15 +67,6 @@ bool TimerHeap::add(Timer& timer, Nanos when) {
   }
   heap->insert(timer, when);
   return heap->entries_.front().timer == &timer;
-}
-
-// Room for so many beside those that are in and those that fire. Throws std::bad_alloc.
-void TimerHeap::reserve(std::size_t more) {
-  std::size_t const wanted = entries_.size() + firing() + more;
-  if (HAMGAM_UNLIKELY(wanted > entries_.capacity())) {
-    TsanIgnore const ignore;
-    entries_.reserve(std::max(wanted, 2 * entries_.capacity()));
-  }
 }
 
 // There is room.

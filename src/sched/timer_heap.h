@@ -89,6 +89,7 @@ class TimerHeap {
   [[nodiscard]] std::uint32_t firing() const noexcept {
     return begun_.load(kRelaxed) - ended_.load(kRelaxed);  // relaxed: under lock_
   }
+  void grow(std::size_t wanted);
   void reserve(std::size_t more);
   void insert(Timer& timer, Nanos when) noexcept;
   void place(std::size_t at, Entry entry) noexcept;
