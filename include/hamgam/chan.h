@@ -13,7 +13,9 @@
 //
 // A Chan is a handle: copies refer to the same channel, which lives until the last of them is gone.
 // One that was default-made is Go's nil channel: every operation on it waits for ever. SendChan and
-// RecvChan are views that allow one direction only; a Chan converts to both.
+// RecvChan are views that allow one direction only; a Chan converts to both. What is in it then is
+// destroyed; a chain of channels, of which each holds the last handle of the next, one within
+// another: drop one of thousands link by link.
 //
 // Values arrive in the order in which they were sent; who has waited longest is served first. A
 // value goes straight from the sender into the frame of a receiver that waits. T's moves and

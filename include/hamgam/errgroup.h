@@ -181,10 +181,13 @@ class ErrGroup {
     }
   }
 
+  // After enter. A move that throws, of the call, gives the place up again.
   template <class Bound, class... Options>
-  void start(Bound bound, Options&&... options) {
+  void start(Bound&& bound, Options&&... options) {
     running_.add(1);
-    detail::launch(Part<Bound>{Place(this), std::move(bound)}, std::forward<Options>(options)...);
+    Place place(this);
+    detail::launch(Part<Bound>{std::move(place), std::forward<Bound>(bound)},
+                   std::forward<Options>(options)...);
   }
 
   HAMGAM_API void enter_limited() noexcept;

@@ -45,7 +45,8 @@ HAMGAM_API std::optional<std::string> read_limited(const std::filesystem::path& 
 [[nodiscard]] HAMGAM_API std::string read_all(const std::filesystem::path& path,
                                               std::error_code& e);
 
-// Nothing: it gave up. The thread that reads goes on until the file system answers.
+// Nothing: it gave up. The thread that reads goes on until the file system answers. A time point of
+// another clock than Clock is looked at once, when the call begins.
 template <class R, class P>
 [[nodiscard]] std::optional<std::string> read_all_for(const std::filesystem::path& path,
                                                       const std::chrono::duration<R, P>& d) {

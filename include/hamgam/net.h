@@ -12,10 +12,10 @@
 // a copy.
 //
 // close() wakes everybody who waits with Errc::closed, and so fails all that comes later.
-// set_deadline is Go's: it
-// stays until it is moved; once past, all fails with Errc::deadline, although data is there, and
-// whoever waits is woken. _for, _until and a std::stop_token belong to the call and end it only if
-// it would have to wait. The earlier one counts.
+// set_deadline is Go's: it stays until it is moved; once past, all fails with Errc::deadline,
+// although data is there, and whoever waits is woken. _for, _until and a std::stop_token belong to
+// the call and end it only if it would have to wait. The earlier one counts. A time point of
+// another clock than Clock is looked at once, when the call begins.
 //
 // What fails throws Error, or fills an std::error_code. Both come with the bytes that were moved.
 // A write to a peer that is gone never raises SIGPIPE.

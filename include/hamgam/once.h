@@ -66,9 +66,11 @@ class Once {
  private:
   // state_ (64 bits)      meaning                             changed by
   //   0                   not done, nobody is at it           the caller that begins, by CAS
+  //   kParked             the same, and others sleep, one     as 0
+  //                       of whom has just been woken
   //   kDone               done; never changes again
   //   runner              this goroutine or thread runs f     the runner, by CAS
-  //   runner | kParked    and others sleep                    the runner, under the bucket's lock
+  //   runner | kParked    and others sleep, or have           the runner, under the bucket's lock
   // A runner is known by an address that has the low bits free.
   static constexpr std::uintptr_t kDone = 1;
   static constexpr std::uintptr_t kParked = 2;

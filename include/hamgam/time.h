@@ -13,9 +13,10 @@
 // library: integers, signed or not, and floating point; what is too long lasts 292 years, what is
 // not positive, or not a number, is over. So do time points of any clock: until that clock says so.
 // If it is set back meanwhile, the wait lasts longer; if it is set forward, that is seen when the
-// wait as it was at first is over. A tick says when it was due, however late it is received. The
-// channel of a timer looks unbuffered (len and cap are 0) and is never closed; after stop or reset
-// nothing is received from it that was due before. From goroutines and plain threads alike.
+// wait as it was at first is over. (net.h and file.h look at another clock than Clock once, when
+// they are called.) A tick says when it was due, however late it is received. The channel of a
+// timer looks unbuffered (len and cap are 0) and is never closed; after stop or reset nothing is
+// received from it that was due before. From goroutines and plain threads alike.
 //
 // Happens-before: the making (or reset) of an after_func is before the start of its f, that of a
 // Timer or Ticker before the receive of its ticks. A request to stop is before the return of the
@@ -66,9 +67,10 @@ template <class Rep, class Period>
   return detail::sleep_until_nanos(detail::deadline_after(d), std::move(token));
 }
 
-// So that sleep(1) is not POSIX's, which would block the worker.
+// So that sleep(1) is not POSIX's, which would block the worker; sleep(1U) is ambiguous.
 template <std::integral I>
 void sleep(I) = delete;  // a number has no unit: sleep(1s), sleep(10ms)
+void sleep(unsigned) = delete;
 
 namespace detail {
 

@@ -141,6 +141,43 @@ TEST(ErrGroup, TryGoAndLimits) {
   });
 }
 
+// Throws at the copy or move of that number, and counts them down.
+struct Unwilling {
+  explicit Unwilling(int& copies_left) : left(&copies_left) {}
+  Unwilling(const Unwilling& other) : left(other.left) {
+    if (--*left == 0) {
+      throw std::runtime_error("no copy");
+    }
+  }
+  Unwilling& operator=(const Unwilling&) = delete;
+  ~Unwilling() = default;
+  void operator()() const {}
+  int* left;
+};
+
+// Whatever fails before the goroutine is there gives the place up again.
+TEST(ErrGroup, AMoveThatThrowsTakesNoPlace) {
+  in_both([] {
+    ErrGroup group;
+    group.set_limit(1);
+    int thrown = 0;
+    for (int copies = 1; copies < 8; ++copies) {
+      int left = copies;
+      try {
+        Unwilling const f(left);
+        (copies % 2 == 0) ? group.go(f) : (void)group.try_go(f);
+      } catch (const std::runtime_error&) {
+        ++thrown;
+      }
+      group.wait();
+      group.set_limit(1);  // none is active
+      EXPECT_TRUE(group.try_go([] {}));
+      group.wait();
+    }
+    EXPECT_GE(thrown, 2);
+  });
+}
+
 // EG4: at the limit go() waits; never more than that many at a time.
 TEST(ErrGroup, GoBlocksAtTheLimit) {
   in_both([] {

@@ -9,7 +9,9 @@
 //
 // Why no wake-up is lost: a late caller sleeps only after it has, under the bucket's lock, set
 // kParked by a CAS that saw a runner; the runner's end sees kParked, so it sets the final state and
-// takes the sleepers off under the same lock. After that it touches the object no more.
+// takes the sleepers off under the same lock. After that it touches the object no more. If f threw
+// it takes one, for one is enough to try again, and leaves kParked if there are more: whoever is
+// the next to begin, that one or another, keeps it, and serves them at its own end.
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -40,9 +42,9 @@ HAMGAM_NOINLINE bool Once::begin() noexcept {
     if (state == kDone) {
       return false;
     }
-    if (state == 0) {
+    if ((state & ~kParked) == 0) {
       // [once.5] acquire, pairs with [once.2], [once.3]: what a call that threw has left behind
-      if (state_.compare_exchange_strong(state, self, kAcquire, kRelaxed)) {
+      if (state_.compare_exchange_strong(state, self | state, kAcquire, kRelaxed)) {
         detail::tsan_acquire(this);
         return true;
       }
@@ -73,10 +75,17 @@ HAMGAM_NOINLINE void Once::end(std::uintptr_t state) noexcept {
   }
   Bucket& bucket = detail::bucket_of(&state_);
   bucket.lock();
+  Waiter* const sleepers = state == kDone ? bucket.pop_all(&state_) : bucket.pop(&state_);
+  if (state != kDone && bucket.first(&state_) != nullptr) {
+    state = kParked;
+  }
   state_.store(state, kRelease);  // [once.3] release, pairs with [once.1], [once.4], [once.5]
-  Waiter* sleepers = bucket.pop_all(&state_);
   bucket.unlock();
-  detail::wake_all(sleepers);
+  if (state == kDone) {
+    detail::wake_all(sleepers);
+  } else if (sleepers != nullptr) {
+    detail::wake(*sleepers);
+  }
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI

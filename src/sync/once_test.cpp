@@ -115,6 +115,35 @@ TEST_P(OnceOf, ON2_exception_lets_the_next_try) {
   EXPECT_EQ(returned, 5);
 }
 
+// One is enough to try again. (All were woken, and all but one slept again: of 50,000 callers who
+// threw, each woke the others.)
+TEST_P(OnceOf, an_exception_wakes_one) {
+  constexpr int kCallers = 8;
+  Once once;
+  int calls = 0;  // plain: the edge is the Once's
+  Crew crew(GetParam());
+  for (int i = 0; i < kCallers; ++i) {
+    crew.start([&] {
+      try {
+        once.call([&] {
+          int const others = kCallers - ++calls;
+          if (calls == 1) {
+            await_asleep(&once, others);
+          }
+          EXPECT_EQ(hamgam::test::count_asleep(&once), others);
+          throw std::runtime_error("again");
+        });
+      } catch (const std::runtime_error&) {
+      }
+    });
+  }
+  crew.join();
+  EXPECT_EQ(calls, kCallers);
+  EXPECT_FALSE(once.done());
+  once.call([&] { ++calls; });
+  EXPECT_TRUE(once.done());
+}
+
 TEST(Once, ON5_goexit_counts_as_done) {
   Once once;
   std::atomic<int> calls{0};
