@@ -41,6 +41,9 @@ struct Goroutine : GoroutineHead {
   atomic<const char*> wait_reason{nullptr};  // null: running or runnable
   unsigned pinned = 0;    // how many Pins it has, and calls of blocking(); its own
   unsigned blocking = 0;  // how many calls of blocking() it is in; its own
+#if defined(HAMGAM_ASAN)
+  const ParkNote* note = nullptr;  // its place in a frame is AddressSanitizer's to choose
+#endif
 };
 
 // A worker's free records, in two chunks as Bonwick's magazines (2001): one in use, and a full one

@@ -102,6 +102,9 @@ void park(AfterSwitch after, void* argument, const char* reason, const void* obj
   g->wait_reason.store(reason, kRelaxed);    // relaxed: for dumps
   ParkNote note{object, coarse_now()};
   asm volatile("" : "+m"(note));  // somebody may read it: from here
+#if defined(HAMGAM_ASAN)
+  g->note = &note;
+#endif
   w->after = after;
   w->after_argument = argument;
   w->parks.store(w->parks.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
@@ -117,6 +120,9 @@ void park(AfterSwitch after, void* argument, const char* reason, const void* obj
   asm volatile("" : "+m"(note));  // to here
 }
 
+#if defined(HAMGAM_ASAN)
+const ParkNote* note_of(const Goroutine& g) noexcept { return g.note; }
+#else
 const ParkNote* note_of(const Goroutine& g) noexcept {
   // Frame pointers are kept in the library's own code, so this is park()'s frame.
   const char* const frame = frame_pointer_of(g.fiber.context);
@@ -124,6 +130,7 @@ const ParkNote* note_of(const Goroutine& g) noexcept {
   return frame != nullptr && distance != 0 ? reinterpret_cast<const ParkNote*>(frame - distance)
                                            : nullptr;
 }
+#endif
 
 void discard_unused_stack(const Goroutine& parked) noexcept {
   if (char* const end = stack_pointer_of(parked.fiber.context)) {
