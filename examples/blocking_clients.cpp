@@ -197,7 +197,8 @@ void show_getaddrinfo(const Way& way) {
 class Scratch {
  public:
   Scratch() {
-    std::string name = (std::filesystem::temp_directory_path() / "hamgam-sqlite-XXXXXX").string();
+    std::string name =
+        (std::filesystem::temp_directory_path() / "hamgam-sqlite-").string() + std::string(6, 'X');
     if (mkdtemp(name.data()) == nullptr) {
       throw std::runtime_error("no temporary folder");
     }

@@ -34,7 +34,7 @@ namespace fs = std::filesystem;
 class Files : public testing::Test {
  protected:
   Files() {
-    std::string name = (fs::temp_directory_path() / "hamgam-files-XXXXXX").string();
+    std::string name = (fs::temp_directory_path() / "hamgam-files-").string() + std::string(6, 'X');
     EXPECT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
   }
