@@ -63,6 +63,9 @@ std::uint32_t enough_workers() noexcept {
 bool next_is_stuck(const Worker& victim) noexcept {
   // relaxed throughout: a heuristic
   const Goroutine* const next = victim.queue.peek_next();
+  if (next == nullptr) {
+    return false;
+  }
   std::uint32_t const tick = victim.tick.load(kRelaxed);
   for (int i = 0; i < kStuckSpins; ++i) {
     if (victim.queue.peek_next() != next || victim.tick.load(kRelaxed) != tick) {
@@ -70,7 +73,7 @@ bool next_is_stuck(const Worker& victim) noexcept {
     }
     spin_pause();
   }
-  return next != 0;
+  return true;
 }
 
 // The first of the share that falls to this worker, whose own ring is empty; it gets the others.
