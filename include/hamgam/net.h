@@ -57,8 +57,16 @@ struct NetLimit;
 
 namespace net {
 
-// Compares equal to std::errc::operation_canceled (closed) and std::errc::timed_out (deadline).
-enum class Errc { closed = 1, deadline, no_suitable_address, host_not_found };
+// Compares equal to std::errc::operation_canceled (closed), std::errc::timed_out (deadline) and
+// std::errc::resource_unavailable_try_again (host_not_found_try_again).
+enum class Errc {
+  closed = 1,
+  deadline,
+  no_suitable_address,
+  host_not_found,            // there is none of that name, or it has no address
+  host_not_found_try_again,  // who knows names did not answer
+  lookup_failed              // he did, with an error
+};
 HAMGAM_API const std::error_category& category() noexcept;
 inline std::error_code make_error_code(Errc e) noexcept {
   return {static_cast<int>(e), category()};
@@ -391,7 +399,8 @@ class HAMGAM_API TcpConn : public detail::StreamHandle {
 class HAMGAM_API TcpListener : public detail::Handle {
  public:
   TcpListener() noexcept = default;
-  // "127.0.0.1:0"; an empty host: all addresses, of both families if there is IPv6.
+  // "127.0.0.1:0"; an empty host: all addresses, of both families if there is IPv6; a name: the
+  // first of its addresses that this machine has.
   static TcpListener bind(std::string_view host_port, const ListenOptions& options = {});
   // At the limit of descriptors it says so once, on standard error, and tries again after 5 ms and
   // so on up to 1 s.
@@ -534,7 +543,8 @@ HAMGAM_API std::optional<std::vector<Address>> resolve_limited(std::string_view 
 // A name's addresses, with the port, by the system's resolver (getaddrinfo) in blocking():
 // "example.org:80", "localhost:http". Of what is a number nobody is asked. All who ask for the same
 // at the same time share one lookup, and at most 32 of these are under way; others queue. Throws
-// Error, Errc::host_not_found; Errc::no_suitable_address if it is no host and port.
+// Error: Errc::host_not_found, host_not_found_try_again and lookup_failed, or the system's error if
+// it was that; Errc::no_suitable_address if it is no host and port.
 [[nodiscard]] HAMGAM_API std::vector<Address> resolve(std::string_view host_port);
 // Nothing: it gave up, alone. The lookup goes on for the others.
 template <class R, class P>

@@ -85,7 +85,8 @@ HAMGAM_API void dump(std::ostream& out);
 // From now on SIGQUIT (Ctrl-\, kill -QUIT) prints that on standard error, from a thread of its own,
 // which also works while all workers are busy. The program goes on, unlike Go's. Once per process;
 // further calls put the handler back if it was replaced. Throws std::system_error if the system
-// refuses the thread or the handler. A forked child has the former action.
+// refuses the thread or the handler. A forked child has the former action; until it calls this,
+// which it may if there were no goroutines yet (else it is a fatal error).
 HAMGAM_API void install_signal_handler();
 
 }  // namespace observe

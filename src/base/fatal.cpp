@@ -19,10 +19,11 @@ void set_fatal_dump(FatalDump dump) noexcept {
 }
 
 void fatal(const char* text) noexcept {
-  std::fprintf(stderr, "fatal error: %s\n", text);
   // [fatal.2] acquire, pairs with [fatal.1]: what the dump function reads is initialised.
   if (FatalDump dump = g_dump.load(kAcquire)) {
-    dump();
+    dump(text);
+  } else {
+    std::fprintf(stderr, "fatal error: %s\n", text);
   }
   std::abort();
 }

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstring>
@@ -34,6 +35,10 @@ class Category : public std::error_category {
         return "no suitable address";
       case Errc::host_not_found:
         return "no such host";
+      case Errc::host_not_found_try_again:
+        return "temporary failure in name resolution";
+      case Errc::lookup_failed:
+        return "failure in name resolution";
     }
     return "unknown";
   }
@@ -43,6 +48,8 @@ class Category : public std::error_category {
         return std::errc::operation_canceled;
       case Errc::deadline:
         return std::errc::timed_out;
+      case Errc::host_not_found_try_again:
+        return std::errc::resource_unavailable_try_again;
       default:
         return {code, *this};
     }
@@ -68,6 +75,24 @@ bool is_port(const std::string& port) noexcept {
           number <= 65535);
 }
 
+// What getaddrinfo says.
+std::error_code code_of(int error, int system_error) noexcept {
+  switch (error) {
+    case EAI_SYSTEM:
+      return {system_error, std::generic_category()};
+    case EAI_AGAIN:
+      return make_error_code(Errc::host_not_found_try_again);
+    case EAI_SERVICE:
+      return make_error_code(Errc::no_suitable_address);
+    case EAI_NONAME:
+    case EAI_NODATA:
+    case EAI_ADDRFAMILY:
+      return make_error_code(Errc::host_not_found);
+    default:
+      return make_error_code(Errc::lookup_failed);
+  }
+}
+
 }  // namespace
 
 HostPort split(std::string_view text) {
@@ -84,16 +109,17 @@ HostPort split(std::string_view text) {
   return {std::string(host), std::string(text.substr(colon + 1))};
 }
 
-int look_up(const HostPort& parts, Transport transport, int flags, std::vector<Address>& all) {
+std::error_code look_up(const HostPort& parts, Transport transport, int flags,
+                        std::vector<Address>& all) {
   // What the C library takes for an address or a port and nobody means: 127.1, 010.0.0.1, *; 65616,
   // +80, and * again.
   in_addr address{};
   if (parts.host == "*" || (inet_aton(parts.host.c_str(), &address) != 0 &&
                             inet_pton(AF_INET, parts.host.c_str(), &address) != 1)) {
-    return EAI_NONAME;
+    return make_error_code(Errc::host_not_found);
   }
   if (!is_port(parts.port)) {
-    return EAI_SERVICE;
+    return make_error_code(Errc::no_suitable_address);
   }
   addrinfo hints{};
   hints.ai_socktype = transport == Transport::kTcp ? SOCK_STREAM : SOCK_DGRAM;
@@ -102,11 +128,12 @@ int look_up(const HostPort& parts, Transport transport, int flags, std::vector<A
   TsanIgnore const unseen;  // what the C library opens, closes and keeps
   int const error = getaddrinfo(parts.host.empty() ? nullptr : parts.host.c_str(),
                                 parts.port.c_str(), &hints, &found);
+  int const system_error = errno;
   if (error == EAI_MEMORY) {
     throw std::bad_alloc();
   }
   if (error != 0) {
-    return error;
+    return code_of(error, system_error);
   }
   struct Free {
     addrinfo* list;
@@ -115,7 +142,7 @@ int look_up(const HostPort& parts, Transport transport, int flags, std::vector<A
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
     all.push_back(Address::from_raw(one->ai_addr, one->ai_addrlen));
   }
-  return 0;
+  return {};
 }
 
 const std::error_category& category() noexcept {
@@ -155,7 +182,7 @@ Address Address::parse(std::string_view text) {
     fail(Errc::no_suitable_address, text);
   }
   std::vector<Address> all;
-  if (look_up(parts, Transport::kTcp, AI_NUMERICHOST | AI_NUMERICSERV, all) != 0) {
+  if (look_up(parts, Transport::kTcp, AI_NUMERICHOST | AI_NUMERICSERV, all)) {
     fail(Errc::no_suitable_address, text);
   }
   return all.front();

@@ -37,11 +37,13 @@ struct Portion {
 long call_sendfile(void* raw, int fd) noexcept {
   auto const& portion = *static_cast<Portion*>(raw);
   NoSigPipe const quiet;
+  stay_nonblocking(fd);
   return sendfile(fd, portion.other, nullptr, portion.size);
 }
 
 long call_into_pipe(void* raw, int fd) noexcept {
   auto const& portion = *static_cast<Portion*>(raw);
+  stay_nonblocking(fd);  // SPLICE_F_NONBLOCK is for the pipe
   return splice(fd, nullptr, portion.other, nullptr, portion.size,
                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
@@ -49,6 +51,7 @@ long call_into_pipe(void* raw, int fd) noexcept {
 long call_from_pipe(void* raw, int fd) noexcept {
   auto const& portion = *static_cast<Portion*>(raw);
   NoSigPipe const quiet;
+  stay_nonblocking(fd);
   return splice(portion.other, nullptr, fd, nullptr, portion.size,
                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }

@@ -18,6 +18,7 @@
 #include "hamgam/net.h"
 #include "hamgam/time.h"
 #include "hamgam/waitgroup.h"
+#include "support/blocking_file.h"
 #include "support/descriptors.h"
 #include "support/until.h"
 
@@ -174,6 +175,49 @@ TEST(Copy, TellsTheBytesOnFailure) {
     EXPECT_EQ(read_to_end(b).size(), moved);
     EXPECT_THROW((void)net::copy(file.fd(), a), net::Error);
     EXPECT_THROW((void)net::copy(net::Pipe(), b), net::Error);
+  });
+}
+
+// Neither sendfile nor splice can be told not to block.
+TEST(Copy, WithoutNonBlocking) {
+  run([] {
+    auto const fails = [](const auto& from, const auto& to) {
+      try {
+        (void)net::copy(from, to);
+        ADD_FAILURE();
+      } catch (const net::Error& e) {
+        EXPECT_EQ(e.code(), net::Errc::deadline);
+      }
+    };
+    File const file(std::string(16 << 20, 'x'));
+    auto [a, b] = tcp();
+    auto [c, d] = tcp();
+    for (const net::TcpConn* conn : {&a, &b, &c}) {
+      test::clear_nonblocking(conn->fd());
+    }
+    test::rescued(
+        [&] {
+          a.set_write_deadline(Clock::now() + 20ms);
+          fails(file.fd(), a);  // nobody reads
+          c.set_read_deadline(Clock::now() + 20ms);
+          fails(c, b);  // nobody writes
+          WaitGroup group;
+          group.go([&] {
+            std::vector<std::byte> const much(4 << 20);
+            std::error_code error;
+            (void)d.write_all(much, error);
+          });
+          c.set_read_deadline(TimePoint::max());
+          b.set_write_deadline(Clock::now() + 20ms);
+          fails(c, b);
+          c.close();
+          group.wait();
+        },
+        [&] {
+          for (const net::TcpConn* conn : {&a, &b, &c, &d}) {
+            conn->close();
+          }
+        });
   });
 }
 

@@ -42,9 +42,13 @@ struct Failure {
 }
 
 int open_file(const std::filesystem::path& path, int flags) noexcept {
+  if (path.native().find('\0') != std::string::npos) {  // it would be another file
+    errno = EINVAL;
+    return -1;
+  }
   int fd = -1;
   do {
-    fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+    fd = ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0666);
   } while (fd < 0 && errno == EINTR);
   return fd;
 }
@@ -54,6 +58,13 @@ std::size_t first_room(int fd) noexcept {
   struct stat status {};
   bool const known = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
   return known ? static_cast<std::size_t>(status.st_size) + 1 : kLeast;
+}
+
+void make_room(std::string& text, std::size_t size) {
+  if (size > text.max_size()) {  // a sparse file may be as large as that
+    throw std::bad_alloc();
+  }
+  text.resize(size);
 }
 
 Failure read_file(const std::filesystem::path& path, std::string& text) {
@@ -66,10 +77,10 @@ Failure read_file(const std::filesystem::path& path, std::string& text) {
   }
   Failure failure;
   std::size_t size = 0;
-  text.resize(first_room(file.get()));
+  make_room(text, first_room(file.get()));
   for (;;) {
     if (size == text.size()) {
-      text.resize(2 * size);
+      make_room(text, 2 * size);
     }
     ssize_t const got =
         ::read(file.get(), text.data() + size, std::min(text.size() - size, kMostAtOnce));

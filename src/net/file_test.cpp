@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +13,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
+#include <new>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -115,6 +118,30 @@ TEST_F(Files, what_fails_is_told) {
   EXPECT_EQ(what_of([] { file::write_all("/dev/full", "text"); }),
             "write /dev/full: No space left on device");
   EXPECT_EQ(test::open_descriptors(), before);
+}
+
+// A path of which the system would see the beginning only.
+TEST_F(Files, no_other_file_than_was_named) {
+  using std::string_literals::operator""s;
+  fs::path const other = path("").native() + "other\0name"s;
+  std::error_code error;
+  EXPECT_EQ(file::write_all(other, "text", error), 0U);
+  EXPECT_EQ(error, std::errc::invalid_argument);
+  EXPECT_FALSE(fs::exists(path("other")));
+  EXPECT_EQ(file::read_all(other, error), "");
+  EXPECT_EQ(error, std::errc::invalid_argument);
+}
+
+// A file with a hole that no string could hold.
+TEST_F(Files, larger_than_any_string) {
+  int const number = memfd_create("hole", MFD_CLOEXEC);
+  ASSERT_EQ(ftruncate(number, std::numeric_limits<off_t>::max()), 0);
+  std::string const name = "/proc/self/fd/" + std::to_string(number);
+  EXPECT_THROW((void)file::read_all(name), std::bad_alloc);
+  std::error_code error;
+  EXPECT_THROW((void)file::read_all(name, error), std::bad_alloc);
+  EXPECT_THROW((void)file::read_all_for(name, 1h), std::bad_alloc);
+  ::close(number);
 }
 
 // A named pipe blocks who opens it until there is somebody at the other end.

@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "net/dial.h"
+#include "net/resolve.h"
 
 namespace hamgam::inline HAMGAM_ABI::net {
 
@@ -38,6 +39,7 @@ void tell_once(std::error_code error) noexcept {
 
 long call_accept(void* /*unused*/, int fd) noexcept {
   TsanIgnore const unseen;
+  stay_nonblocking(fd);
   int const taken = accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (taken < 0 && errno == ECONNABORTED) {
     errno = EINTR;  // the next one
@@ -121,7 +123,9 @@ NetDescriptor* listen_at(const Address& address, const char* kind, const ListenO
 
 TcpListener TcpListener::bind(std::string_view host_port, const ListenOptions& options) {
   if (!host_port.empty() && host_port[0] != ':') {
-    return TcpListener(listen_at(resolve(host_port).at(0), "tcp", options));
+    return TcpListener(open_first(resolve(host_port), [&options](const Address& address) {
+      return listen_at(address, "tcp", options);
+    }));
   }
   std::string const port(host_port.empty() ? ":0" : host_port);
   try {

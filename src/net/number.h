@@ -6,6 +6,7 @@
 // those that somebody has.
 
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,6 +62,13 @@ inline Address unix_address(std::string_view path) {
 
 inline void set_option(int fd, int level, int option, int value) noexcept {
   (void)setsockopt(fd, level, option, &value, sizeof value);
+}
+
+// Whoever shares the open file, a child say, may have cleared that. For calls that have no flag for
+// it of their own; it is cheaper than to ask.
+inline void stay_nonblocking(int fd) noexcept {
+  int yes = 1;
+  (void)ioctl(fd, FIONBIO, &yes);
 }
 
 // While it lives the number is in a call and stays open. Throws Error, Errc::closed.

@@ -69,8 +69,8 @@ using hamgam::detail::TsanNoEdges;
 
 namespace {
 
-[[noreturn]] void fail(Errc e, std::string_view what) {
-  throw Error(make_error_code(e), "address " + std::string(what));
+[[noreturn]] void fail(std::error_code code, std::string_view what) {
+  throw Error(code, "address " + std::string(what));
 }
 
 struct Flight {
@@ -79,7 +79,7 @@ struct Flight {
   const HostPort question;
   const Transport transport;
   std::vector<Address> addresses;
-  int error = 0;  // getaddrinfo's
+  std::error_code error;
   bool no_memory = false;
   WaitGroup landed;
 
@@ -250,9 +250,9 @@ LookupCounts count_lookups() noexcept { return g_lookups.value.count(); }
 
 std::vector<Address> resolve_numeric(std::string_view host_port, Transport transport) {
   std::vector<Address> all;
-  int const error = look_up(split(host_port), transport, AI_NUMERICHOST, all);
-  if (error == EAI_SERVICE) {
-    fail(Errc::no_suitable_address, host_port);
+  std::error_code const error = look_up(split(host_port), transport, AI_NUMERICHOST, all);
+  if (error == Errc::no_suitable_address) {
+    fail(error, host_port);
   }
   return all;
 }
@@ -278,8 +278,8 @@ std::vector<Address> resolve_within(std::string_view host_port, Transport transp
   if (flight.no_memory) {
     throw std::bad_alloc();
   }
-  if (flight.error != 0) {
-    fail(flight.error == EAI_SERVICE ? Errc::no_suitable_address : Errc::host_not_found, host_port);
+  if (flight.error) {
+    fail(flight.error, host_port);
   }
   return flight.addresses;
 }

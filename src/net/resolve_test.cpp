@@ -119,6 +119,37 @@ TEST_F(Resolve, what_fails_fails_for_all) {
   EXPECT_EQ(without_memory, 20);
 }
 
+// One that may be asked again is told from one that does not exist.
+TEST_F(Resolve, failures_are_told_apart) {
+  resolver().let_go();
+  auto const code = [](const char* host_port) {
+    return error_of([=] { (void)net::resolve(host_port); });
+  };
+  EXPECT_EQ(code("none:80"), net::Errc::host_not_found);
+  EXPECT_EQ(code("no-data:80"), net::Errc::host_not_found);
+  EXPECT_EQ(code("again:80"), net::Errc::host_not_found_try_again);
+  EXPECT_EQ(code("again:80"), std::errc::resource_unavailable_try_again);
+  EXPECT_EQ(code("broken:80"), net::Errc::lookup_failed);
+  EXPECT_EQ(code("system:80"), std::errc::too_many_files_open);
+  std::error_code error;
+  EXPECT_FALSE(net::TcpConn::dial("again:80", error));
+  EXPECT_EQ(error, net::Errc::host_not_found_try_again);
+  EXPECT_EQ(error.message(), "temporary failure in name resolution");
+}
+
+// A name may have addresses that are another machine's.
+TEST_F(Resolve, binds_the_first_address_that_is_here) {
+  resolver().let_go();
+  (void)run([] {
+    auto const listener = net::TcpListener::bind("second-is-here:0");
+    EXPECT_EQ(listener.address().host(), "127.0.0.1");
+    auto const socket = net::UdpSocket::bind("second-is-here:0");
+    EXPECT_EQ(socket.local_address().host(), "127.0.0.1");
+    EXPECT_EQ(error_of([] { (void)net::TcpListener::bind("elsewhere:0"); }),
+              std::errc::address_not_available);
+  });
+}
+
 // N60: each alone, at once, and the others get their answer.
 TEST_F(Resolve, is_given_up_alone) {
   (void)run([] {

@@ -20,6 +20,7 @@
 
 #include "hamgam/hamgam.h"
 #include "support/allocations.h"
+#include "support/blocking_file.h"
 #include "support/crew.h"
 #include "support/scale.h"
 #include "support/seed.h"
@@ -414,9 +415,7 @@ TYPED_TEST(StreamOf, GivenUpManyTimes) {
 TYPED_TEST(StreamOf, WithoutNonBlocking) {
   Procs const width(1);
   run([&] {
-    int const copy = dup(this->a.fd());
-    EXPECT_EQ(fcntl(copy, F_SETFL, fcntl(copy, F_GETFL) & ~O_NONBLOCK), 0);
-    ::close(copy);
+    test::clear_nonblocking(this->a.fd());
     std::array<std::byte, 1> byte{};
     EXPECT_FALSE(this->a.read_some_for(byte, 1ms));
     this->a.set_read_deadline(Clock::now() + 1ms);
@@ -434,6 +433,21 @@ TYPED_TEST(StreamOf, WithoutNonBlocking) {
     sleep(2ms);  // most often they wait by then
     this->a.close();
     group.wait();
+  });
+}
+
+template <class Conn, class Listener>
+void accept_without_nonblocking(const Listener& listener) {
+  test::clear_nonblocking(listener.fd());
+  test::rescued([&] { EXPECT_FALSE(listener.accept_for(1ms)); },
+                [&] { (void)Conn::dial(listener.address().to_string()); });
+}
+
+TEST(Listener, WithoutNonBlocking) {
+  run([] {
+    accept_without_nonblocking<net::TcpConn>(net::TcpListener::bind("127.0.0.1:0"));
+    accept_without_nonblocking<net::UnixConn>(
+        net::UnixListener::bind("@hamgam-" + std::to_string(getpid())));
   });
 }
 

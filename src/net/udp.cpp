@@ -112,7 +112,9 @@ UdpSocket UdpSocket::bind(std::string_view host_port) {
   std::string const text(host_port);
   std::string const what = "listen udp " + text;
   if (!text.empty() && text[0] != ':') {
-    return UdpSocket(open_at(resolve_now(text, Transport::kUdp).at(0), false, what));
+    return UdpSocket(
+        open_first(resolve_now(text, Transport::kUdp),
+                   [&what](const Address& address) { return open_at(address, false, what); }));
   }
   std::string const port(text.empty() ? ":0" : text);
   try {

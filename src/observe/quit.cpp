@@ -8,6 +8,8 @@
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/observe.h"
+#include "os/exit.h"
+#include "os/fork.h"
 #include "os/signals.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
@@ -33,7 +35,7 @@ using namespace detail;
 constinit SpinLock g_lock;
 constinit atomic<ThreadRecord*> g_thread{nullptr};
 constinit atomic<std::uint32_t> g_asked{0};
-bool g_started = false;  // under g_lock
+int g_started = 0;  // the process that has the thread; under g_lock
 
 void on_quit() noexcept {
   g_asked.fetch_add(1, kSeqCst);  // [quit.1] seq_cst, pairs with [quit.2]
@@ -76,13 +78,16 @@ void run(void* /*unused*/) {
 namespace observe {
 
 void install_signal_handler() {
+  if (is_forked_child()) {
+    refuse_in_child();  // there is nobody to tell of
+  }
   std::lock_guard const guard(g_lock);
-  if (!g_started) {
-    g_started = start_thread("hamgam-observe", &run, nullptr, detail::Signals::kFaults);
-    if (!g_started) {
+  if (g_started != process_id()) {
+    if (!start_thread("hamgam-observe", &run, nullptr, detail::Signals::kFaults)) {
       throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
                               "observe: no thread for the signal");
     }
+    g_started = process_id();
   }
   if (!install_signal_hook(SIGQUIT, &on_quit)) {
     throw std::system_error(errno, std::system_category(), "observe: SIGQUIT");

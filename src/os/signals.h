@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "hamgam/detail/config.h"
+#include "os/clock.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -14,8 +15,9 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 // was there before then gets it.
 using FaultHook = void (*)(const void* address) noexcept;
 
-// Installs the hook for SIGSEGV and SIGBUS. Once per process. `last` is called in the same way,
-// once, if the fault is going to end the process.
+// Installs the hook for SIGSEGV and SIGBUS. Once per process. `last` is called in the same way if
+// the fault is going to end the process, as soon as it returns: it may be called by several threads
+// at a time, and in the middle of itself.
 void install_fault_hook(FaultHook hook, FaultHook last) noexcept;
 
 // Gives the calling thread an alternate signal stack, unless it has one; and takes that back at the
@@ -30,5 +32,7 @@ void drop_signal_stack() noexcept;
 // Writes to standard error, all of it, however long it takes; may be called in a signal handler.
 void write_error(std::string_view text) noexcept;
 void write_error(unsigned long long number) noexcept;
+// The same, but if nobody takes any of it for so long, or it can't be written, false.
+[[nodiscard]] bool write_error_within(std::string_view text, Nanos patience) noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

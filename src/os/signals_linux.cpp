@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstdint>
 
@@ -23,7 +24,6 @@ constexpr unsigned long kMinSignalStack = 51;  // AT_MINSIGSTKSZ; not in older h
 
 FaultHook g_hook = nullptr;
 FaultHook g_last_hook = nullptr;
-constinit atomic<bool> g_last_called{false};
 struct sigaction g_former_segv;
 struct sigaction g_former_bus;
 thread_local void* t_signal_stack = nullptr;  // with its guard
@@ -65,9 +65,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   } else if (former.sa_handler != SIG_DFL && former.sa_handler != SIG_IGN) {
     former.sa_handler(signal);
   } else {
-    if (!g_last_called.exchange(true, kRelaxed)) {  // relaxed: it may fault itself
-      g_last_hook(info->si_addr);
-    }
+    g_last_hook(info->si_addr);
     std::signal(signal, SIG_DFL);  // returning runs the faulting instruction again, which now kills
   }
 }
@@ -141,6 +139,25 @@ void write_error(std::string_view text) noexcept {
       return;
     }
   }
+}
+
+bool write_error_within(std::string_view text, Nanos patience) noexcept {
+  auto const milliseconds = static_cast<int>(patience / kMillisecond);
+  while (!text.empty()) {
+    pollfd standard_error{STDERR_FILENO, POLLOUT, 0};
+    if (poll(&standard_error, 1, milliseconds) == 0) {
+      return false;
+    }
+    // A pipe that has room has room for that much.
+    ssize_t const written =
+        write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+    if (written > 0) {
+      text.remove_prefix(static_cast<std::size_t>(written));
+    } else if (written == 0 || (errno != EINTR && errno != EAGAIN)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void write_error(unsigned long long number) noexcept {

@@ -43,9 +43,14 @@ bool SpinLock::try_lock_patiently() noexcept {
   int const rounds = hopeless.load(kRelaxed) == this ? 1 : kHopeless;
   for (int round = 0; round < rounds; ++round) {
     if (try_lock()) {
+      if (rounds == 1) {
+        hopeless.store(nullptr, kRelaxed);  // its holder only was slow
+      }
       return true;
     }
-    nap_thread();
+    if (rounds != 1) {
+      nap_thread();
+    }
   }
   hopeless.store(this, kRelaxed);
   return false;

@@ -41,7 +41,8 @@ class SpinLock {
   }
 
   // For the report of a fault: the holder may be the very thread that the signal has interrupted.
-  // So it waits for some 50 milliseconds, and if in vain, never again for this lock.
+  // So it waits for some 50 milliseconds, and if in vain, not again for this lock until it was
+  // free.
   [[nodiscard]] bool try_lock_patiently() noexcept;
 
   void unlock() noexcept {

@@ -16,8 +16,9 @@ struct Symbol {
 
 // What function an address is in. By the file's own table of symbols, which names functions that
 // are not exported, too (so a program need not be linked with -rdynamic), and else, if it is
-// stripped, by the dynamic one. Needs no memory from the heap; for programs that are about to die:
-// what it has looked at stays mapped.
+// stripped or not the one any more that was loaded, by the dynamic one. Needs no memory from the
+// heap. What it has looked at stays mapped: 64 files at most, but for those whose libraries are
+// unloaded. The strings are good until the library is.
 //
 // May be called in the handler of a fault, also of one that struck another such call (a file that
 // was cut short while it is mapped): then only the dynamic table is asked. The loader's own lock,

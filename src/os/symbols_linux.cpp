@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <mutex>
@@ -21,8 +22,13 @@ namespace {
 
 // A file that is mapped, and where its symbols are in it. Whatever the file says of itself is
 // checked against its size.
+//
+// A library may be unloaded, and another one get its link_map; and its file may be replaced while
+// it is loaded. So an image is known by the head of what is loaded, too, where each build has a
+// number of its own, and a file with another head is not its file.
 struct Image {
   const link_map* map = nullptr;
+  std::uint64_t head = 0;
   const char* start = nullptr;
   std::size_t size = 0;
   const ElfW(Sym) * symbols = nullptr;
@@ -38,10 +44,20 @@ struct Image {
   }
 };
 
-constexpr std::size_t kImages = 16;
+constexpr std::size_t kImages = 64;
+constexpr std::size_t kHead = 1024;  // has the program headers and the build id
 constinit Image g_images[kImages];
 constinit std::size_t g_image_count = 0;
 constinit SpinLock g_lock;
+
+std::uint64_t hash_of_head(const void* start) noexcept {
+  constexpr std::uint64_t kPrime = 0x100000001B3;
+  std::uint64_t hash = 0xCBF29CE484222325;
+  for (std::size_t i = 0; i < kHead; ++i) {
+    hash = (hash ^ static_cast<const unsigned char*>(start)[i]) * kPrime;
+  }
+  return hash;
+}
 
 void map_file(Image& image, const char* path) noexcept {
   int const file = open(path, O_RDONLY | O_CLOEXEC);
@@ -49,12 +65,14 @@ void map_file(Image& image, const char* path) noexcept {
     return;
   }
   struct stat status {};
-  if (fstat(file, &status) == 0 && status.st_size > 0) {
+  if (fstat(file, &status) == 0 && status.st_size >= static_cast<off_t>(kHead)) {
     auto const size = static_cast<std::size_t>(status.st_size);
     void* const start = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
-    if (start != MAP_FAILED) {
+    if (start != MAP_FAILED && hash_of_head(start) == image.head) {
       image.start = static_cast<const char*>(start);
       image.size = size;
+    } else if (start != MAP_FAILED) {
+      munmap(start, size);
     }
   }
   close(file);
@@ -86,22 +104,27 @@ void find_table(Image& image) noexcept {
   }
 }
 
-// Under g_lock.
-const Image& image_of(const link_map* map, const char* path) noexcept {
-  for (std::size_t i = 0; i < g_image_count; ++i) {
-    if (g_images[i].map == map) {
-      return g_images[i];
-    }
+// Under g_lock. Null: there are too many. What has been mapped stays so: its names may be in use.
+const Image* image_of(const link_map* map, const void* base, const char* path) noexcept {
+  std::uint64_t const head = hash_of_head(base);
+  std::size_t place = 0;
+  while (place < g_image_count && g_images[place].map != map) {
+    ++place;
   }
-  if (g_image_count == kImages) {
-    --g_image_count;  // so many libraries: the last one's mapping is given up for lost
+  if (place < g_image_count && g_images[place].head == head) {
+    return &g_images[place];
   }
-  Image& image = g_images[g_image_count++];
+  if (place == kImages) {
+    return nullptr;
+  }
+  g_image_count = std::max(g_image_count, place + 1);
+  Image& image = g_images[place];
   image = Image{};
   image.map = map;
+  image.head = head;
   map_file(image, path);
   find_table(image);
-  return image;
+  return &image;
 }
 
 // `address` as the file has it. The innermost function that it is in.
@@ -141,8 +164,12 @@ Symbol find_symbol(const void* address) noexcept {
     return found;
   }
   std::lock_guard const guard(g_lock, std::adopt_lock);
-  const Image& image = image_of(map, program ? "/proc/self/exe" : map->l_name);
-  if (const char* name = name_in(image, reinterpret_cast<std::uintptr_t>(address) - map->l_addr)) {
+  const Image* const image =
+      image_of(map, info.dli_fbase, program ? "/proc/self/exe" : map->l_name);
+  const char* const name =
+      image == nullptr ? nullptr
+                       : name_in(*image, reinterpret_cast<std::uintptr_t>(address) - map->l_addr);
+  if (name != nullptr) {
     found.name = name;
   }
   return found;

@@ -10,6 +10,7 @@
 
 #include "base/fatal.h"
 #include "fiber/unwind.h"
+#include "os/fork.h"
 #include "os/signals.h"
 #include "os/symbols.h"
 #include "os/thread.h"
@@ -19,14 +20,39 @@
 
 // What is printed when the process dies: an exception that nobody caught, a fatal error, a stack
 // overflow.
+//
+// One thread tells why, and ends the process. It may take a while, and others may come to their end
+// meanwhile, of the same cause perhaps; or the program exits. They would cut it short, so they
+// wait; for some seconds at most, as it may need what they hold. If the thread itself faults on the
+// way, or comes to another end, that is the end at once.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 
 constexpr int kMaxFrames = 64;
-constexpr Nanos kPatience = 5'000 * kMillisecond;
+constexpr Nanos kPatience = 10'000 * kMillisecond;
 constexpr std::uint64_t kMainGoroutine = 1;
+
+constinit atomic<int> g_teller{0};  // the thread that tells; 0: none
+
+// True if it is the calling thread that is to tell. False: it does already, or another one has told
+// for too long.
+bool may_tell() noexcept {
+  int const me = thread_id();
+  // relaxed throughout: it guards nothing
+  if (is_forked_child()) {  // the other one is not here
+    return g_teller.exchange(me, kRelaxed) != me;
+  }
+  int teller = 0;
+  if (g_teller.compare_exchange_strong(teller, me, kRelaxed, kRelaxed)) {
+    return true;
+  }
+  if (teller != me) {
+    await_death();
+  }
+  return false;
+}
 
 std::terminate_handler g_former_terminate = nullptr;
 
@@ -123,8 +149,13 @@ void print_current(const Goroutine* g) {
   }
 }
 
-void dump_goroutines() noexcept {
+void dump_goroutines(const char* text) noexcept {
   TsanIgnore const ignore;
+  bool const tells = may_tell();
+  std::fprintf(stderr, "fatal error: %s\n", text);
+  if (!tells) {
+    return;
+  }
   print_current(current_goroutine());
   std::fflush(stderr);
   dump_others();
@@ -144,8 +175,13 @@ void dump_others_elsewhere() noexcept {
     return;
   }
   queue_chore(chore);
+  std::uint32_t progress = dump_progress();
   // relaxed: all is written by then, to the kernel
-  for (Nanos const end = now() + kPatience; !done.load(kRelaxed) && now() < end;) {
+  for (Nanos end = now() + kDumpPatience; !done.load(kRelaxed) && now() < end;) {
+    if (progress != dump_progress()) {
+      progress = dump_progress();
+      end = now() + kDumpPatience;
+    }
     nap_thread();
   }
 }
@@ -180,6 +216,9 @@ bool is_default(std::terminate_handler handler) noexcept {
 // An exception that nobody in the goroutine catches ends here, called from the throw, with the
 // stack that threw still standing.
 [[noreturn]] void on_terminate() {
+  if (!may_tell()) {
+    std::abort();
+  }
   if (const Goroutine* g = current_goroutine()) {
     print_exception();
     print_current(g);
@@ -240,20 +279,23 @@ void on_fault(const void* address) noexcept {
   if (stack == nullptr || at >= stack->bottom || at < stack->bottom - stack->guard) {
     return;
   }
+  bool const tells = may_tell();
   write_error("fatal error: stack overflow\n\n");
   write_running(*g);
   write_error("\n\tits stack has ");
   write_error(stack->size);
   write_error(" bytes; set HAMGAM_STACK or GoOptions::stack_size for more\n");
   write_stack();
-  dump_others_elsewhere();
+  if (tells) {
+    dump_others_elsewhere();
+  }
   std::abort();
 }
 
 // In a signal handler: an invalid address in a goroutine is going to end the process.
 void on_last_fault(const void* /*address*/) noexcept {
   const Goroutine* g = current_goroutine();
-  if (g == nullptr) {
+  if (!may_tell() || g == nullptr) {
     return;
   }
   write_error("fatal error: invalid memory address or null pointer dereference\n\n");
@@ -265,7 +307,20 @@ void on_last_fault(const void* /*address*/) noexcept {
 
 }  // namespace
 
+void await_death() noexcept {
+  // relaxed: a glance
+  if (int const teller = g_teller.load(kRelaxed); teller == 0 || teller == thread_id()) {
+    return;
+  }
+  for (Nanos const end = now() + kPatience; now() < end;) {
+    nap_thread();
+  }
+}
+
 void panic_uncaught(const Failure& failure) noexcept {
+  if (!may_tell()) {
+    std::abort();
+  }
   try {
     std::rethrow_exception(failure.exception);
   } catch (...) {

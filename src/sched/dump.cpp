@@ -23,6 +23,8 @@ constexpr std::size_t kMostGroups = 1000;  // in a process that dies
 constexpr Nanos kSecond = 1000 * kMillisecond;
 constexpr Nanos kShownAge = 10 * kSecond;
 
+constinit atomic<std::uint32_t> g_progress{0};  // what was written, by those who die
+
 #define HAMGAM_TEXT_OF(x) #x
 #define HAMGAM_TEXT(x) HAMGAM_TEXT_OF(x)
 constexpr std::string_view kAbi = HAMGAM_TEXT(HAMGAM_ABI);
@@ -245,14 +247,25 @@ void write_snapshot(const Snapshot& snapshot, Write write, void* to, std::size_t
 }
 
 void dump_others() noexcept {
-  auto const write = [](void* /*to*/, std::string_view text) { write_error(text); };
+  struct Unread {};
+  auto const write = [](void* /*to*/, std::string_view text) {
+    if (!write_error_within(text, kDumpPatience)) {
+      throw Unread();
+    }
+    g_progress.fetch_add(1, kRelaxed);  // relaxed: a number
+  };
   TsanIgnore const ignore;
   try {
     Snapshot const snapshot = take_snapshot(current_goroutine(), Hold::kDying);
     write_snapshot(snapshot, write, nullptr, kMostGroups);
   } catch (const std::bad_alloc&) {
-    write_error("\n...and others, for whom there is no memory\n");
+    (void)write_error_within("\n...and others, for whom there is no memory\n", kDumpPatience);
+  } catch (const Unread&) {  // NOLINT(bugprone-empty-catch): there is nobody to tell
   }
+}
+
+std::uint32_t dump_progress() noexcept {
+  return g_progress.load(kRelaxed);  // relaxed: a number
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -13,6 +13,7 @@
 // Several that do the same are one paragraph: "goroutines 18, 19, 20 ... (998 in all) [...]:".
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -52,6 +53,12 @@ void write_snapshot(const Snapshot& snapshot, Write write, void* to,
                     std::size_t most_groups = SIZE_MAX);
 
 // The paragraphs of all others but the running goroutine to standard error, in a process that dies.
+// Who dies does not wait for ever for somebody to read that: it ends where nobody takes any for
+// kDumpPatience.
 void dump_others() noexcept;
+inline constexpr Nanos kDumpPatience = 5'000 * kMillisecond;
+
+// Changes while it gets on.
+std::uint32_t dump_progress() noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -40,7 +40,7 @@
 // ends with its status and a line on standard error.
 //
 // Of two threads that exit, the second sleeps for good: the C library would let both call handlers
-// by turns.
+// by turns. One that exits while another tells why the process dies (crash.cpp) lets it do so.
 //
 //   [exit.1] who exits:  store g_exiting;   load g_busy, the timers
 //   [exit.2] background: RMW on g_busy;     load g_exiting
@@ -185,6 +185,7 @@ void at_exit(int status, void* /*unused*/) noexcept {
   if (process_id() != g_process) {
     return;  // a child of fork() has no workers
   }
+  await_death();
   if (!claim_exit()) {
     stop_for_good();
   }

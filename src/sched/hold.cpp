@@ -64,13 +64,15 @@ void Hold::give_back() noexcept {
   {
     std::lock_guard const guard(g_aside_lock);
     for (std::size_t i = 0; i < count_; ++i) {
-      records_[i]->fiber.context.held.store(false, kRelaxed);  // relaxed: under the lock
+      // [hold.3] release, pairs with [hold.4]: it was looked at before
+      records_[i]->fiber.context.held.store(false, kRelease);
     }
     aside.append(g_aside);
   }
   g_looking.unlock();
   while (Goroutine* g = aside.pop()) {
-    g->fiber.context.saved.store(true, kRelaxed);  // relaxed: published by the queue
+    // [hold.2] release, pairs with [hold.1]: the next who looks may find it before the queue has it
+    g->fiber.context.saved.store(true, kRelease);
     push_global(g);
   }
 }

@@ -17,17 +17,20 @@
 //                      under aside_lock: held still? aside, else go on
 //   [hold.1] looker:   set held of all; heavy barrier; load saved: true, and it is ours
 //                      look
-//                      under aside_lock: clear held of all, take those aside; make them runnable
+//   [hold.3]           under aside_lock: clear held of all, take those aside; make them runnable
 //
 // Why one that is ours stays where it is. A resumer that loaded held as false did so before the
 // barrier reached its thread, so it cleared saved before that, which the looker sees, unless the
 // goroutine was saved again since. Then the same holds for its next resumer.
+// Why it does not run while it is looked at: who finds that it is not held any more has seen the
+// store of [hold.3], which is behind the looks.
 // Why none is lost. Both ways out of a meeting are under aside_lock: whoever comes aside does so
 // before held is cleared, and the looker takes all that are aside at that moment.
 // Who ends is never saved, so no stack is looked at that is given to others. Whatever a record's
 // goroutine is, it is known by what is read between the two.
 // Two who look take turns, a batch each. The goroutine that looks is itself not saved.
-// test/model/hold.py searches all interleavings.
+// test/model/hold.py searches all interleavings, on a machine that keeps stores in order: what each
+// store publishes elsewhere is the tags'.
 //
 // Where the heavy barrier is refused by the system, or the switch does not tell (ucontext), nobody
 // is held, and no stack is seen.
@@ -53,8 +56,8 @@ HAMGAM_INLINE bool claim(Goroutine& g) noexcept {
   }
   g.fiber.context.saved.store(false, kRelaxed);  // relaxed: [hold.2] pairs with [hold.1], fenced
   light_barrier();
-  // relaxed: a glance
-  return HAMGAM_LIKELY(!g.fiber.context.held.load(kRelaxed)) || stay_aside(g);
+  // [hold.4] acquire, pairs with [hold.3]: who looked has done so
+  return HAMGAM_LIKELY(!g.fiber.context.held.load(kAcquire)) || stay_aside(g);
 }
 
 // Some goroutines, held while it lives. It must not live over a park.

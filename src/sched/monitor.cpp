@@ -224,7 +224,7 @@ class Monitor {
       g_scheduler.monitor_looks_at.store(until, kRelaxed);
     }
     futex_wait(g_scheduler.monitor_wake, 0, until);
-    // [deep.3] seq_cst, pairs with [deep.2]: everything is looked at after it
+    // [deep.3] seq_cst, pairs with [deep.2] and [deep.4]: everything is looked at after it
     if (g_scheduler.monitor_wake.exchange(0, kSeqCst) != 0) {
       last_active_ = now();
     }
@@ -434,9 +434,11 @@ void poke_monitor() noexcept {
   if (!start_monitor()) {
     return;
   }
-  // relaxed throughout: the futex carries the news
-  g_scheduler.monitor_sleep.store(MonitorSleep::kLight, kRelaxed);
-  g_scheduler.monitor_wake.store(1, kRelaxed);
+  g_scheduler.monitor_sleep.store(MonitorSleep::kLight,
+                                  kRelaxed);  // relaxed: published by the next
+  // [deep.4] release, pairs with [deep.3]: it must not come into a later sleep of the monitor's,
+  // who could not be roused from that any more
+  g_scheduler.monitor_wake.store(1, kRelease);
   futex_wake(g_scheduler.monitor_wake, 1);
 }
 

@@ -93,7 +93,9 @@ SleepingWorker::~SleepingWorker() {
   }
 }
 
-void park(AfterSwitch after, void* argument, const char* reason, const void* object) noexcept {
+// One function wherever it is called: the note is at the same place of its frame each time.
+HAMGAM_NOINLINE void park(AfterSwitch after, void* argument, const char* reason,
+                          const void* object) noexcept {
   Worker* w = this_worker();
   if (HAMGAM_UNLIKELY(w->untold_ends != 0)) {
     tell_ends(*w);

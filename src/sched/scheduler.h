@@ -145,5 +145,6 @@ std::size_t count_goroutines() noexcept;
 
 // crash.cpp
 void install_crash_handlers() noexcept;
+void await_death() noexcept;  // if another thread is telling why the process dies
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

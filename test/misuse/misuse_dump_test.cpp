@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "hamgam/hamgam.h"
 #include "observe/stacks.h"
@@ -174,6 +175,127 @@ class Captured {
   int former_ = -1;
 };
 
+constexpr int kCrowd = 600;
+
+// So many that a pipe does not hold what is told of them.
+void start_crowd() {
+  g_second.lock();
+  for (int i = 0; i < kCrowd; ++i) {
+    go({.name = "one of a crowd, number " + std::to_string(i)}, [] { takes_second(); });
+  }
+  test::until([] { return test::count_waiting("sync.Mutex.Lock") == kCrowd; });
+}
+
+// Nobody reads what it tells: it dies none the less.
+TEST(MisuseDump, nobody_reads_it) {
+  auto child = in_child([] {
+    (void)run([] {
+      start_crowd();
+      int ends[2];
+      EXPECT_EQ(pipe(ends), 0);
+      dup2(ends[1], STDERR_FILENO);
+      Mutex().unlock();
+    });
+  });
+  EXPECT_TRUE(child.aborted());
+}
+
+// From now on another process passes on what is written to standard error, also when this one is
+// dead, but for a while only the beginning.
+class Relay {
+ public:
+  Relay() {
+    EXPECT_EQ(pipe(text_) + pipe(begun_) + pipe(go_on_), 0);
+    if (fork() == 0) {
+      close(text_[1]);
+      close(go_on_[1]);
+      char text[4096];
+      for (bool first = true; ssize_t const got = read(text_[0], text, sizeof text);) {
+        (void)!write(STDERR_FILENO, text, static_cast<std::size_t>(got));
+        if (std::exchange(first, false)) {
+          (void)!write(begun_[1], text, 1);
+          (void)!read(go_on_[0], text, 1);
+        }
+      }
+      _exit(0);
+    }
+    dup2(text_[1], STDERR_FILENO);
+    close(text_[1]);
+  }
+  void await_beginning() {
+    char byte = 0;
+    EXPECT_EQ(read(begun_[0], &byte, 1), 1);
+  }
+  void go_on() { EXPECT_EQ(write(go_on_[1], "", 1), 1); }
+
+ private:
+  int text_[2] = {};
+  int begun_[2] = {};
+  int go_on_[2] = {};
+};
+
+// A goroutine of a crowd dies, and when its telling has begun something else happens.
+template <class F>
+Child dies_and(F meanwhile) {
+  return in_child([&meanwhile] {
+    Relay relay;
+    (void)run([&] {
+      start_crowd();
+      std::thread([&] {
+        relay.await_beginning();
+        meanwhile();
+        relay.go_on();
+      }).detach();
+      go([] { throw std::runtime_error("the first"); });
+      g_first.lock();
+      takes_first();
+    });
+  });
+}
+
+void expect_whole_crowd(const Child& child) {
+  EXPECT_TRUE(child.aborted()) << child.status;
+  EXPECT_TRUE(child.begins("panic: the first\n")) << child.error.substr(0, 200);
+  for (int i = 0; i < kCrowd; ++i) {
+    std::string const name = "]: one of a crowd, number " + std::to_string(i) + "\n";
+    std::size_t const at = child.error.find(name);
+    EXPECT_NE(at, std::string::npos) << i;
+    EXPECT_EQ(child.error.find(name, at + 1), std::string::npos) << i;
+  }
+}
+
+// Others that come to their end meanwhile, or exit, do not cut it short.
+TEST(MisuseDump, another_fatal_error_meanwhile) {
+  auto const child = dies_and([] { go([] { Mutex().unlock(); }); });
+  expect_whole_crowd(child);
+  EXPECT_FALSE(child.says("unlock of unlocked mutex"));
+}
+
+TEST(MisuseDump, another_exception_meanwhile) {
+  auto const child =
+      dies_and([] { std::thread([] { throw std::runtime_error("2nd"); }).detach(); });
+  expect_whole_crowd(child);
+}
+
+#if !defined(HAMGAM_TSAN) && !defined(HAMGAM_ASAN)  // which have handlers of their own
+
+TEST(MisuseDump, a_fault_meanwhile) {
+  static int* volatile nowhere = nullptr;
+  auto const child = dies_and([] { std::thread([] { *nowhere = 1; }).detach(); });
+  expect_whole_crowd(child);
+}
+
+#endif
+
+TEST(MisuseDump, exit_meanwhile) {
+  auto const child = dies_and([] {
+    std::thread([] { std::exit(3); }).detach();
+    // Long enough for an exit that does not wait to be over.
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  });
+  expect_whole_crowd(child);
+}
+
 // All workers are busy, and the program goes on.
 TEST(MisuseDump, quit_while_all_spin) {
   auto child = in_child([] {
@@ -214,6 +336,27 @@ TEST(MisuseDump, quit_while_all_spin) {
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_TRUE(child.begins("SIGQUIT: quit\n\ngoroutine 1 [")) << child.error;
   EXPECT_TRUE(child.says("went on\n")) << child.error;
+}
+
+// A program without goroutines that makes itself a daemon, say.
+TEST(MisuseDump, quit_asked_for_again_in_a_forked_child) {
+  auto child = in_child([] {
+    observe::install_signal_handler();
+    pid_t const forked = fork();
+    if (forked == 0) {
+      alarm(60);
+      observe::install_signal_handler();
+      Captured captured;
+      std::raise(SIGQUIT);
+      (void)captured.until({"SIGQUIT: quit\n"});
+      _exit(0);
+    }
+    int status = -1;
+    waitpid(forked, &status, 0);
+    std::fputs(status == 0 ? "told\n" : "no\n", stderr);
+  });
+  EXPECT_TRUE(child.succeeded());
+  EXPECT_TRUE(child.says("told\n")) << child.error;
 }
 
 #if !defined(HAMGAM_TSAN)  // which keeps the signal back there

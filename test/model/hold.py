@@ -13,7 +13,8 @@ usage: hold.py [WORKERS RUNS LOOKS VARIANT]    without arguments: the runs that 
 variants: full; and broken ones, in which an error must be found:
   nobarrier (the looker has no barrier), nolock (a resumer goes aside without looking at `held` under the lock),
   takefirst (the looker takes those aside before it clears `held`), early (saved is set before it is off its stack),
-  afterwards (the resumer clears `saved` after it has looked at `held`)
+  afterwards (the resumer clears `saved` after it has looked at `held`),
+  late (what the looker reads of the stack may be read after it has cleared `held`, as where that is no release)
 """
 import sys
 
@@ -23,7 +24,8 @@ from explore import check_all, explore
 class Model:
     # A state: (where the goroutine is: "all", a worker's number, "aside", "looker" or "" (in somebody's hands),
     # held, saved, lock holder or -1, runs left, workers, looker); a worker: (pc, store buffer);
-    # the looker: (pc, looks left, workers that its barrier still has to reach, whom it took).
+    # the looker: (pc, looks left, workers that its barrier still has to reach, or "stack" while reads of that are
+    # under way, whom it took).
     def __init__(self, workers, runs, looks, variant):
         self.n, self.variant = workers, variant
         self.first = ("all", 0, 1, -1, runs, tuple(("look", ()) for _ in range(workers)), ("set", looks, (), 0))
@@ -89,15 +91,16 @@ class Model:
             if not pending:
                 yield to(look=now("read" if saved else "give"))
         elif pc == "read":
-            yield to(look=now("give"))
+            yield to(look=now("give", rest=("stack",) if self.variant == "late" else ()))
         elif pc == "give" and lock < 0:
-            yield to(k=self.n, look=now("given"))
+            yield to(k=self.n, look=now("given", rest=pending))
         elif pc == "given":
             mine = place == "aside"
             if self.variant == "takefirst":
                 yield to(k=-1, p="looker" if mine else place, look=now("clear", took=int(mine)))
             else:
-                yield to(h=0, k=-1, p="looker" if mine else place, look=now("push", took=int(mine)))
+                yield to(h=0, k=-1, p="looker" if mine else place,
+                         look=now("push", rest=pending, took=int(mine)))
         elif pc == "clear":
             yield to(h=0, look=now("push"))
         elif pc == "push":
@@ -105,8 +108,8 @@ class Model:
 
     def wrong(self, state, rests):
         place, _, _, _, _, workers, looker = state
-        if looker[0] == "read" and any(at in ("run", "saving", "off" if self.variant == "early" else "run")
-                                       for at, _ in workers):
+        runs = ("run", "saving", "off") if self.variant == "early" else ("run",)
+        if (looker[0] == "read" or "stack" in looker[2]) and any(at in runs for at, _ in workers):
             return "it runs while its stack is looked at"
         if rests and (place == "aside" or looker[0] != "set" or looker[1]):
             return "it is lost"
@@ -123,4 +126,5 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         check_all([run(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])])
     check_all([run(2, 4, 2, "full"), run(3, 4, 2, "full"), run(2, 4, 2, "nobarrier"), run(2, 4, 2, "nolock"),
-               run(2, 4, 2, "takefirst"), run(2, 4, 2, "early"), run(2, 4, 2, "afterwards")])
+               run(2, 4, 2, "takefirst"), run(2, 4, 2, "early"), run(2, 4, 2, "afterwards"),
+               run(2, 4, 2, "late")])

@@ -4,11 +4,13 @@
 
 // The system's resolver, as a test wants it: the linker has getaddrinfo call the function below
 // (-Wl,--wrap=getaddrinfo). A question about a number goes to the real one; a name is held until
-// the test lets it go, and the n-th answer is 10.0.0.n.
+// the test lets it go, and the n-th answer is 10.0.0.n, but for "second-is-here": an address that
+// is no machine's, and this one's.
 
 #include <netdb.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <condition_variable>
 #include <mutex>
 #include <string>
@@ -35,18 +37,29 @@ class Resolver {
       let_go_ -= let_go_ == kAll ? 0 : 1;
       --inside_;
     }
-    if (host.rfind("none", 0) == 0) {
-      return EAI_NONAME;
-    }
-    if (host.rfind("no-memory", 0) == 0) {
-      return EAI_MEMORY;
+    struct Failure {
+      const char* host;
+      int error;
+    };
+    for (auto const& [begin, error] :
+         {Failure{"none", EAI_NONAME}, Failure{"no-data", EAI_NODATA},
+          Failure{"no-memory", EAI_MEMORY}, Failure{"again", EAI_AGAIN},
+          Failure{"broken", EAI_FAIL}, Failure{"system", EAI_SYSTEM}}) {
+      if (host.rfind(begin, 0) == 0) {
+        errno = EMFILE;
+        return error;
+      }
     }
     addrinfo hints{};
     hints.ai_socktype = kind;
     hints.ai_flags = AI_NUMERICHOST;
     std::string const address =
         "10.0." + std::to_string(number / 256 % 256) + "." + std::to_string(number % 256);
-    return __real_getaddrinfo(address.c_str(), "80", &hints, found);
+    bool const here = host.rfind("second-is-here", 0) == 0;
+    int const error =
+        __real_getaddrinfo(here ? "192.0.2.1" : address.c_str(), here ? "0" : "80", &hints, found);
+    return error == 0 && here ? __real_getaddrinfo("127.0.0.1", "0", &hints, &(*found)->ai_next)
+                              : error;
   }
 
   static constexpr int kAll = 1'000'000;

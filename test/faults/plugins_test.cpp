@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+//
+// Programs that go on load and unload libraries, and are updated while they run: a dump must name
+// what is loaded, not what was or what lies there now.
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "os/symbols.h"
+
+namespace hamgam {
+namespace {
+
+namespace fs = std::filesystem;
+using detail::find_symbol;
+
+constexpr const char* kFirst = "plugin_first";
+constexpr const char* kOther = "plugin_other";
+
+class Plugins : public testing::Test {
+ protected:
+  Plugins() {
+    std::string name = (fs::temp_directory_path() / "hamgam-plugins-XXXXXX").string();
+    EXPECT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+  }
+  ~Plugins() override {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+
+  // The build, as that file; whatever was there goes on to exist for those who have it.
+  std::string put(const char* build, const std::string& name) const {
+    fs::path const path = folder_ / (name + ".so");
+    fs::remove(path);
+    fs::copy_file(fs::path(HAMGAM_TEST_PLUGINS) / (std::string(build) + ".so"), path);
+    return path.string();
+  }
+
+ private:
+  fs::path folder_;
+};
+
+// A library, with a function of its own that it does not export.
+class Loaded {
+ public:
+  explicit Loaded(const std::string& path) : handle_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+    EXPECT_NE(handle_, nullptr) << dlerror();
+    auto* const where = reinterpret_cast<const void* (*)()>(dlsym(handle_, "hamgam_test_plugin"));
+    function_ = where();
+  }
+  ~Loaded() {
+    if (handle_ != nullptr) {
+      dlclose(handle_);
+    }
+  }
+  Loaded(Loaded&& other) noexcept : handle_(other.handle_), function_(other.function_) {
+    other.handle_ = nullptr;
+  }
+  Loaded(const Loaded&) = delete;
+  Loaded& operator=(const Loaded&) = delete;
+  Loaded& operator=(Loaded&&) = delete;
+
+  // Empty: not known.
+  [[nodiscard]] std::string name() const {
+    const char* const name = find_symbol(function_).name;
+    return name != nullptr ? name : "";
+  }
+
+ private:
+  void* handle_;
+  const void* function_ = nullptr;
+};
+
+bool names(const Loaded& library, const char* function) {
+  return library.name().find(function) != std::string::npos;
+}
+
+TEST_F(Plugins, one_after_another_at_the_same_place) {
+  for (const char* build : {kFirst, kOther, kFirst, kOther}) {
+    Loaded const library(put(build, "plugin"));
+    EXPECT_TRUE(names(library, build)) << library.name();
+  }
+}
+
+TEST_F(Plugins, one_whose_file_was_replaced) {
+  std::string const path = put(kFirst, "plugin");
+  Loaded const library(path);
+  (void)put(kOther, "plugin");
+  EXPECT_FALSE(names(library, kOther)) << library.name();
+}
+
+std::size_t mappings_of(const std::string& part) {
+  std::ifstream file("/proc/self/maps");
+  std::size_t count = 0;
+  for (std::string line; std::getline(file, line);) {
+    count += line.find(part) != std::string::npos ? 1 : 0;
+  }
+  return count;
+}
+
+TEST_F(Plugins, many_are_not_mapped_again_and_again) {
+  std::vector<Loaded> all;
+  for (int i = 0; i < 80; ++i) {
+    all.emplace_back(put(kFirst, "many" + std::to_string(i)));
+  }
+  std::size_t known = 0;
+  std::size_t before = 0;
+  for (int round = 0; round < 3; ++round) {
+    known = 0;
+    for (const Loaded& library : all) {
+      known += names(library, kFirst) ? 1 : 0;
+    }
+    std::size_t const now = mappings_of("/many");
+    EXPECT_TRUE(round == 0 || now == before) << before << " " << now;
+    before = now;
+  }
+  EXPECT_GE(known, 50U);
+}
+
+}  // namespace
+}  // namespace hamgam
