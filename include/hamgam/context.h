@@ -193,7 +193,7 @@ struct ContextAccess {
   static AfterFunc after_func(ContextRef context, ContextRef node) noexcept;
 };
 
-HAMGAM_API CancelContext derive_with_deadline(Context&& parent, std::int64_t deadline);
+HAMGAM_API CancelContext derive_with_deadline(Context&& parent, std::int64_t deadline, bool passed);
 HAMGAM_API AfterFunc register_after_func(Context&& context, std::unique_ptr<Job> job);
 }  // namespace detail
 
@@ -204,14 +204,17 @@ HAMGAM_API CancelContext with_cancel(Context parent);
 // Derives one that is cancelled with ContextError::deadline_exceeded when the time is over.
 template <class Rep, class Period>
 CancelContext with_timeout(Context parent, const std::chrono::duration<Rep, Period>& d) {
-  return detail::derive_with_deadline(std::move(parent), detail::deadline_after(d));
+  std::int64_t const wait = detail::saturated_nanos(d);
+  return detail::derive_with_deadline(std::move(parent), detail::deadline_after_nanos(wait),
+                                      wait == 0);
 }
 
 // t of a clock that is not steady is translated once, as in Go: setting that clock later moves
 // nothing.
 template <class C, class D>
 CancelContext with_deadline(Context parent, const std::chrono::time_point<C, D>& t) {
-  return detail::derive_with_deadline(std::move(parent), detail::deadline_at(t));
+  std::int64_t const deadline = detail::deadline_at(t);
+  return detail::derive_with_deadline(std::move(parent), deadline, deadline <= detail::nanos_now());
 }
 
 // Derives one in which the key has this value.

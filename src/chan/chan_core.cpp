@@ -331,6 +331,10 @@ void ChanCore::close() {
   closed_ = true;
   tsan_release(this);
   publish_readiness();
+  if (HAMGAM_LIKELY(receivers_.empty() && senders_.empty())) {
+    unlock();
+    return;
+  }
   ChanWaiter* parked = claim_some();
   bool const more = !receivers_.empty() || !senders_.empty();
   if (more) {

@@ -150,7 +150,7 @@ CancelContext with_cancel(Context parent) {
   return ContextAccess::cancel_context(std::move(node));
 }
 
-CancelContext detail::derive_with_deadline(Context&& parent, std::int64_t deadline) {
+CancelContext detail::derive_with_deadline(Context&& parent, std::int64_t deadline, bool passed) {
   auto const sooner = parent.deadline();
   if (sooner.has_value() && sooner->time_since_epoch().count() <= deadline) {
     return with_cancel(std::move(parent));
@@ -158,7 +158,7 @@ CancelContext detail::derive_with_deadline(Context&& parent, std::int64_t deadli
   auto* node = new DeadlineNode(std::min(deadline, kForever - 1));
   auto ref = below(node, ContextAccess::node_of(std::move(parent)));
   (void)link(*node);
-  if (deadline <= now()) {
+  if (passed) {
     cancel_tree(*node, ContextError::deadline_exceeded, nullptr);
   } else {
     std::lock_guard const guard(node->lock);
