@@ -211,6 +211,13 @@ struct Doomed {
   }
 };
 
+enum class Put : std::uint8_t {
+  kDone,
+  kFirst,          // and the janitor is to look after the pool
+  kFull,           // there is no room
+  kWantsMagazine,  // there is no empty one
+};
+
 }  // namespace
 
 struct PoolCore::State final : Aged {
@@ -268,11 +275,6 @@ struct PoolCore::State final : Aged {
     }
     shard.open.store(true, kRelaxed);  // relaxed: changes under the lock only
     return true;
-  }
-
-  PoolMagazine* empty_magazine(PoolMagazine*& spare) noexcept {
-    PoolMagazine* magazine = empty.pop();
-    return magazine != nullptr ? magazine : std::exchange(spare, nullptr);
   }
 
   // Closes the shards and makes victims of what is in them. `fenced`: their owners may be about.
@@ -347,6 +349,59 @@ struct PoolCore::State final : Aged {
       }
       doomed.magazines.push(magazine);
     }
+  }
+
+  // Takes the lock. `shard`: the caller's, or null; `fresh`: an empty magazine that goes to the
+  // others, or null.
+  Put put(PoolShard* shard, void* object, std::size_t heaviness, PoolMagazine* fresh) noexcept {
+    std::lock_guard const guard(lock);
+    if (fresh != nullptr) {
+      empty.push(fresh);
+    }
+    Put result = Put::kFull;
+    if (shard != nullptr && open_shard(*shard) && push_to(*shard, object)) {
+      result = Put::kDone;
+    } else if (shard != nullptr && uses_magazines(*shard)) {
+      result = put_in_new_magazine(*shard, object);
+    } else if (room() > 0 && heaviness <= max_weight && weight <= max_weight - heaviness) {
+      result = put_loose(object, heaviness);
+    }
+    return result == Put::kDone && !std::exchange(active, true) ? Put::kFirst : result;
+  }
+
+  // Both magazines of the shard are full, or there are fewer. By its owner.
+  Put put_in_new_magazine(PoolShard& shard, void* object) noexcept {
+    PoolMagazine* const previous = previous_of(shard);
+    if (previous != nullptr && room() < previous->size()) {
+      return Put::kFull;
+    }
+    PoolMagazine* const magazine = empty.pop();
+    if (magazine == nullptr) {
+      return Put::kWantsMagazine;
+    }
+    if (previous != nullptr) {
+      stored += previous->size();
+      full.push(previous);
+    }
+    swap_magazines(shard);
+    shard.loaded.store(magazine, kRelease);  // [pool.8] release, pairs with [pool.7]
+    magazine->push(object);
+    return Put::kDone;
+  }
+
+  // There is room.
+  Put put_loose(void* object, std::size_t heaviness) noexcept {
+    if (loose != nullptr && loose->full()) {
+      full.push(std::exchange(loose, nullptr));
+    }
+    if (loose == nullptr && (loose = empty.pop()) == nullptr) {
+      return Put::kWantsMagazine;
+    }
+    loose->weights[loose->size()] = heaviness;
+    loose->push(object);
+    weight += heaviness;
+    ++stored;
+    return Put::kDone;
   }
 
   void* pop_depot(PoolMagazine& magazine) noexcept {
@@ -485,69 +540,17 @@ bool PoolCore::put_slow(void* object, std::size_t weight) noexcept {
       return true;
     }
   }
-  PoolMagazine* spare = nullptr;
-  bool done = false;
-  bool news = false;
-  for (;;) {
-    bool wants_magazine = false;
-    s.lock.lock();
-    if (shard != nullptr && s.open_shard(*shard) && push_to(*shard, object)) {
-      done = true;
-    } else if (shard != nullptr && uses_magazines(*shard)) {
-      // Both magazines are full, or there are fewer.
-      PoolMagazine* const previous = previous_of(*shard);
-      if (previous == nullptr || s.room() >= previous->size()) {
-        if (PoolMagazine* magazine = s.empty_magazine(spare)) {
-          if (previous != nullptr) {
-            s.stored += previous->size();
-            s.full.push(previous);
-          }
-          swap_magazines(*shard);
-          shard->loaded.store(magazine, kRelease);  // [pool.8] release, pairs with [pool.7]
-          magazine->push(object);
-          done = true;
-        } else {
-          wants_magazine = true;
-        }
-      }
-    } else if (s.room() > 0 && weight <= s.max_weight && s.weight <= s.max_weight - weight) {
-      if (s.loose != nullptr && s.loose->full()) {
-        s.full.push(std::exchange(s.loose, nullptr));
-      }
-      if (s.loose == nullptr) {
-        s.loose = s.empty_magazine(spare);
-      }
-      if (s.loose != nullptr) {
-        s.loose->weights[s.loose->size()] = weight;
-        s.loose->push(object);
-        s.weight += weight;
-        ++s.stored;
-        done = true;
-      } else {
-        wants_magazine = true;
-      }
-    }
-    if (done && !s.active) {
-      s.active = true;
-      news = true;
-    }
-    s.lock.unlock();
-    if (!wants_magazine) {
-      break;
-    }
+  Put put = s.put(shard, object, weight, nullptr);
+  if (put == Put::kWantsMagazine) {
     TsanHide const hide;
-    spare = new (std::nothrow) PoolMagazine;
-    if (spare == nullptr) {
-      break;
+    if (auto* const fresh = new (std::nothrow) PoolMagazine) {
+      put = s.put(shard, object, weight, fresh);
     }
   }
-  {
-    TsanHide const hide;
-    delete spare;
+  if (put == Put::kFirst) {
+    (void)attend(s, now() + kTrimPeriod);
   }
-  if (news) {
-    (void)attend(*state_, now() + kTrimPeriod);
-  }
-  return done;
+  return put == Put::kFirst || put == Put::kDone;
 }
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail
