@@ -2,9 +2,13 @@
 // Copyright The Hamgam Authors
 
 // What the runtime costs a whole process: each figure in a process of its own.
+#include <hamgam/time.h>
+
+#include <atomic>
 #include <chrono>
 
 #include "goroutines.h"
+#include "harness/delays.h"
 #include "harness/process.h"
 
 namespace {
@@ -59,6 +63,40 @@ const bench::Case idle_cpu("Go/idle_cpu", "us", {2}, [](int workers) {
     never.done();
   });
   return microseconds / kSeconds;
+});
+
+// How long after its time a sleep ends.
+const bench::Case late("Timer/late", "us", {2}, [](int workers) {
+  double median = 0;
+  bench::on_workers(workers, [&median] {
+    median = bench::median_delay([](bench::Delay& delay) {
+      delay.begin(bench::kPause);
+      hamgam::sleep(bench::kPause);
+      delay.end();
+    });
+  });
+  return median;
+});
+
+// How long a goroutine waits for a worker that sleeps, while the one that started it computes.
+const bench::Case start_elsewhere("Go/start_elsewhere", "us", {2}, [](int workers) {
+  double median = 0;
+  bench::on_workers(workers, [&median] {
+    median = bench::median_delay([](bench::Delay& delay) {
+      hamgam::sleep(bench::kPause);
+      std::atomic<bool> started = false;
+      hamgam::WaitGroup ended;
+      delay.begin();
+      ended.go([&] {
+        delay.end();
+        started = true;
+      });
+      while (!started) {
+      }
+      ended.wait();
+    });
+  });
+  return median;
 });
 
 }  // namespace

@@ -2,9 +2,12 @@
 // Copyright The Hamgam Authors
 
 // Plain threads as whole processes.
+#include <atomic>
 #include <chrono>
 #include <latch>
+#include <thread>
 
+#include "../../harness/delays.h"
 #include "../../harness/process.h"
 #include "../threads.h"
 
@@ -41,6 +44,29 @@ const bench::Case idle_cpu("Go/idle_cpu", "us", {2}, [](int) {
   const double before = bench::cpu_microseconds();
   std::this_thread::sleep_for(std::chrono::seconds(kSeconds));
   return (bench::cpu_microseconds() - before) / kSeconds;
+});
+
+const bench::Case late("Timer/late", "us", {2}, [](int) {
+  return bench::median_delay([](bench::Delay& delay) {
+    delay.begin(bench::kPause);
+    std::this_thread::sleep_for(bench::kPause);
+    delay.end();
+  });
+});
+
+// A thread is made for it: there are none that sleep.
+const bench::Case start_elsewhere("Go/start_elsewhere", "us", {2}, [](int) {
+  return bench::median_delay([](bench::Delay& delay) {
+    std::this_thread::sleep_for(bench::kPause);
+    std::atomic<bool> started = false;
+    delay.begin();
+    const std::jthread other([&] {
+      delay.end();
+      started = true;
+    });
+    while (!started) {
+    }
+  });
 });
 
 }  // namespace

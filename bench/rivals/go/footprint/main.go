@@ -7,8 +7,10 @@ package main
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -83,6 +85,42 @@ func parked(workers int) float64 {
 	return float64(bytes) / float64(count)
 }
 
+const pause = 2 * time.Millisecond
+
+// medianDelay is in microseconds; once returns how late something came.
+func medianDelay(once func() time.Duration) float64 {
+	var all [301]float64
+	for i := range all {
+		all[i] = float64(once()) / 1e3
+	}
+	slices.Sort(all[:])
+	return all[len(all)/2]
+}
+
+func late(workers int) float64 {
+	return medianDelay(func() time.Duration {
+		due := time.Now().Add(pause)
+		time.Sleep(pause)
+		return time.Since(due)
+	})
+}
+
+func startElsewhere(workers int) float64 {
+	return medianDelay(func() time.Duration {
+		time.Sleep(pause)
+		var delay time.Duration
+		var started atomic.Bool
+		begun := time.Now()
+		go func() {
+			delay = time.Since(begun)
+			started.Store(true)
+		}()
+		for !started.Load() {
+		}
+		return delay
+	})
+}
+
 func idleCPU(workers int) float64 {
 	const seconds = 2
 	startOne()
@@ -96,5 +134,7 @@ func main() {
 		{Name: "Go/memory_start", Workers: []int{1, 2}, Unit: "KB", Measure: memoryStart},
 		{Name: "Go/parked", Workers: []int{2}, Unit: "bytes", Measure: parked, Big: true},
 		{Name: "Go/idle_cpu", Workers: []int{2}, Unit: "us", Measure: idleCPU},
+		{Name: "Timer/late", Workers: []int{2}, Unit: "us", Measure: late},
+		{Name: "Go/start_elsewhere", Workers: []int{2}, Unit: "us", Measure: startElsewhere},
 	})
 }
