@@ -124,8 +124,10 @@ class UseGoroutine {
   // it: auto socket = use_goroutine.as_default_on(tcp::socket(io)); socket.async_read_some(buffer);
   template <class Executor>
   struct executor_with_default : Executor {
+    // What Asio takes where no token is named.
     using default_completion_token_type = UseGoroutine;
 
+    // As the other one, which may be of any kind that converts.
     template <class Other>
       requires(!std::is_same_v<Other, executor_with_default> &&
                std::is_convertible_v<Other, Executor>)

@@ -52,11 +52,13 @@ class Atomic {
  public:
   static constexpr bool is_always_lock_free = detail::AnyAtomic<T>::is_always_lock_free;
 
+  // It is `value`, or T{}.
   constexpr Atomic() noexcept : value_(T{}) {}
   constexpr Atomic(T value) noexcept : value_(value) {}  // NOLINT(google-explicit-constructor)
   Atomic(const Atomic&) = delete;
   Atomic& operator=(const Atomic&) = delete;
 
+  // A store is before each load that sees its value.
   [[nodiscard]] T load() const noexcept {
     return value_.load(detail::kSeqCst);  // [atomic.1] seq_cst, pairs with [atomic.2]
   }
@@ -135,6 +137,7 @@ class Atomic {
 template <class T>
 class AtomicValue {
  public:
+  // Empty, or of this value.
   AtomicValue() = default;
   explicit AtomicValue(T value) : value_(std::make_shared<const T>(std::move(value))) {
     detail::tsan_release(this);
@@ -142,6 +145,7 @@ class AtomicValue {
   AtomicValue(const AtomicValue&) = delete;
   AtomicValue& operator=(const AtomicValue&) = delete;
 
+  // The value that was stored last; it stays as it is for whoever holds it.
   [[nodiscard]] std::shared_ptr<const T> load() const {
     Section const section(*this);
     detail::tsan_acquire(this);
@@ -150,6 +154,7 @@ class AtomicValue {
     return value_;
   }
 
+  // From now on loads give this one.
   void store(T value) { (void)swap(std::move(value)); }
 
   // The former value.
@@ -189,11 +194,13 @@ class Counter {
   Counter(const Counter&) = delete;
   Counter& operator=(const Counter&) = delete;
 
+  // n may be negative.
   void add(std::int64_t n = 1) noexcept {
     Shard& shard = shards_[detail::worker_index() % kShards];
     shard.value.fetch_add(n, detail::kRelaxed);  // relaxed: a statistic
   }
 
+  // The sum of all that was added.
   [[nodiscard]] std::int64_t value() const noexcept {
     std::int64_t sum = 0;
     for (const Shard& shard : shards_) {

@@ -84,6 +84,7 @@ class ChanHandle {
                 "a channel's values are objects: use Chan<Unit> where there is nothing to send");
 
  public:
+  // What is sent.
   using value_type = T;
 
   // How many values it holds now, and how many it can hold.
@@ -396,6 +397,7 @@ class Chan : public detail::ChanHandle<T>,
 template <class T>
 class SendChan : public detail::ChanHandle<T>, public detail::Sending<SendChan<T>, T> {
  public:
+  // The nil channel, or a view of this one.
   SendChan() noexcept = default;
   SendChan(Chan<T> chan) noexcept : detail::ChanHandle<T>(std::move(chan)) {}  // NOLINT: a view
 };
@@ -404,6 +406,7 @@ class SendChan : public detail::ChanHandle<T>, public detail::Sending<SendChan<T
 template <class T>
 class RecvChan : public detail::ChanHandle<T>, public detail::Receiving<RecvChan<T>, T> {
  public:
+  // The nil channel, or a view of this one.
   RecvChan() noexcept = default;
   RecvChan(Chan<T> chan) noexcept : detail::ChanHandle<T>(std::move(chan)) {}  // NOLINT: a view
 };

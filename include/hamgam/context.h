@@ -55,6 +55,7 @@ namespace hamgam::inline HAMGAM_ABI {
 // Compares equal to std::errc::operation_canceled and std::errc::timed_out.
 enum class ContextError { canceled = 1, deadline_exceeded = 2 };
 
+// So that a ContextError is a std::error_code.
 [[nodiscard]] HAMGAM_API const std::error_category& context_category() noexcept;
 [[nodiscard]] inline std::error_code make_error_code(ContextError e) noexcept {
   return {static_cast<int>(e), context_category()};
@@ -137,6 +138,7 @@ class CancelFunc {
  public:
   CancelFunc() noexcept = default;
 
+  // The context is cancelled when it returns. cause: what its cause() gives.
   HAMGAM_API void operator()(const std::exception_ptr& cause = nullptr) const noexcept;
 
  private:
@@ -152,6 +154,7 @@ struct [[nodiscard]] CancelContext {
   Context ctx;
   CancelFunc cancel;
 
+  // References to both, for std::tie.
   // NOLINTNEXTLINE(google-explicit-constructor): for std::tie
   operator std::tuple<Context&, CancelFunc&>() noexcept HAMGAM_LIFETIMEBOUND {
     return {ctx, cancel};
@@ -162,6 +165,7 @@ struct [[nodiscard]] CancelContext {
 // was moved from, does nothing.
 class [[nodiscard]] CancelGuard {
  public:
+  // Of nothing, or of this function.
   CancelGuard() noexcept = default;
   explicit CancelGuard(CancelFunc cancel) noexcept : cancel_(std::move(cancel)) {}
   CancelGuard(CancelGuard&&) noexcept = default;

@@ -75,6 +75,7 @@
 
 namespace hamgam::inline HAMGAM_ABI {
 
+// What may be said of a goroutine when it is started.
 struct GoOptions {
   std::string name{};          // shown in dumps
   std::size_t stack_size = 0;  // bytes; 0: the default; at least 16 KiB and at most 1 GiB

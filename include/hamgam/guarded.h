@@ -73,6 +73,7 @@ class [[nodiscard]] LockedAccess {
   }
   ~LockedAccess() { release(); }
 
+  // What is guarded.
   T* operator->() const noexcept HAMGAM_LIFETIMEBOUND { return value_; }
   T& operator*() const noexcept HAMGAM_LIFETIMEBOUND { return *value_; }
   T& get() const noexcept HAMGAM_LIFETIMEBOUND { return *value_; }
@@ -90,6 +91,7 @@ class [[nodiscard]] LockedAccess {
     return std::end(*value_);
   }
 
+  // For a Cond, and where it is to be unlocked for a while.
   void lock() HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
     Access::lock(*mutex_);
     held_ = true;
@@ -118,6 +120,7 @@ class [[nodiscard]] LockedAccess {
 template <class T, class M = Mutex>
 class Guarded {
  public:
+  // What lock() and lock_shared() return.
   using Locked = detail::LockedAccess<T, M, detail::ExclusiveAccess>;
   using LockedShared = detail::LockedAccess<const T, M, detail::SharedAccess>;
 

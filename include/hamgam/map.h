@@ -56,6 +56,7 @@ class Map {
       "Map<K, V>: K has no ==: define it, or say Map<K, V, Hash, Eq>");
 
  public:
+  // Empty; it takes no memory until something is stored.
   Map() = default;
   explicit Map(Hash hash, Eq eq = Eq()) : hash_(std::move(hash)), eq_(std::move(eq)) {}
   ~Map() {
@@ -74,6 +75,7 @@ class Map {
     return node != nullptr ? std::optional<V>(copy_of(value_of(*node))) : std::nullopt;
   }
 
+  // The key has this value from now on, whether it had one or not.
   void store(K key, V value) {
     std::uint64_t const order = order_of(key);
     put(std::make_unique<Node>(order, std::move(key), std::move(value)), [](const Node&) {});
@@ -147,6 +149,7 @@ class Map {
     return true;
   }
 
+  // Removes the key only if it has a value and that is `old`.
   [[nodiscard]] bool compare_and_erase(const K& key, const V& old)
     requires std::equality_comparable<V>
   {

@@ -138,6 +138,7 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
 template <class M>
 class [[nodiscard]] HAMGAM_SCOPED_CAPABILITY LockGuard {
  public:
+  // Locks, and unlocks at the end of the scope.
   [[nodiscard]] explicit LockGuard(M& mutex) HAMGAM_ACQUIRE(mutex) : mutex_(mutex) {
     mutex_.lock();
   }

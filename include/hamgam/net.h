@@ -67,6 +67,7 @@ enum class Errc {
   host_not_found_try_again,  // who knows names did not answer
   lookup_failed              // he did, with an error
 };
+// So that an Errc is a std::error_code.
 HAMGAM_API const std::error_category& category() noexcept;
 inline std::error_code make_error_code(Errc e) noexcept {
   return {static_cast<int>(e), category()};
@@ -75,6 +76,7 @@ inline std::error_code make_error_code(Errc e) noexcept {
 // what(): "read tcp 10.0.0.1:5->10.0.0.2:80: connection reset by peer".
 class Error : public std::system_error {
  public:
+  // The text is `what`, a colon and the code's message.
   Error(std::error_code code, const std::string& what, std::size_t transferred = 0)
       : std::system_error(code, what), text_(what + ": " + code.message()), bytes_(transferred) {}
   [[nodiscard]] const char* what() const noexcept override { return text_.c_str(); }
@@ -96,6 +98,7 @@ class Address {
   // From a sockaddr. Empty if it is larger than any of these.
   HAMGAM_API static Address from_raw(const void* raw, std::size_t size) noexcept;
 
+  // As parse() takes it; the host and the port alone (0 if there is none); which kind it is.
   [[nodiscard]] HAMGAM_API std::string to_string() const;
   [[nodiscard]] HAMGAM_API std::string host() const;
   [[nodiscard]] HAMGAM_API std::uint16_t port() const noexcept;
@@ -162,6 +165,7 @@ HAMGAM_API std::uint64_t copy_stream(const StreamHandle& source, const StreamHan
 // A stream of bytes.
 class HAMGAM_API StreamHandle : public Handle {
  public:
+  // Where it is read to, and what is written.
   using Bytes = std::span<std::byte>;
   using ConstBytes = std::span<const std::byte>;
 
@@ -276,10 +280,13 @@ class HAMGAM_API StreamHandle : public Handle {
   // Callbacks run in a goroutine of their own.
   [[nodiscard]] std::stop_token peer_gone() const;
 
+  // As set_deadline, of reading or of writing only.
   void set_read_deadline(TimePoint t) const;
   void set_write_deadline(TimePoint t) const;
+  // No more will be read here; or written, which the peer sees as the end of the stream.
   void shutdown_read() const;
   void shutdown_write() const;
+  // Of this end, and of the other.
   [[nodiscard]] Address local_address() const;
   [[nodiscard]] Address remote_address() const;
   // The descriptor becomes the caller's, and this one closed: who waits gets Errc::closed. -1 if it
@@ -331,6 +338,7 @@ struct KeepAlive {
   int count = 9;                      // that many unanswered ones end the connection
 };
 
+// How a connection is made.
 struct DialOptions {
   std::optional<Address> local{};
   // Between the families of a name's addresses; negative: one after the other.
@@ -341,6 +349,7 @@ struct DialOptions {
   std::function<void(int fd)> before_connect{};
 };
 
+// How a listener is made.
 struct ListenOptions {
   int backlog = 0;  // 0: the system's limit
   bool reuse_port = false;
@@ -429,6 +438,7 @@ class HAMGAM_API TcpListener : public detail::Handle {
 class HAMGAM_API UnixConn : public detail::StreamHandle {
  public:
   UnixConn() noexcept = default;
+  // Blocks until connected. "@name" is one of the abstract names.
   static UnixConn dial(std::string_view path);
   // An open file for the peer, which gets a number of its own for it; with one byte, as any other
   // of the stream. The caller's number stays the caller's.
@@ -450,6 +460,7 @@ class HAMGAM_API UnixConn : public detail::StreamHandle {
 class HAMGAM_API UnixListener : public detail::Handle {
  public:
   UnixListener() noexcept = default;
+  // "@name" is one of the abstract names.
   static UnixListener bind(std::string_view path);
   // As TcpListener's.
   [[nodiscard]] UnixConn accept() const;
@@ -604,9 +615,11 @@ template <class C, class D>
 // doubled and overtaken. One goroutine may receive while others send, close or move a deadline.
 class HAMGAM_API UdpSocket : public detail::Handle {
  public:
+  // Where it is received, and what is sent.
   using Bytes = std::span<std::byte>;
   using ConstBytes = std::span<const std::byte>;
 
+  // A datagram that came, and who sent it.
   struct Received {
     std::size_t bytes = 0;
     Address from;
@@ -621,6 +634,7 @@ class HAMGAM_API UdpSocket : public detail::Handle {
   // that the system has a way to; an empty host is this one, by IPv4 if there is that.
   static UdpSocket connect(std::string_view host_port);
 
+  // Waits for a datagram.
   Received receive_from(Bytes b) const;
   Received receive_from(Bytes b, std::error_code& e) const noexcept;
   // What does not fit into a datagram fails with std::errc::message_size.
@@ -660,8 +674,10 @@ class HAMGAM_API UdpSocket : public detail::Handle {
     return send_limited(b, to, hamgam::detail::kNoDeadline, &token);
   }
 
+  // As set_deadline, of receiving or of sending only.
   void set_read_deadline(TimePoint t) const;
   void set_write_deadline(TimePoint t) const;
+  // Of this end, and of the peer of connect().
   [[nodiscard]] Address local_address() const;
   [[nodiscard]] Address remote_address() const;
 

@@ -33,6 +33,7 @@
 namespace hamgam::inline HAMGAM_ABI {
 namespace observe {
 
+// What a goroutine does at the moment.
 enum class GoroutineState : std::uint8_t {
   running,   // on some thread
   runnable,  // waits for a thread
@@ -40,6 +41,7 @@ enum class GoroutineState : std::uint8_t {
   blocking,  // inside blocking()
 };
 
+// A call on a stack.
 struct Frame {
   const void* address = nullptr;  // of the call, or directly behind it
   std::string function;           // with its parameters; "??": not known
@@ -49,9 +51,11 @@ struct Frame {
 // Shared by all goroutines of a call of goroutines() that stand at the same place.
 class Frames {
  public:
+  // None, or these.
   Frames() = default;
   explicit Frames(std::shared_ptr<const std::vector<Frame>> frames) noexcept
       : frames_(std::move(frames)) {}
+  // As of a vector, the innermost first.
   [[nodiscard]] std::size_t size() const noexcept { return frames_ ? frames_->size() : 0; }
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
   [[nodiscard]] const Frame& operator[](std::size_t i) const noexcept { return (*frames_)[i]; }
@@ -62,6 +66,7 @@ class Frames {
   std::shared_ptr<const std::vector<Frame>> frames_;
 };
 
+// What is known of a goroutine.
 struct GoroutineInfo {
   std::uint64_t id = 0;
   std::string name;  // as given in GoOptions, at most 127 bytes of it

@@ -52,6 +52,7 @@ class Once {
     detail::tsan_acquire(this);
   }
 
+  // Whether f has returned. Does not wait.
   [[nodiscard]] bool done() const noexcept {
     // [once.1] acquire, pairs with [once.2], [once.3]
     bool const done = state_.load(detail::kAcquire) == kDone;

@@ -13,6 +13,7 @@ namespace hamgam::inline HAMGAM_ABI {
 
 class HAMGAM_API Panic : public std::logic_error {
  public:
+  // With its text.
   using std::logic_error::logic_error;
 };
 

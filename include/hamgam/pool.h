@@ -61,6 +61,7 @@ class Pool {
     }
     ~Lease() { give_back(); }
 
+    // The object. Of an empty lease: Panic "Pool: the lease is empty".
     T* operator->() const HAMGAM_LIFETIMEBOUND { return std::addressof(object()); }
     T& operator*() const HAMGAM_LIFETIMEBOUND { return object(); }
     // Null if it is empty.
@@ -124,6 +125,7 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
+  // An object of the pool, or a new one. Does not wait.
   Lease get() HAMGAM_LIFETIMEBOUND { return Lease(*this, take()); }
 
   // By hand: an object that need not come back.

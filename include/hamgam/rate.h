@@ -67,6 +67,7 @@ class [[nodiscard]] Reservation {
 
 class RateLimiter {
  public:
+  // `per_second` on average; `burst` at once at most, which are there at first.
   RateLimiter(double per_second, int burst) noexcept : bucket_(per_second, burst) {}
   RateLimiter(const RateLimiter&) = delete;
   RateLimiter& operator=(const RateLimiter&) = delete;
@@ -90,7 +91,8 @@ class RateLimiter {
     return wait_deadline(detail::deadline_at(t), n);
   }
   // False if stop was requested before: what others can still use is given back, which is less than
-  // n if others have reserved after it (as Go's Cancel). What may happen now is granted in any case.
+  // n if others have reserved after it (as Go's Cancel). What may happen now is granted in any
+  // case.
   [[nodiscard]] HAMGAM_API bool wait(std::stop_token token, int n = 1);
 
   // A permission for n, for as soon as may be.
@@ -100,6 +102,7 @@ class RateLimiter {
   HAMGAM_API void set_limit(double per_second);
   HAMGAM_API void set_burst(int burst);
 
+  // As they are now.
   [[nodiscard]] HAMGAM_API double limit() const;
   [[nodiscard]] HAMGAM_API int burst() const;
   // How many there are now; less than 0: that many are promised.

@@ -47,6 +47,7 @@
 
 namespace hamgam::inline HAMGAM_ABI {
 
+// How many resources there may be, and for how long.
 struct ResourcePoolOptions {
   std::size_t max_open = 0;  // in use, idle and being opened; 0: no limit
   std::size_t max_idle = 2;  // 0: none is kept; never more than max_open, nor less than min_idle
@@ -55,6 +56,7 @@ struct ResourcePoolOptions {
   detail::AnyDuration max_idle_time{};  // 0: no limit
 };
 
+// How many there are now, and what has happened since the pool was made.
 struct ResourcePoolStats {
   std::size_t max_open = 0;
   std::size_t open = 0;  // in_use + idle
@@ -92,6 +94,7 @@ class ResourcePool {
     }
     ~Lease() { give_back(); }
 
+    // The resource. Of an empty lease: Panic "ResourcePool: the lease is empty".
     T* operator->() const HAMGAM_LIFETIMEBOUND { return std::addressof(entry().value); }
     T& operator*() const HAMGAM_LIFETIMEBOUND { return entry().value; }
     // Null if it is empty.
@@ -168,6 +171,7 @@ class ResourcePool {
     return lease(core, core.acquire_stoppable(std::move(token)));
   }
 
+  // A snapshot.
   [[nodiscard]] ResourcePoolStats stats() const noexcept { return core_->stats(); }
 
   // Closes what is idle, refuses and wakes who waits. May be called again.

@@ -302,6 +302,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
 template <class M>
 class [[nodiscard]] HAMGAM_SCOPED_CAPABILITY SharedLockGuard {
  public:
+  // Locks to read, and unlocks at the end of the scope.
   [[nodiscard]] explicit SharedLockGuard(M& mutex) HAMGAM_ACQUIRE_SHARED(mutex) : mutex_(mutex) {
     mutex_.lock_shared();
   }

@@ -163,6 +163,7 @@ class HAMGAM_API SelectSet {
   // A key that is not in the set is ignored.
   void remove(Key key) noexcept;
 
+  // How many cases are in it.
   [[nodiscard]] std::size_t size() const noexcept;
 
   // As select. A send that was done, or failed because the channel is closed, leaves the set; the

@@ -100,6 +100,7 @@ class [[nodiscard]] Signals {
 // The cause() of a context that was cancelled by a signal. what(): "terminated signal received".
 class HAMGAM_API SignalError : public std::runtime_error {
  public:
+  // Of the signal with this number.
   explicit SignalError(int signal);
   [[nodiscard]] int signal() const noexcept { return signal_; }
 

@@ -40,6 +40,7 @@ class SingleFlight {
                 "SingleFlight gives V to every caller: it is copied");
 
  public:
+  // What a flight brought.
   struct Result {
     V value;
     bool shared;  // others got it too

@@ -180,6 +180,7 @@ class [[nodiscard]] Task {
   // False if stop was requested before it had ended.
   [[nodiscard]] bool wait(std::stop_token token) { return state().running.wait(std::move(token)); }
 
+  // Whether the function has ended. Does not wait.
   [[nodiscard]] bool done() { return state().running.wait_for(std::chrono::nanoseconds::zero()); }
 
  private:

@@ -118,6 +118,7 @@ template <class Rep, class Period>
 // Reset called on uninitialized Timer".
 class [[nodiscard]] Timer {
  public:
+  // Empty, or one whose tick arrives after d.
   Timer() noexcept = default;
 
   template <class Rep, class Period>
@@ -180,6 +181,7 @@ Timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f) {
 // "time: Reset called on uninitialized Ticker".
 class [[nodiscard]] Ticker {
  public:
+  // Empty, or one whose first tick arrives after d.
   Ticker() noexcept = default;
 
   template <class Rep, class Period>
@@ -197,6 +199,7 @@ class [[nodiscard]] Ticker {
   }
   ~Ticker() { stop(); }
 
+  // The ticks: when each was due.
   [[nodiscard]] RecvChan<TimePoint> chan() const noexcept { return chan_; }
 
   // No tick after it. The channel stays open.
