@@ -87,6 +87,41 @@ struct GoroutineInfo {
 // may be a slow one; it is the calling thread that waits for it.
 HAMGAM_API void dump(std::ostream& out);
 
+// Which goroutines were left behind, of those that were started while it lives by the goroutine or
+// plain thread that made it, and by those that these started, and so on; so several may live at
+// once, in tests that run at the same time, and each sees its own.
+//
+//   observe::LeakCheck check;
+//   serve_one_request();
+//   EXPECT_EQ(check.report(), "");
+//
+// One that is to end is given the time: the answer comes at once if none is left, else as soon as
+// nothing in the process could wake them any more, or after `limit`, if threads, timers or sockets
+// still could. Those that a timer starts belong to nobody. With GoogleTest for every test:
+// gtest.h. It is made and destroyed by the same goroutine or thread. While it lives, what is
+// started takes some 100 ns more. Throws std::bad_alloc.
+class LeakCheck {
+ public:
+  HAMGAM_API LeakCheck();
+  HAMGAM_API ~LeakCheck();  // prints the report on standard error, if nobody has asked
+  LeakCheck(const LeakCheck&) = delete;
+  LeakCheck& operator=(const LeakCheck&) = delete;
+
+  // Those that wait for that (GoroutineInfo::wait_reason; empty: whatever they do) and have this
+  // part of a name in their stack or place of creation (empty: anywhere) may stay.
+  HAMGAM_API LeakCheck& allow(std::string wait_reason, std::string function = {});
+
+  [[nodiscard]] HAMGAM_API std::vector<GoroutineInfo> leaks(
+      std::chrono::nanoseconds limit = std::chrono::seconds(1));
+  // The same as text: "3 goroutines leaked:" and their stacks as dump() has them. Empty: none.
+  [[nodiscard]] HAMGAM_API std::string report(
+      std::chrono::nanoseconds limit = std::chrono::seconds(1));
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 // From now on SIGQUIT (Ctrl-\, kill -QUIT) prints that on standard error, from a thread of its own,
 // which also works while all workers are busy. The program goes on, unlike Go's. Once per process;
 // further calls put the handler back if it was replaced. Throws std::system_error if the system

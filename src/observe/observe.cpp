@@ -6,6 +6,7 @@
 #include <ostream>
 #include <string_view>
 
+#include "observe/infos.h"
 #include "sched/dump.h"
 #include "sched/snapshot.h"
 
@@ -42,24 +43,20 @@ observe::GoroutineState state_of(const Snapshot::Group& group) noexcept {
 
 }  // namespace
 
-namespace observe {
-
-std::vector<GoroutineInfo> goroutines() {
-  detail::TsanHide const hide;
-  Snapshot const snapshot = detail::take_snapshot();
-  detail::Symbols symbols;
-  std::vector<GoroutineInfo> all;
+std::vector<observe::GoroutineInfo> detail::infos_of(const Snapshot& snapshot) {
+  Symbols symbols;
+  std::vector<observe::GoroutineInfo> all;
   for (const Snapshot::Group& group : snapshot.groups) {
-    GoroutineInfo info;
+    observe::GoroutineInfo info;
     info.name = group.name;
     info.state = state_of(group);
-    info.wait_reason = info.state == GoroutineState::waiting ? group.state : "";
+    info.wait_reason = info.state == observe::GoroutineState::waiting ? group.state : "";
     info.created_at = frame_of(group.created_at, symbols);
     info.frames = frames_of(group, symbols);
     for (const Snapshot::Member& member : group.members) {
       info.id = member.id;
       info.waiting_for = std::chrono::nanoseconds(
-          member.since == 0 ? 0 : std::max<detail::Nanos>(0, snapshot.time - member.since));
+          member.since == 0 ? 0 : std::max<Nanos>(0, snapshot.time - member.since));
       info.waits_on = member.object;
       info.created_by = member.created_by;
       all.push_back(info);
@@ -67,6 +64,13 @@ std::vector<GoroutineInfo> goroutines() {
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   return all;
+}
+
+namespace observe {
+
+std::vector<GoroutineInfo> goroutines() {
+  detail::TsanHide const hide;
+  return detail::infos_of(detail::take_snapshot());
 }
 
 void dump(std::ostream& out) {

@@ -105,6 +105,7 @@ class RecordDepot {
 
 constinit RecordDepot g_records;
 constinit SpinLock g_extras_lock;
+thread_local constinit std::uint64_t t_scope = 0;
 
 constexpr Nanos kCoarse = 2 * kMillisecond;  // so often the line is written at most
 
@@ -144,6 +145,31 @@ void copy_name(const Goroutine& g, char* buffer, std::size_t size) noexcept {
   }
   buffer[length] = '\0';
 }
+
+void set_scope(Goroutine& g, std::uint64_t scope) noexcept {
+  TsanIgnore const ignore;
+  if (g.extras == nullptr) {
+    if (auto* const extras = new (std::nothrow) GoroutineExtras) {
+      give_extras(g, extras);
+    }
+  }
+  std::lock_guard const guard(g_extras_lock);
+  if (g.extras != nullptr) {
+    g.extras->scope = scope;
+  }
+}
+
+std::uint64_t scope_of(const Goroutine& g) noexcept {
+  TsanIgnore const ignore;
+  if (g.extras == nullptr) {
+    return 0;  // a glance, as most have none
+  }
+  std::lock_guard const guard(g_extras_lock);
+  return g.extras != nullptr ? g.extras->scope : 0;
+}
+
+HAMGAM_NOINLINE void set_thread_scope(std::uint64_t scope) noexcept { t_scope = scope; }
+HAMGAM_NOINLINE std::uint64_t thread_scope() noexcept { return t_scope; }
 
 Goroutine* GoroutineCache::refill() noexcept {
   Goroutine* g = full_;

@@ -20,6 +20,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 struct GoroutineExtras {
   std::string name;
   std::size_t stack_size = 0;
+  std::uint64_t scope = 0;  // see set_scope()
 };
 
 // What a goroutine that is parked says of that, for those who hold it (hold.h). It stands in the
@@ -93,6 +94,14 @@ class GoroutineCache {
 void give_extras(Goroutine& g, GoroutineExtras* extras) noexcept;
 void free_extras(Goroutine& g) noexcept;
 void copy_name(const Goroutine& g, char* buffer, std::size_t size) noexcept;
+
+// A mark that is handed down: a goroutine that has one, not 0, gives it to those that it starts.
+// The second is for a plain thread's own. set_scope() leaves a goroutine as it is if there is no
+// memory.
+void set_scope(Goroutine& g, std::uint64_t scope) noexcept;
+[[nodiscard]] std::uint64_t scope_of(const Goroutine& g) noexcept;  // from any thread
+void set_thread_scope(std::uint64_t scope) noexcept;
+[[nodiscard]] std::uint64_t thread_scope() noexcept;
 
 // The time as of some 10 milliseconds ago, or less, without asking the clock: for what is told in
 // seconds. On a line of its own that is written rarely. 0: nobody has said yet.

@@ -164,6 +164,23 @@ bool all_asleep() noexcept {
          workers_asleep();
 }
 
+// The same for a caller that is awake, a worker with the slot or a plain thread.
+bool others_asleep(const Worker* own) noexcept {
+  // relaxed throughout: the caller compares activity() before and after
+  std::uint32_t const active = own != nullptr ? 1 : 0;
+  if (g_scheduler.blocking.inside() != 0 || waits_for_outside() || !timers_at_rest() ||
+      earliest_timer() != kForever || g_chores.load(kRelaxed) != nullptr ||
+      g_scheduler.idle.active() != active || !g_scheduler.global.empty() ||
+      (own != nullptr && (own->queue.has_next() || !own->queue.ring_empty()))) {
+    return false;
+  }
+  std::uint32_t const workers = g_scheduler.threads.load(kRelaxed);
+  SleepingThreads const sleeping = sleeping_threads();
+  int const known = static_cast<int>(workers + sleeping.plain + (1 - active));
+  return g_scheduler.idle.sleepers() + sleeping.workers + active == workers &&
+         count_threads() == known + 1 + kForeignThreads;  // 1: the monitor
+}
+
 void declare_deadlock() noexcept {
   if (starved_for_good()) {
     fatal("out of memory: no stack for a goroutine");
@@ -406,6 +423,16 @@ bool have_chores() noexcept {
 
 bool chores_are_done() noexcept {
   return g_started.load(kRelaxed);  // relaxed: true is for ever
+}
+
+bool nobody_else_runs() noexcept {
+  const Worker* const own = this_worker();
+  // relaxed: ours
+  if (own != nullptr && own->slot.load(kRelaxed) != Worker::kHeld) {
+    return false;
+  }
+  std::uint64_t const before = activity();
+  return others_asleep(own) && others_asleep(own) && activity() == before;
 }
 
 void queue_chore(Chore& chore) noexcept {

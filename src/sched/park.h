@@ -101,6 +101,11 @@ void queue_chore(Chore& chore) noexcept;
 void begin_outside() noexcept;
 void end_outside() noexcept;
 
+// True if nobody but the caller runs, and nobody can be woken but by the caller: all others sleep,
+// and no timer, descriptor or signal would end that. False if that is not sure, as while there are
+// threads that never slept here.
+[[nodiscard]] bool nobody_else_runs() noexcept;
+
 // True if spinning for a moment may help: another worker runs meanwhile and nobody waits for this
 // one.
 bool worth_spinning() noexcept;

@@ -58,6 +58,12 @@ HAMGAM_NOINLINE void run_closure(Goroutine* g) {
   }
 }
 
+HAMGAM_NOINLINE void inherit(Goroutine& g, std::uint64_t scope) noexcept {
+  if (scope != 0) {
+    set_scope(g, scope);
+  }
+}
+
 // Remembers that g ended. Whoever waits for it and its like is told by tell_ends.
 void note_end(Worker& w, const Goroutine& g) noexcept {
   if (w.untold_ends != 0 && w.untold_subject != g.end_subject) {
@@ -137,11 +143,16 @@ HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*),
   tsan_forget(g);  // the record has been another's
   tsan_release(g);
   if (Worker* w = this_worker()) {
-    g->created_by = w->current.load(kRelaxed)->id.load(kRelaxed);  // relaxed: ours
-    g->id.store(fresh_id(*w), kRelaxed);                           // relaxed: for dumps
-    w->started.store(w->started.load(kRelaxed) + 1, kRelaxed);     // relaxed: ours, a statistic
+    const Goroutine& creator = *w->current.load(kRelaxed);  // relaxed: ours
+    if (HAMGAM_UNLIKELY(creator.extras != nullptr)) {
+      inherit(*g, creator.extras->scope);
+    }
+    g->created_by = creator.id.load(kRelaxed);                  // relaxed: ours
+    g->id.store(fresh_id(*w), kRelaxed);                        // relaxed: for dumps
+    w->started.store(w->started.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
     push_new(*w, g);
   } else {
+    inherit(*g, thread_scope());
     g->created_by = 0;
     g->id.store(g_scheduler.next_id.fetch_add(1, kRelaxed), kRelaxed);  // relaxed: only unique
     g_scheduler.started_by_threads.fetch_add(1, kRelaxed);              // relaxed: a statistic
