@@ -26,4 +26,15 @@ void in_goroutines(int count, const F& body) {
   all.wait();
 }
 
+struct Goroutines {
+  template <class F>
+  static void enter(int workers, const F& body) {
+    on_workers(workers, body);
+  }
+  template <class F>
+  static void in(int count, const F& body) {
+    in_goroutines(count, body);
+  }
+};
+
 }  // namespace bench

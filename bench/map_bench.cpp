@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 
-// Map: load where nearly all keys are there; load_or_store where half are there and half are new.
+// Map: load where nearly all keys are there; load_or_store where half are there and half are new;
+// and the cases of map_cases.h.
 #include <hamgam/map.h>
 
 #include <atomic>
 
 #include "goroutines.h"
+#include "map_cases.h"
 
 namespace {
 
@@ -60,5 +62,17 @@ const bench::Case balanced("Map/load_or_store_balanced", {1, 2}, [](int workers,
     });
   });
 });
+
+template <class K>
+class Map {
+ public:
+  bool load(const K& key) const { return map_.load(key).has_value(); }
+  void store(const K& key, std::int64_t value) { map_.store(key, value); }
+  void erase(const K& key) { map_.erase(key); }
+
+ private:
+  hamgam::Map<K, std::int64_t> map_;
+};
+const bench::MapMatrix<Map, bench::Goroutines> matrix;
 
 }  // namespace

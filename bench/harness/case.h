@@ -39,6 +39,9 @@ class Case {
   using Workers = std::initializer_list<int>;  // the numbers of workers to try
 
   Case(const char* name, Workers workers, Op op) : Case(name, "ns", workers, op) {}
+  Case(const char* name, Big, Workers workers, Op op) : Case(name, "ns", workers, op) {
+    big_ = true;
+  }
   Case(const char* name, const char* unit, Workers workers, Op op)
       : name_(name), unit_(unit), op_(op) {
     enlist(workers);

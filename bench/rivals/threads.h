@@ -23,6 +23,17 @@ void in_threads(int count, const F& body) {
   for (std::thread& t : threads) t.join();
 }
 
+struct Threads {
+  template <class F>
+  static void enter(int /*workers*/, const F& body) {
+    body();
+  }
+  template <class F>
+  static void in(int count, const F& body) {
+    in_threads(count, body);
+  }
+};
+
 // Lets this thread, and those it starts, use the first `count` CPUs it may use now.
 inline void use_cpus(int count) {
   cpu_set_t allowed;

@@ -2,8 +2,8 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Map: a hash map for many at once, best where reads prevail or each writes its own keys. A read
-// takes no lock and writes nothing that others read; a write locks one sixteenth of the map.
+// Map: a hash map for many at once. load takes no lock and writes nothing that others read; a write
+// locks one sixteenth of the map.
 //
 //   Map<std::string, Session> sessions;
 //   sessions.store(id, session);
@@ -21,9 +21,12 @@
 // use it; none runs in load, for_each, size or the loading half of load_or_store, so a reader may
 // hold a lock that destructors take. A destructor that blocks the janitor holds up the others'.
 //
-// Expected O(1); equal hashes cost O(n) among themselves. What removes something looks at one word
-// of each worker and of each thread that has read a map, and of each that is parked in this map's
-// for_each. Erased buckets are not given back but by clear().
+// Expected O(1); equal hashes cost O(n) among themselves. A store by which a sixteenth of the map
+// outgrows its table copies that one's pointers, while others who write there wait. What removes
+// something looks at one word of each worker and of each thread that has read a map, and of each
+// that is parked in this map's for_each. Tables do not shrink but by clear(). A V that can be
+// copied as plain bytes and has 1, 4 or 8 of them is changed where it is; others, and all keys,
+// have a piece of memory for each entry, and a store over one takes a new piece.
 //
 // Happens-before: a write is before each read that observes it, as in Go: load, for_each and those
 // that return or compare a value read; store, erase and those that succeed in replacing write.
@@ -34,7 +37,6 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -60,8 +62,9 @@ class Map {
   Map() = default;
   explicit Map(Hash hash, Eq eq = Eq()) : hash_(std::move(hash)), eq_(std::move(eq)) {}
   ~Map() {
-    if (Table* table = table_.load(detail::kAcquire)) {  // [map.5] acquire, pairs with [map.6]
-      destroy(table);
+    detail::Retired* tables = core_.take_tables();
+    while (tables != nullptr) {
+      destroy(std::exchange(tables, tables->next()));
     }
   }
   Map(const Map&) = delete;
@@ -70,34 +73,33 @@ class Map {
   // A copy of the key's value, if there is one.
   [[nodiscard]] std::optional<V> load(const K& key) const {
     std::uint64_t const order = order_of(key);
-    detail::ReadDomain::Pin const pin(domain_);
+    detail::ReadDomain::Pin const pin(core_.domain());
     const Node* node = find(order, key);
-    return node != nullptr ? std::optional<V>(copy_of(value_of(*node))) : std::nullopt;
+    return node != nullptr ? std::optional<V>(copy_of(node->get())) : std::nullopt;
   }
 
   // The key has this value from now on, whether it had one or not.
   void store(K key, V value) {
-    std::uint64_t const order = order_of(key);
-    put(std::make_unique<Node>(order, std::move(key), std::move(value)), [](const Node&) {});
+    put(std::move(key), std::move(value), [](const Node&) {});
   }
 
   // The key's value, if it has one (true: loaded); else the given one, which it has from now on.
   [[nodiscard]] std::pair<V, bool> load_or_store(K key, V value) {
     std::uint64_t const order = order_of(key);
     {
-      detail::ReadDomain::Pin const pin(domain_);
+      detail::ReadDomain::Pin const pin(core_.domain());
       if (const Node* node = find(order, key)) {
-        return {copy_of(value_of(*node)), true};
+        return {copy_of(node->get()), true};
       }
     }
     auto node = std::make_unique<Node>(order, std::move(key), value);
-    Section section(*this, order);
-    std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
-    Place const place = locate(section, order, node->key);
-    if (place.node != nullptr) {
-      return {copy_of(value_of(*place.node)), true};
+    Section section(core_, core_.made_stripe(order));
+    Place place = locate(section, order, node->key);
+    if (place.entry != nullptr) {
+      return {copy_of(node_of(place).get()), true};
     }
-    Commit const commit(section, *place.before, node);  // once there is a result: a copy may throw
+    section.reserve(place, order);
+    Commit const commit(section, place, node);  // once there is a result: a copy may throw
     return {std::move(value), false};
   }
 
@@ -105,7 +107,7 @@ class Map {
   [[nodiscard]] std::optional<V> load_and_erase(const K& key) {
     std::optional<V> value;
     (void)remove(key, [&value](const Node& had) {
-      value.emplace(copy_of(value_of(had)));
+      value.emplace(copy_of(had.get()));
       return true;
     });
     return value;
@@ -118,10 +120,9 @@ class Map {
 
   // The former value.
   std::optional<V> swap(K key, V value) {
-    std::uint64_t const order = order_of(key);
     std::optional<V> former;
-    put(std::make_unique<Node>(order, std::move(key), std::move(value)),
-        [&former](const Node& had) { former.emplace(copy_of(value_of(had))); });
+    put(std::move(key), std::move(value),
+        [&former](const Node& had) { former.emplace(copy_of(had.get())); });
     return former;
   }
 
@@ -133,19 +134,26 @@ class Map {
     if (!is(order, key, old)) {
       return false;
     }
-    auto node = std::make_unique<Node>(order, K(key), std::move(next));
+    std::unique_ptr<Node> node;
+    if constexpr (!kInPlace) {
+      node = std::make_unique<Node>(order, K(key), std::move(next));
+    }
     Node* former = nullptr;
     {
-      Section section(*this, order);
-      std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
+      Section section(core_, core_.made_stripe(order));
       Place const place = locate(section, order, key);
-      if (place.node == nullptr || !(value_of(*place.node) == old)) {
+      if (place.entry == nullptr || !(node_of(place).get() == old)) {
         return false;
       }
-      former = place.node;
-      Table::replace(*place.before, *former, *node.release());
+      if constexpr (kInPlace) {
+        node_of(place).set(next);
+        return true;
+      } else {
+        former = &node_of(place);
+        Section::replace(place, *node.release());
+      }
     }
-    domain_.retire(former);
+    core_.domain().retire(former);
     return true;
   }
 
@@ -153,29 +161,23 @@ class Map {
   [[nodiscard]] bool compare_and_erase(const K& key, const V& old)
     requires std::equality_comparable<V>
   {
-    return remove(key, [&old](const Node& had) { return value_of(had) == old; });
+    return remove(key, [&old](const Node& had) { return had.get() == old; });
   }
 
   // Calls f(key, value) for each key, none twice, until f returns false (if it returns bool). Keys
   // and values that others add, change or remove meanwhile are seen or not; f may itself do so.
-  // What f is given lives until it returns. As long as it runs, removed values of this map are not
-  // destroyed.
+  // What f is given lives, unchanged, until it returns. As long as it runs, removed values of this
+  // map are not destroyed. Between calls of f it takes the lock of a part of the map, as who
+  // writes; where more than 128 keys have equal hashes it needs memory.
   template <class F>
     requires std::invocable<F&, const K&, const V&>
   void for_each(F f) const {
-    detail::ReadDomain::Pin const pin(domain_);
-    Table* const table = table_.load(detail::kAcquire);  // [map.5] acquire, pairs with [map.6]
-    if (table == nullptr) {
-      return;
-    }
-    for (auto& stripe : table->stripes) {
-      for (const detail::MapLink* link = next(stripe.head); link != &table->tail;
-           link = next(*link)) {
-        if ((link->order & 1) == 0) {
-          continue;
-        }
-        const auto* node = static_cast<const Node*>(link);
-        const V& value = value_of(*node);
+    detail::ReadDomain::Pin const pin(core_.domain());
+    detail::MapWalk walk(core_);
+    while (std::size_t const count = walk.next()) {
+      for (std::size_t i = 0; i < count; ++i) {
+        const auto* node = static_cast<const Node*>(walk.entries()[i]);
+        const V& value = node->get();  // or a copy, which lives as long
         if constexpr (std::is_void_v<std::invoke_result_t<F&, const K&, const V&>>) {
           std::invoke(f, node->key, value);
         } else if (!std::invoke(f, node->key, value)) {
@@ -186,38 +188,10 @@ class Map {
   }
 
   // Removes all keys.
-  void clear() HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
-    Table* table = nullptr;
-    for (;;) {
-      detail::ReadDomain::Pin const pin(domain_);
-      table = table_.load(detail::kAcquire);  // [map.5] acquire, pairs with [map.6]
-      if (table == nullptr) {
-        return;
-      }
-      // Whoever writes holds one of these and checks then that the table is the map's.
-      for (auto& stripe : table->stripes) {
-        stripe.mutex.lock();
-      }
-      Table* expected = table;
-      // relaxed: the mutexes and the retirement order it
-      bool const ours =
-          table_.compare_exchange_strong(expected, nullptr, detail::kRelaxed, detail::kRelaxed);
-      for (auto& stripe : table->stripes) {
-        stripe.mutex.unlock();
-      }
-      if (ours) {
-        break;
-      }
-    }
-    domain_.retire(table);
-  }
+  void clear() { core_.clear(); }
 
   // How many keys; while others write, some number in between.
-  [[nodiscard]] std::size_t size() const noexcept {
-    detail::ReadDomain::Pin const pin(domain_);
-    const Table* table = table_.load(detail::kAcquire);  // [map.5] acquire, pairs with [map.6]
-    return table != nullptr ? table->size() : 0;
-  }
+  [[nodiscard]] std::size_t size() const noexcept { return core_.size(); }
 
  private:
   static V copy_of(const V& value) {
@@ -227,84 +201,48 @@ class Map {
     return value;
   }
 
-  using Table = detail::MapTable;
-  using Stripe = Table::Stripe;
+  using Section = detail::MapSection;
+  using Place = detail::MapPlace;
+
+  // A value that is one word changes in its entry; for others there is a new entry.
+  static constexpr bool kInPlace = detail::kMapWord<V>;
 
   struct Node : detail::MapEntry {
     template <class Value>
-    Node(std::uint64_t o, K k, Value&& v)
-        : MapEntry(o), key(std::move(k)), value(std::forward<Value>(v)) {
+    Node(std::uint64_t order, K k, Value&& v)
+        : MapEntry(order), key(std::move(k)), value(std::forward<Value>(v)) {
       detail::tsan_release(this);
     }
 
+    // Who compares keys is not by that after who stored them, who reads a value is.
+    [[nodiscard]] decltype(auto) get() const noexcept {
+      if constexpr (kInPlace) {
+        V const word = value.load(detail::kAcquire);  // [map.11] acquire, pairs with [map.12]
+        detail::tsan_acquire(this);
+        return V(word);
+      } else {
+        detail::tsan_acquire(this);
+        return (value);
+      }
+    }
+    // Under the stripe's mutex.
+    void set(V v) noexcept {
+      detail::tsan_release(this);
+      value.store(v, detail::kRelease);  // [map.12] release, pairs with [map.11]
+    }
+
     const K key;
-    const V value;
-  };
-
-  struct Place {
-    detail::MapLink* before;  // where the key would be inserted, or the link before its node
-    Node* node;               // null: the key is not there
-  };
-
-  // The map's table, pinned, and the key's stripe of it, locked; the caller unlocks it.
-  class Section {
-   public:
-    Section(Map& map, std::uint64_t order) : pin_(map.domain_) {
-      for (;;) {
-        table_ = map.table();
-        if (lock_stripe(map, order)) {
-          return;
-        }
-      }
-    }
-    // If there is no table, neither is any key.
-    Section(Map& map, std::uint64_t order, std::nullptr_t) : pin_(map.domain_) {
-      do {
-        table_ = map.table_.load(detail::kAcquire);  // [map.5] acquire, pairs with [map.6]
-      } while (table_ != nullptr && !lock_stripe(map, order));
-    }
-
-    ~Section() {  // the stripe is unlocked by now
-      if (HAMGAM_UNLIKELY(full_)) {
-        table_->grow();
-      }
-    }
-    Section(const Section&) = delete;
-    Section& operator=(const Section&) = delete;
-
-    [[nodiscard]] bool empty() const noexcept { return table_ == nullptr; }
-    [[nodiscard]] Table& table() const noexcept { return *table_; }
-    [[nodiscard]] Stripe& stripe() const noexcept { return *stripe_; }
-
-    void insert(detail::MapLink& before, detail::MapLink& entry) noexcept {
-      full_ = table_->insert(before, entry, *stripe_);
-    }
-
-   private:
-    bool lock_stripe(Map& map, std::uint64_t order) HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
-      stripe_ = &table_->stripe_of(order);
-      stripe_->mutex.lock();
-      if (map.table_.load(detail::kRelaxed) == table_) {  // relaxed: clear() holds the mutex
-        return true;
-      }
-      stripe_->mutex.unlock();
-      return false;
-    }
-
-    detail::ReadDomain::Pin const pin_;
-    Table* table_ = nullptr;
-    Stripe* stripe_ = nullptr;
-    bool full_ = false;
+    std::conditional_t<kInPlace, detail::atomic<V>, const V> value;
   };
 
   // Inserts the node at the end of the scope, but if that is left by an exception.
   class Commit {
    public:
-    Commit(Section& section, detail::MapLink& before, std::unique_ptr<Node>& node) noexcept
-        : section_(section), before_(before), node_(node) {}
+    Commit(Section& section, const Place& place, std::unique_ptr<Node>& node) noexcept
+        : section_(section), place_(place), node_(node) {}
     ~Commit() {
       if (std::uncaught_exceptions() == thrown_) {
-        section_.insert(before_, *node_.release());
+        section_.insert(place_, *node_.release());
       }
     }
     Commit(const Commit&) = delete;
@@ -312,168 +250,139 @@ class Map {
 
    private:
     Section& section_;
-    detail::MapLink& before_;
+    const Place& place_;
     std::unique_ptr<Node>& node_;
     int const thrown_ = std::uncaught_exceptions();
   };
 
   [[nodiscard]] std::uint64_t order_of(const K& key) const {
-    return Table::order_of(static_cast<std::uint64_t>(hash_(key)));
+    return detail::map_order(static_cast<std::uint64_t>(hash_(key)));
   }
 
-  static const detail::MapLink* next(const detail::MapLink& link) noexcept {
-    return link.next.load(detail::kAcquire);  // [map.3] acquire, pairs with [map.4]
-  }
-
-  // Whoever compares keys is not by that after whoever stored them, who reads a value is.
   [[nodiscard]] bool has_key(const Node& node, const K& key) const {
     detail::TsanHide const hide;
     return eq_(node.key, key);
   }
-  static const V& value_of(const Node& node) noexcept {
-    detail::tsan_acquire(&node);
-    return node.value;
-  }
+
+  static Node& node_of(const Place& place) noexcept { return *static_cast<Node*>(place.entry); }
 
   // With a pin.
-  const Node* find(std::uint64_t order, const K& key) const {
-    Table* const table = table_.load(detail::kAcquire);  // [map.5] acquire, pairs with [map.6]
-    if (HAMGAM_UNLIKELY(table == nullptr)) {
-      return nullptr;
-    }
-    const detail::MapLink* link = next(*table->bucket_for_reading(order));
-    while (link->order < order) {
-      link = next(*link);
-    }
-    for (; link->order == order; link = next(*link)) {
-      const auto* node = static_cast<const Node*>(link);
-      if (HAMGAM_LIKELY(has_key(*node, key))) {
-        return node;
+  [[nodiscard]] const Node* find(std::uint64_t order, const K& key) const {
+    std::uint64_t const tag = detail::MapLine::tag_of(order);
+    const detail::MapLine* line = core_.line_for_reading(order);
+    while (line != nullptr) {
+      // [map.3] acquire, pairs with [map.4]
+      std::uint64_t fits = detail::MapLine::matches(line->tags.load(detail::kAcquire), tag);
+      for (; fits != 0; fits &= fits - 1) {
+        auto& slot = line->slots[detail::MapLine::slot_of(fits)];
+        // [map.7] acquire, pairs with [map.8]
+        const auto* node = static_cast<const Node*>(slot.load(detail::kAcquire));
+        if (HAMGAM_LIKELY(has_key(*node, key))) {
+          return node;
+        }
       }
+      line = line->more.load(detail::kAcquire);  // [map.9] acquire, pairs with [map.10]
     }
     return nullptr;
   }
 
   [[nodiscard]] bool is(std::uint64_t order, const K& key, const V& value) const {
-    detail::ReadDomain::Pin const pin(domain_);
+    detail::ReadDomain::Pin const pin(core_.domain());
     const Node* node = find(order, key);
-    return node != nullptr && value_of(*node) == value;
+    return node != nullptr && node->get() == value;
   }
 
   // Under the stripe's mutex.
-  Place locate(const Section& section, std::uint64_t order, const K& key) const {
-    detail::MapLink* before = section.table().bucket_for_writing(order);
-    auto const after = [](const detail::MapLink* link) {
-      return link->next.load(detail::kRelaxed);  // relaxed: under the mutex
-    };
-    detail::MapLink* link = after(before);
-    for (; link->order < order; link = after(link)) {
-      before = link;
-    }
-    detail::MapLink* const first = before;
-    for (; link->order == order; link = after(link)) {
-      auto* node = static_cast<Node*>(link);
-      if (has_key(*node, key)) {
-        return {before, node};
+  [[nodiscard]] Place locate(const Section& section, std::uint64_t order, const K& key) const {
+    std::uint64_t const tag = detail::MapLine::tag_of(order);
+    Place free;
+    // relaxed throughout: under the mutex
+    for (detail::MapLine* line = section.line(order); line != nullptr;
+         line = line->more.load(detail::kRelaxed)) {
+      std::uint64_t const tags = line->tags.load(detail::kRelaxed);
+      std::uint64_t fits = detail::MapLine::matches(tags, tag);
+      for (; fits != 0; fits &= fits - 1) {
+        unsigned const slot = detail::MapLine::slot_of(fits);
+        detail::MapEntry* const entry = line->slots[slot].load(detail::kRelaxed);
+        if (has_key(*static_cast<Node*>(entry), key)) {
+          return {line, slot, entry};
+        }
       }
-      before = link;
+      std::uint64_t const room = detail::MapLine::free_slots(tags);
+      if (free.line == nullptr && room != 0) {
+        free = {line, detail::MapLine::slot_of(room), nullptr};
+      }
     }
-    return {first, nullptr};
+    return free;
   }
 
-  // The node takes the key's place; look(former node) before that, if it had one.
+  // The key gets the value; look(its node) before that, if it had one.
   template <class Look>
-  void put(std::unique_ptr<Node> node, Look look) {
+  void put(K key, V value, Look look) {
+    std::uint64_t const order = order_of(key);
+    core_.prefetch(order);
+    std::unique_ptr<Node> node;
+    if constexpr (!kInPlace) {
+      node = std::make_unique<Node>(order, std::move(key), std::move(value));
+    }
     Node* former = nullptr;
     {
-      std::uint64_t const order = node->order;
-      Section section(*this, order);
-      std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
-      Place const place = locate(section, order, node->key);
-      former = place.node;
-      if (former != nullptr) {
-        look(std::as_const(*former));
-        Table::replace(*place.before, *former, *node.release());
+      Section section(core_, core_.made_stripe(order));
+      Place place = locate(section, order, kInPlace ? key : node->key);
+      if (place.entry == nullptr) {
+        if constexpr (kInPlace) {
+          node = std::make_unique<Node>(order, std::move(key), value);
+        }
+        section.reserve(place, order);
+        section.insert(place, *node.release());
+        return;
+      }
+      look(std::as_const(node_of(place)));
+      if constexpr (kInPlace) {
+        node_of(place).set(value);
+        return;
       } else {
-        section.insert(*place.before, *node.release());
+        former = &node_of(place);
+        Section::replace(place, *node.release());
       }
     }
-    if (former != nullptr) {
-      domain_.retire(former);
-    }
+    core_.domain().retire(former);
   }
 
   // Removes the key if it is there and may(its node); whether it did.
   template <class May>
   bool remove(const K& key, May may) {
     std::uint64_t const order = order_of(key);
+    detail::MapStripe* const stripe = core_.stripe(order);
+    if (stripe == nullptr) {
+      return false;
+    }
     Node* former = nullptr;
     {
-      Section section(*this, order, nullptr);
-      if (section.empty()) {
-        return false;
-      }
-      std::unique_lock const lock(section.stripe().mutex, std::adopt_lock);
+      Section section(core_, *stripe);
       Place const place = locate(section, order, key);
-      if (place.node == nullptr || !may(std::as_const(*place.node))) {
+      if (place.entry == nullptr || !may(std::as_const(node_of(place)))) {
         return false;
       }
-      former = place.node;
-      Table::erase(*place.before, *former, section.stripe());
+      former = &node_of(place);
+      section.erase(place);
     }
-    domain_.retire(former);
+    core_.domain().retire(former);
     return true;
   }
 
-  // The table, made if there is none; with a pin.
-  Table* table() {
-    Table* table = table_.load(detail::kAcquire);  // [map.5] acquire, pairs with [map.6]
-    if (HAMGAM_UNLIKELY(table == nullptr)) {
-      auto made = std::make_unique<Table>();
-      // [map.6] acq_rel, pairs with [map.5]
-      if (table_.compare_exchange_strong(table, made.get(), detail::kAcqRel, detail::kAcquire)) {
-        table = made.release();
-      }
-    }
-    return table;
-  }
-
   static void destroy(detail::Retired* retired) noexcept {
-    auto& entry = static_cast<detail::MapEntry&>(*retired);
-    if ((entry.order & 1) != 0) {
-      delete static_cast<Node*>(&entry);
-      return;
+    if (retired->is_odd()) {
+      destroy_node(static_cast<detail::MapEntry*>(retired));
+    } else {
+      detail::MapCore::destroy_table(retired, &destroy_node);
     }
-    auto* table = static_cast<Table*>(&entry);
-    // All lists by turns: while one waits for memory the others go on.
-    detail::MapLink* at[Table::kStripes];
-    std::size_t lists = 0;
-    // relaxed throughout: nobody else is here
-    for (auto& stripe : table->stripes) {
-      at[lists++] = stripe.head.next.load(detail::kRelaxed);
-    }
-    while (lists > 0) {
-      for (std::size_t i = 0; i < lists;) {
-        detail::MapLink* const link = at[i];
-        if (link == &table->tail) {
-          at[i] = at[--lists];
-          continue;
-        }
-        detail::MapLink* const after = link->next.load(detail::kRelaxed);
-        __builtin_prefetch(after, 1);
-        at[i++] = after;
-        if ((link->order & 1) != 0) {
-          delete static_cast<Node*>(link);
-        }
-      }
-    }
-    delete table;
   }
+  static void destroy_node(detail::MapEntry* entry) noexcept { delete static_cast<Node*>(entry); }
 
   [[no_unique_address]] Hash hash_;
   [[no_unique_address]] Eq eq_;
-  detail::atomic<Table*> table_{nullptr};
-  mutable detail::ReadDomain domain_{&destroy};
+  detail::MapCore core_{&destroy};
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI

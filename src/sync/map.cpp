@@ -2,19 +2,265 @@
 // Copyright The Hamgam Authors
 #include "hamgam/map.h"
 
+#include <memory>
+#include <mutex>
+#include <new>
+#include <utility>
+
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-MapTable::MapTable() : MapEntry(0) {
-  for (std::size_t i = 0; i < kStripes; ++i) {
-    stripes[i].head.order = std::uint64_t{i} << (64 - kStripeBits);
-    stripes[i].head.next.store(&tail, kRelaxed);  // relaxed: published with the table
+namespace {
+
+// So many entries for each line; more of them, and too many lines need a further one.
+constexpr std::size_t kEntriesPerLine = 4;
+constexpr unsigned kMostBits = 40;
+
+// What stands before a table's lines.
+struct alignas(64) MapTable : Retired {
+  MapTable(unsigned b, void* m) noexcept : Retired(0), bits(b), memory(m) {}
+
+  [[nodiscard]] MapLine* begin() noexcept { return reinterpret_cast<MapLine*>(this + 1); }
+  [[nodiscard]] MapLine* end() noexcept { return begin() + (std::size_t{1} << bits); }
+  [[nodiscard]] MapTableWord word() noexcept {
+    return reinterpret_cast<MapTableWord>(begin()) | bits;
+  }
+
+  unsigned const bits;
+  void* const memory;
+  bool owner = false;  // of its entries
+};
+
+MapTable* table_of(MapTableWord word) noexcept {
+  return reinterpret_cast<MapTable*>(word & ~MapTableWord{63}) - 1;
+}
+
+// Null: no memory. Aligned by hand: aligned memory takes malloc thrice as long.
+MapTable* make_table(unsigned bits) noexcept {
+  std::size_t const lines = std::size_t{1} << bits;
+  std::size_t const size = sizeof(MapTable) + lines * sizeof(MapLine);
+  std::size_t space = size + alignof(MapTable);
+  void* const memory = ::operator new(space, std::nothrow);
+  if (memory == nullptr) {
+    return nullptr;
+  }
+  void* place = memory;
+  auto* const table =
+      new (std::align(alignof(MapTable), size, place, space)) MapTable(bits, memory);
+  std::uninitialized_value_construct_n(table->begin(), lines);
+  return table;
+}
+
+void free_table(MapTable* table) noexcept {
+  for (MapLine& first : *table) {
+    // relaxed: nobody else is here
+    MapLine* line = first.more.load(kRelaxed);
+    while (line != nullptr) {
+      // relaxed: nobody else is here
+      delete std::exchange(line, line->more.load(kRelaxed));
+    }
+  }
+  ::operator delete(table->memory);
+}
+
+// The entries of a line and those that follow it. Under the mutex, or where nobody else is.
+template <class F>
+void for_each_in(const MapLine& first, F f) {
+  // relaxed throughout: as said
+  for (const MapLine* line = &first; line != nullptr; line = line->more.load(kRelaxed)) {
+    std::uint64_t taken = line->tags.load(kRelaxed) & 0x808080808080U;
+    for (; taken != 0; taken &= taken - 1) {
+      f(line->slots[MapLine::slot_of(taken)].load(kRelaxed));
+    }
   }
 }
 
-MapTable::~MapTable() {
-  for (auto& segment : segments) {
-    delete[] segment.load(kRelaxed);  // relaxed: nobody else is here
+void prefetch_entries(const MapLine& first) noexcept {
+  for_each_in(first, [](MapEntry* entry) { __builtin_prefetch(entry); });
+}
+
+// A free slot of that line or those that follow it, where need be of a new one; else no line. Under
+// the mutex.
+MapPlace free_place(MapLine* line) noexcept {
+  for (;;) {
+    // relaxed throughout: under the mutex
+    if (std::uint64_t const free = MapLine::free_slots(line->tags.load(kRelaxed)); free != 0) {
+      return {line, MapLine::slot_of(free), nullptr};
+    }
+    MapLine* more = line->more.load(kRelaxed);
+    if (more == nullptr) {
+      more = new (std::nothrow) MapLine;
+      if (more == nullptr) {
+        return {};
+      }
+      line->more.store(more, kRelease);  // [map.10] release, pairs with [map.9]: that it is empty
+    }
+    line = more;
   }
+}
+
+// Copies the pointers; false: no memory. Nobody else knows the new table.
+bool copy(MapTable& from, MapTable& to) noexcept {
+  bool done = true;
+  for (const MapLine& line : from) {
+    if (&line + 1 != from.end()) {
+      prefetch_entries(*(&line + 1));
+    }
+    for_each_in(line, [&to, &done](MapEntry* entry) {
+      std::uint64_t const order = entry->word();
+      MapPlace const place = free_place(map_line(to.word(), order));
+      if (place.line == nullptr) {
+        done = false;
+        return;
+      }
+      // relaxed throughout: published with the table
+      std::uint64_t const tags = place.line->tags.load(kRelaxed);
+      place.line->tags.store(tags | MapLine::tag_of(order) << (8 * place.slot), kRelaxed);
+      place.line->slots[place.slot].store(entry, kRelaxed);
+    });
+  }
+  return done;
+}
+
+}  // namespace
+
+MapCore::~MapCore() {
+  delete[] stripes_.load(kRelaxed);  // relaxed: nobody else is here
+}
+
+MapStripe* MapCore::make_stripes() {
+  auto made = std::make_unique<MapStripe[]>(kMapStripes);
+  MapStripe* all = nullptr;
+  // [map.6] acq_rel, pairs with [map.5]
+  if (stripes_.compare_exchange_strong(all, made.get(), kAcqRel, kAcquire)) {
+    all = made.release();
+  }
+  return all;
+}
+
+std::size_t MapCore::size() const noexcept {
+  std::size_t sum = 0;
+  // [map.5] acquire, pairs with [map.6]
+  if (const MapStripe* const all = stripes_.load(kAcquire)) {
+    for (unsigned i = 0; i < kMapStripes; ++i) {
+      sum += all[i].size.load(kRelaxed);  // relaxed: a snapshot
+    }
+  }
+  return sum;
+}
+
+void MapCore::clear() noexcept HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
+  MapStripe* const all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+  if (all == nullptr) {
+    return;
+  }
+  for (unsigned i = 0; i < kMapStripes; ++i) {
+    all[i].mutex.lock();
+  }
+  Retired* tables = take_tables();
+  for (unsigned i = 0; i < kMapStripes; ++i) {
+    all[i].mutex.unlock();
+  }
+  while (tables != nullptr) {
+    domain_.retire(std::exchange(tables, tables->next()));
+  }
+}
+
+Retired* MapCore::take_tables() noexcept {
+  MapStripe* const all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+  if (all == nullptr) {
+    return nullptr;
+  }
+  // relaxed: under all mutexes
+  std::uint64_t const generation = generation_.load(kRelaxed) + 1;
+  // [map.14] release, pairs with [map.13]; from here on all keys are gone
+  generation_.store(generation, kRelease);
+  Retired* tables = nullptr;
+  for (unsigned i = 0; i < kMapStripes; ++i) {
+    MapStripe& stripe = all[i];
+    if (MapTableWord const word = stripe.table.load(kRelaxed)) {  // relaxed: under the mutex
+      MapTable* const table = table_of(word);
+      table->owner = true;
+      table->set_next(tables);
+      tables = table;
+    }
+    stripe.table.store(0, kRelease);                // [map.2] release, pairs with [map.1]
+    stripe.generation.store(generation, kRelease);  // [map.14] release, pairs with [map.13]
+    stripe.size.store(0, kRelaxed);                 // relaxed: readers only count
+    stripe.limit = 0;
+  }
+  return tables;
+}
+
+void MapCore::destroy_table(Retired* retired, void (*destroy)(MapEntry*) noexcept) noexcept {
+  auto* const table = static_cast<MapTable*>(retired);
+  if (table->owner) {
+    for (MapLine& line : *table) {
+      if (&line + 1 != table->end()) {
+        prefetch_entries(*(&line + 1));
+      }
+      for_each_in(line, destroy);
+    }
+  }
+  free_table(table);
+}
+
+// Out of line: a larger table, the first one, or a further line.
+void MapSection::make_room(MapPlace& place, std::uint64_t order) {
+  MapTableWord word = stripe_.table.load(kRelaxed);  // relaxed: under the mutex
+  MapTable* const former = word != 0 ? table_of(word) : nullptr;
+  // A small one grows by steps of two: making it costs more than what it holds.
+  unsigned const bits = former == nullptr ? 0 : former->bits + (former->bits < 4 ? 2 : 1);
+  if (stripe_.size.load(kRelaxed) >= stripe_.limit && bits <= kMostBits) {  // relaxed: likewise
+    MapTable* const table = make_table(bits);
+    if (table != nullptr && former != nullptr && !copy(*former, *table)) {
+      free_table(table);
+    } else if (table != nullptr) {
+      word = table->word();
+      stripe_.table.store(word, kRelease);  // [map.2] release, pairs with [map.1]
+      stripe_.limit = kEntriesPerLine << bits;
+      outgrown_ = former;
+    }
+  }
+  if (word == 0) {
+    throw std::bad_alloc();
+  }
+  place = free_place(map_line(word, order));
+  if (place.line == nullptr) {
+    throw std::bad_alloc();
+  }
+}
+
+std::size_t MapWalk::next() {
+  MapStripe* const all = core_.stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+  many_.clear();
+  std::size_t count = 0;
+  for (; all != nullptr && stripe_ < kMapStripes; ++stripe_, table_ = 0, line_ = 0) {
+    std::lock_guard const lock(all[stripe_].mutex);
+    if (table_ == 0) {
+      table_ = all[stripe_].table.load(kRelaxed);  // relaxed: under the mutex
+    }
+    if (table_ == 0) {
+      continue;
+    }
+    MapTable& table = *table_of(table_);
+    for (; table.begin() + line_ != table.end(); ++line_) {
+      const MapLine& line = table.begin()[line_];
+      std::size_t size = 0;
+      for_each_in(line, [&size](MapEntry* /*entry*/) { ++size; });
+      if (count + size <= kFew) {
+        for_each_in(line, [this, &count](MapEntry* entry) { few_[count++] = entry; });
+        continue;
+      }
+      if (count == 0) {
+        many_.reserve(size);
+        for_each_in(line, [this](MapEntry* entry) { many_.push_back(entry); });
+        ++line_;
+        return size;
+      }
+      return count;
+    }
+  }
+  return count;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

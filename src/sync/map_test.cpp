@@ -7,13 +7,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "hamgam/go.h"
@@ -457,6 +460,211 @@ TEST(Map, DestructorsMayUseTheMap) {
   }
   EXPECT_TRUE(map.erase(0));
   EXPECT_EQ(map.size(), 0U);
+}
+
+struct ConstantHash {
+  std::size_t operator()(int /*key*/) const { return 7; }
+};
+
+// f takes each key out and puts it back, which then stands elsewhere, perhaps further on.
+template <class Hash>
+void move_what_is_met(int keys) {
+  hamgam::Map<int, std::string, Hash> map;
+  for (int key = 0; key < keys; ++key) {
+    map.store(key, "first");
+  }
+  std::vector<int> met(static_cast<std::size_t>(keys));
+  int last = 0;
+  map.for_each([&](int key, const std::string&) {
+    ++met[static_cast<std::size_t>(key)];
+    EXPECT_TRUE(map.erase(key));
+    EXPECT_EQ(map.erase(last), key != last && met[static_cast<std::size_t>(last)] != 0);
+    map.store(key, "again");
+    map.store(last, "again");
+    last = key;
+  });
+  EXPECT_EQ(std::count(met.begin(), met.end(), 1), keys);
+}
+
+TEST(Map, AKeyThatIsRemovedAndComesBackIsMetOnce) {
+  move_what_is_met<std::hash<int>>(1000);
+  move_what_is_met<ConstantHash>(20);
+  move_what_is_met<ConstantHash>(200);  // more than for_each reads at once
+}
+
+// The table that a walk began with is outgrown, and others change what they may.
+TEST(Map, AWalkMeetsWhatIsThereAllTheTimeWhileTheMapGrows) {
+  constexpr int kKeys = 500;
+  hamgam::Map<int, int> map;
+  for (int key = 0; key < kKeys; ++key) {
+    map.store(key, 0);
+  }
+  std::atomic<bool> stop{false};
+  WaitGroup others;
+  others.go([&] {
+    for (int i = 0; !stop; ++i) {
+      map.store(i % kKeys, i);  // another value is no other key
+      hamgam::yield();
+    }
+  });
+  for (int round = 0; round < 3; ++round) {
+    std::vector<int> met(kKeys);
+    int fresh = kKeys;
+    map.for_each([&](int key, int) {
+      for (int i = 0; i < 4; ++i, ++fresh) {
+        map.store(fresh, fresh);
+      }
+      if (key < kKeys) {
+        ++met[static_cast<std::size_t>(key)];
+      }
+    });
+    EXPECT_EQ(std::count(met.begin(), met.end(), 1), kKeys);
+    for (int key = kKeys; key < fresh; ++key) {
+      map.erase(key);
+    }
+  }
+  stop = true;
+  others.wait();
+}
+
+TEST(Map, ReadersFindWhatIsThereWhileItGrows) {
+  constexpr int kKeys = 100;
+  for (int round = 0; round < (kSanitized ? 3 : 20); ++round) {
+    hamgam::Map<int, std::string> map;
+    for (int key = 0; key < kKeys; ++key) {
+      map.store(key, std::to_string(key));
+    }
+    std::atomic<bool> stop{false};
+    at_once(Who::kBoth, 4, [&](int i) {
+      if (i == 0) {
+        for (int key = kKeys; key < (kSanitized ? 5'000 : 20'000); ++key) {
+          map.store(key, std::to_string(key));
+        }
+        stop = true;
+        return;
+      }
+      for (int key = 0; !stop; key = (key + 1) % kKeys) {
+        ASSERT_EQ(map.load(key), std::to_string(key));
+        if (key == 0) {
+          hamgam::yield();
+        }
+      }
+    });
+  }
+}
+
+// Who has met a key gone by clear() meets no other one.
+TEST(Map, ClearTakesAllKeysAtOnce) {
+  constexpr int kKeys = 200;
+  hamgam::Map<int, int> map;
+  std::atomic<int> begun{0};
+  std::atomic<int> looked{0};
+  int const rounds = kSanitized ? 200 : 2000;
+  std::thread reader([&] {
+    for (int round = 1; round <= rounds; ++round) {
+      while (begun < round) {
+        std::this_thread::yield();
+      }
+      for (bool gone = false; !gone;) {
+        for (int key = 0; key < kKeys; ++key) {
+          bool const there = map.load(key).has_value();
+          ASSERT_FALSE(gone && there) << "round " << round << ", key " << key;
+          gone = gone || !there;
+        }
+      }
+      looked = round;
+    }
+  });
+  for (int round = 1; round <= rounds; ++round) {
+    for (int key = 0; key < kKeys; ++key) {
+      map.store(key, round);
+    }
+    begun = round;
+    map.clear();
+    while (looked < round) {
+      std::this_thread::yield();
+    }
+    EXPECT_EQ(map.size(), 0U);
+  }
+  reader.join();
+}
+
+// Values that change in their entry, and those that only look like it.
+template <class V>
+void change_values(V a, V b) {
+  hamgam::Map<int, V> map;
+  map.store(1, a);
+  EXPECT_TRUE(*map.load(1) == a);
+  map.store(1, b);
+  EXPECT_TRUE(*map.load(1) == b);
+  EXPECT_TRUE(*map.swap(1, a) == b);
+  EXPECT_FALSE(map.compare_and_swap(1, b, a));
+  EXPECT_TRUE(map.compare_and_swap(1, a, b));
+  EXPECT_TRUE(map.load_or_store(1, a).first == b);
+  map.for_each([&](int, const V& value) {
+    V const before = value;
+    map.store(1, a);
+    EXPECT_TRUE(value == before) << "what f is given does not change";
+  });
+  EXPECT_FALSE(map.compare_and_erase(1, b));
+  EXPECT_TRUE(map.load_and_erase(1) == a);
+  EXPECT_EQ(map.size(), 0U);
+}
+
+TEST(Map, ValuesOfAnySize) {
+  struct Pair {
+    int a, b;
+    bool operator==(const Pair&) const = default;
+  };
+  struct Fixed {
+    const int a;
+    bool operator==(const Fixed&) const = default;
+  };
+  int one = 1;
+  change_values(true, false);
+  change_values<std::int16_t>(1, 2);
+  change_values(1, 2);
+  change_values(1.5, 2.5);
+  change_values<int*>(&one, nullptr);
+  change_values(Pair{1, 2}, Pair{2, 1});
+  change_values(Fixed{1}, Fixed{2});
+  change_values(std::pair<std::int64_t, std::int64_t>(1, 2), {2, 1});
+  change_values<std::string>("a", "b");
+}
+
+TEST(Map, WhatAValuePointsToIsSeen) {
+  struct Text {
+    std::string text;
+  };
+  hamgam::Map<int, const Text*> map;
+  constexpr int kRounds = kSanitized ? 500 : 5000;
+  std::vector<Text> texts(kRounds);
+  at_once(Who::kBoth, 3, [&](int i) {
+    for (int round = 0; round < kRounds; ++round) {
+      if (i == 0) {
+        texts[static_cast<std::size_t>(round)].text = std::to_string(round);
+        map.store(1, &texts[static_cast<std::size_t>(round)]);
+      } else if (auto const found = map.load(1)) {
+        EXPECT_FALSE((*found)->text.empty());
+      }
+    }
+  });
+}
+
+// Keys whose hashes differ in few bits only.
+TEST(Map, PatternsInHashes) {
+  for (unsigned shift = 0; shift < 56; ++shift) {
+    hamgam::Map<std::uint64_t, int> map;
+    for (std::uint64_t i = 0; i < 256; ++i) {
+      map.store(i << shift, 1);
+    }
+    EXPECT_EQ(map.size(), 256U);
+    for (std::uint64_t i = 0; i < 256; ++i) {
+      EXPECT_TRUE(map.load(i << shift).has_value());
+      EXPECT_TRUE(map.erase(i << shift));
+    }
+    EXPECT_EQ(map.size(), 0U);
+  }
 }
 
 // Threads that end leave nothing behind that a later reader would trip over.

@@ -117,19 +117,20 @@ SpinLock& lock_of(const ReadDomain& domain) noexcept {
   return locks[(reinterpret_cast<std::uintptr_t>(&domain) >> 4) * 0x9E3779B97F4A7C15U >> 58].lock;
 }
 
-void append(Retired*& list, Retired* more) noexcept {
-  Retired** end = &list;
-  while (*end != nullptr) {
-    end = &(*end)->next_retired;
+// Moves all of `more` to the list; in what order does not matter.
+void move_to(Retired*& list, Retired* more) noexcept {
+  while (more != nullptr) {
+    Retired* const rest = more->next();
+    more->set_next(list);
+    list = std::exchange(more, rest);
   }
-  *end = more;
 }
 
 // Those who have read it are not by that before who removed it; so ThreadSanitizer does not look.
 void destroy_all(Retired* first, void (*destroy)(Retired*) noexcept) noexcept {
   TsanHide const hide;
   while (first != nullptr) {
-    destroy(std::exchange(first, first->next_retired));
+    destroy(std::exchange(first, first->next()));
   }
 }
 
@@ -249,7 +250,7 @@ class ReadDomain::Sweep final : public Aged {
       }
       lock_of(domain_).unlock();
       await_stores();
-      append(done, domain_.collect());
+      move_to(done, domain_.collect());
     }
     destroy_all(done, destroy);
     return again;
@@ -285,7 +286,7 @@ void ReadDomain::retire(Retired* retired) noexcept {
   bool first = false;
   {
     std::lock_guard const guard(lock_of(*this));
-    retired->next_retired = fresh_;
+    retired->set_next(fresh_);
     fresh_ = retired;
     // relaxed throughout: under the lock
     first = litter_.load(kRelaxed) == kNone;
@@ -297,7 +298,7 @@ void ReadDomain::retire(Retired* retired) noexcept {
   // relaxed: what comes later is for others to see to
   for (int look = 1; first && look < kLooks && litter_.load(kRelaxed) != kNone; ++look) {
     spin_pause();
-    append(done, collect());
+    move_to(done, collect());
   }
   if (first && litter_.load(kRelaxed) != kNone) {  // relaxed: the janitor looks itself
     call_janitor();
@@ -314,7 +315,7 @@ Retired* ReadDomain::collect() noexcept {
       if (extra_read_before(old_epoch_) || owner_read_before(old_epoch_)) {
         break;
       }
-      append(done, std::exchange(old_, nullptr));
+      move_to(done, std::exchange(old_, nullptr));
     }
     if (fresh_ == nullptr) {
       break;

@@ -255,6 +255,25 @@ TYPED_TEST(MapTest, ForEachAndClearAllocateNothing) {
   EXPECT_EQ(map.size(), 0U);
 }
 
+// Places are used again: an entry is all that a key takes which comes for one that goes.
+TYPED_TEST(MapTest, KeysThatComeAndGoAllocateNothingElse) {
+  typename TestFixture::Map map;
+  constexpr int kKeys = 100;
+  for (int key = 0; key < kKeys; ++key) {
+    map.store(key, key);
+  }
+  for (int round = 0; round < 2; ++round) {
+    auto const before = hamgam::test::allocations();
+    for (int key = 0; key < 10 * kKeys; ++key) {
+      EXPECT_TRUE(map.erase(key % kKeys));
+      map.store(key % kKeys, key);
+    }
+    if (round == 1) {
+      EXPECT_LE(hamgam::test::allocations() - before, 10U * kKeys);
+    }
+  }
+}
+
 // MA5
 TYPED_TEST(MapTest, CompareAndSwapOfAnAbsentKeyFails) {
   typename TestFixture::Map map;

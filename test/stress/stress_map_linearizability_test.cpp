@@ -123,7 +123,8 @@ struct ConstantHash {
   std::size_t operator()(int /*key*/) const { return 7; }
 };
 
-template <class Hash>
+// kFillers: so many other keys are stored beside each operation, so that the table grows.
+template <class Hash, int kFillers = 0>
 void check(unsigned seeds) {
   constexpr std::size_t kActors = 4;
   constexpr int kOps = 6;
@@ -136,6 +137,11 @@ void check(unsigned seeds) {
         Op const op{static_cast<Kind>(random() % 9), static_cast<int>(random() % kKeys),
                     static_cast<int>(random() % 3), static_cast<int>(random() % 3)};
         history.record(actor, op, [&map](Op& call) { perform(map, call); });
+        for (int j = 0; j < kFillers; ++j) {
+          map.store(
+              kKeys + ((i * kFillers + j) * static_cast<int>(kActors) + static_cast<int>(actor)),
+              0);
+        }
         if (random() % 3 == 0) {
           hamgam::yield();
         }
@@ -159,6 +165,7 @@ void check(unsigned seeds) {
 }
 
 TEST(MapLinearizability, GoodHash) { check<std::hash<int>>(1000); }
+TEST(MapLinearizability, GrowingTable) { check<std::hash<int>, 8>(1000); }
 TEST(MapLinearizability, ConstantHash) { check<ConstantHash>(1000); }
 
 }  // namespace

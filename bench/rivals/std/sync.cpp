@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "../../map_cases.h"
 #include "../lock_cases.h"
 
 namespace {
@@ -62,6 +63,28 @@ class Map {
   std::unordered_map<std::int64_t, std::int64_t> map_;
 };
 const bench::MapCases<Map> map;
+
+template <class K>
+class Matrix {
+ public:
+  bool load(const K& key) const {
+    const std::lock_guard lock(mutex_);
+    return map_.find(key) != map_.end();
+  }
+  void store(const K& key, std::int64_t value) {
+    const std::lock_guard lock(mutex_);
+    map_[key] = value;
+  }
+  void erase(const K& key) {
+    const std::lock_guard lock(mutex_);
+    map_.erase(key);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<K, std::int64_t> map_;
+};
+const bench::MapMatrix<Matrix, bench::Threads> matrix;
 
 class Pool {
  public:

@@ -8,6 +8,7 @@
 
 #include <memory>
 
+#include "../../map_cases.h"
 #include "../lock_cases.h"
 
 namespace {
@@ -38,6 +39,26 @@ class Map {
   Table map_;
 };
 const bench::MapCases<Map> map;
+
+template <class K>
+class Matrix {
+  using Table = tbb::concurrent_hash_map<K, std::int64_t>;
+
+ public:
+  bool load(const K& key) const {
+    typename Table::const_accessor at;
+    return map_.find(at, key);
+  }
+  void store(const K& key, std::int64_t value) {
+    typename Table::accessor at;
+    if (!map_.insert(at, typename Table::value_type(key, value))) at->second = value;
+  }
+  void erase(const K& key) { map_.erase(key); }
+
+ private:
+  Table map_;
+};
+const bench::MapMatrix<Matrix, bench::Threads> matrix;
 
 class Pool {
  public:

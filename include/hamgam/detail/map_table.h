@@ -2,30 +2,60 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// What Map is for all K and V: a table of linked lists that grows without moving anything.
+// What Map is for all K and V: sixteen stripes, each a lock and a table of pointers to entries.
 //
-// The hash decides all: an entry's `order` is the hash with its lowest bit set. The table's sixteen
-// stripes share out the first four bits; a stripe is one list, sorted by order, from its head to
-// the table's tail. Buckets are entry points into the lists: the bucket of the prefix p of `bits`
-// bits is a link (with order p000..., which no entry has) before the first entry that begins with
-// p. To double the table is to publish twice as many buckets, which are put into the lists one by
-// one by writers that use them; until then a reader takes the bucket of the longest shorter prefix,
-// which only takes longer. (Shalev and Shavit, "Split-ordered lists", with sorting by the leading
-// bits, which need not be reversed.)
+// A table is an array of lines, as many as a power of two; a line is one cache line: six slots, a
+// byte of the hash for each that is taken (its tag), and a link to a further line for those that
+// find no place. A key's first line is told by its hash; it may stand in any slot of that line or
+// of those that follow it. So who looks for it touches one line and, where a tag fits, the entry.
 //
-// Readers take no lock. Writers hold the mutex of the stripe. Entries never change once they are
-// linked, but for `next`; a new value is a new entry in the place of the old one. Entries of the
-// same order (equal hashes) stand in a row; a new one comes first in it, so that whoever walks
-// along meets no key twice.
+//                      may change                          by whom
+//   a line's tags      a byte: 0 (free) to a tag and back  who holds the stripe's mutex
+//   a slot             to another entry, while it is free  the same
+//                      or in exchange for its former one
+//   a line's `more`    from null to a line, once           the same
+//   a stripe's table   to one of twice as many lines, to   the same
+//                      none by clear()
+//   an entry           never; a value that is a word is    the same
+//                      itself atomic and changes in place
 //
-// Rejected: Go's trie of sixteen-way nodes: four dependent loads where this has three. Rejected: a
-// table that is copied when it grows: readers would have to help or wait.
+// Readers take no lock; they have pinned the domain (read_domain.h). The tags of a line are read at
+// once, so they are what they were at one moment; and a slot that had a tag then has had an entry
+// ever since: that one, or one that came later. The key decides which. Therefore who finds the key
+// has found what was its entry at some moment since the call began. Who does not: in each line the
+// key was not there at some moment, and as it stands in one slot at a time and never moves, it was
+// not there at all at one of these.
+//
+// Growing copies the pointers into a new table and changes nothing of the old one, which nobody
+// changes after that. A reader that still has it sees what was true when the new one was published,
+// and has begun before that. It is retired like an entry: who pins later does not find it, nor does
+// he find there an entry that is removed from the new one.
+//
+// clear() takes all stripes' mutexes and raises the map's generation: this is the moment at which
+// all keys go. Then it takes the tables away one by one, and last tells the stripe the generation.
+// A reader reads the stripe's generation, its table, and then the map's: where the two generations
+// differ the stripe has been empty at some moment since the reader's call began.
+//
+// The stripes are made by the first who writes and live as long as the map, so that a writer needs
+// no pin: one locked instruction for the mutex is all.
+//
+// Hashes: std::hash leaves integers as they are, so all bits are mixed, but the last four only
+// change places: keys that are counted up come to stand in sixteen lines side by side, one in each.
+// Where keys differ in other bits, such as multiples of 16, each line gets as many as at random all
+// the same.
+//
+// Rejected: Go's trie of sixteen-way nodes: four dependent loads where this has two. Rejected:
+// sorted lists with entry points, which grow without a copy: an insertion touched three lines
+// instead of one, and a walk all entries of it. Rejected: keys and values in the table itself, with
+// a version: entries would move when it grows, and only plain types can be read while they change.
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <new>
+#include <type_traits>
+#include <vector>
 
+#include "hamgam/detail/annotations.h"
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/inner_mutex.h"
@@ -33,141 +63,224 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-struct MapLink {
-  constexpr MapLink() noexcept = default;
-  constexpr MapLink(MapLink* n, std::uint64_t o) noexcept : next(n), order(o) {}
-
-  atomic<MapLink*> next{nullptr};   // null: a bucket that is not in its list yet
-  unseen<std::uint64_t> order = 0;  // odd: an entry
+// An entry's order says where it stands: the mixed hash; its lowest bit is set. Its highest four
+// bits tell the stripe, those from the second on the line, seven between them are its tag.
+struct MapEntry : Retired {
+  explicit MapEntry(std::uint64_t order) noexcept : Retired(order) {}
 };
 
-// What readers may still see when it is removed: entries, and (with order 0) tables.
-struct MapEntry : MapLink, Retired {
-  constexpr explicit MapEntry(std::uint64_t o) noexcept : MapLink(nullptr, o) {}
-};
+// What can be read and written at once, while others do.
+template <class V>
+inline constexpr bool kMapWord = false;
+template <class V>
+  requires(std::is_trivially_copyable_v<V> && std::is_copy_constructible_v<V> &&
+           std::is_move_constructible_v<V> && std::is_copy_assignable_v<V> &&
+           std::is_move_assignable_v<V> && (sizeof(V) == 1 || sizeof(V) == 4 || sizeof(V) == 8))
+inline constexpr bool kMapWord<V> = true;
 
-struct MapTable : MapEntry {
-  static constexpr unsigned kStripeBits = 4;
-  static constexpr unsigned kMaxBits = 40;
-  static constexpr std::size_t kStripes = std::size_t{1} << kStripeBits;
+inline constexpr unsigned kMapStripes = 16;
 
-  struct alignas(64) Stripe {
-    MapLink head;
-    InnerMutex mutex;
-    atomic<std::size_t> size{0};  // changes under the mutex
-  };
-
-  HAMGAM_API MapTable();
-  HAMGAM_API ~MapTable();  // all entries are gone
-
-  static std::uint64_t order_of(std::uint64_t hash) noexcept {
-    hash = (hash ^ hash >> 32) * 0x9E3779B97F4A7C15U;
-    return (hash & ~std::uint64_t{3}) | 1;  // never that of the tail
-  }
-
-  Stripe& stripe_of(std::uint64_t sought) noexcept { return stripes[sought >> (64 - kStripeBits)]; }
-
-  // Where a reader begins.
-  HAMGAM_INLINE MapLink* bucket_for_reading(std::uint64_t sought) noexcept {
-    unsigned const now = bits.load(kAcquire);  // [map.1] acquire, pairs with [map.2]: the segments
-    for (std::uint64_t prefix = sought >> (64 - now); prefix != 0; prefix &= prefix - 1) {
-      auto const zeros = static_cast<unsigned>(std::countr_zero(prefix));
-      if (now - zeros <= kStripeBits) {
-        break;
-      }
-      // relaxed: published by bits
-      MapLink* link = segments[now - zeros].load(kRelaxed) + (prefix >> (zeros + 1));
-      // [map.3] acquire, pairs with [map.4]
-      if (HAMGAM_LIKELY(link->next.load(kAcquire) != nullptr)) {
-        return link;
-      }
-    }
-    return &stripe_of(sought).head;
-  }
-
-  // Where a writer begins, under the stripe's mutex: the very bucket.
-  MapLink* bucket_for_writing(std::uint64_t sought) noexcept;
-
-  // Under the stripe's mutex. After that the caller asks grow(), without it, if `insert` is true.
-  [[nodiscard]] bool insert(MapLink& before, MapLink& entry, Stripe& stripe) noexcept {
-    replace_link(before, entry, before.next.load(kRelaxed));  // relaxed: under the mutex
-    std::size_t const size = stripe.size.load(kRelaxed) + 1;  // relaxed: under the mutex
-    stripe.size.store(size, kRelaxed);                        // relaxed: readers only count
-    return size << kStripeBits > std::size_t{1} << bits.load(kRelaxed);  // relaxed: grow() checks
-  }
-  static void replace(MapLink& before, MapLink& former, MapLink& entry) noexcept {
-    replace_link(before, entry, former.next.load(kRelaxed));  // relaxed: under the mutex
-  }
-  static void erase(MapLink& before, MapLink& entry, Stripe& stripe) noexcept {
-    MapLink* const after = entry.next.load(kRelaxed);  // relaxed: under the mutex
-    before.next.store(after, kRelease);                // [map.4] release, pairs with [map.3]
-    stripe.size.store(stripe.size.load(kRelaxed) - 1, kRelaxed);  // relaxed: readers only count
-  }
-
-  // Doubles the number of buckets if there are more entries.
-  void grow() noexcept;
-
-  [[nodiscard]] std::size_t size() const noexcept {
-    std::size_t sum = 0;
-    for (const Stripe& stripe : stripes) {
-      sum += stripe.size.load(kRelaxed);  // relaxed: a snapshot
-    }
-    return sum;
-  }
-
-  static void replace_link(MapLink& before, MapLink& entry, MapLink* after) noexcept {
-    entry.next.store(after, kRelaxed);    // relaxed: published by the next line
-    before.next.store(&entry, kRelease);  // [map.4] release, pairs with [map.3]: the entry
-  }
-
-  Stripe stripes[kStripes];
-  MapLink tail{nullptr, UINT64_MAX};
-  atomic<unsigned> bits{kStripeBits};
-  // The buckets whose prefix has that many significant bits.
-  atomic<MapLink*> segments[kMaxBits + 1] = {};
-  InnerMutex growing;
-};
-
-inline MapLink* MapTable::bucket_for_writing(std::uint64_t sought) noexcept {
-  unsigned const now = bits.load(kAcquire);  // [map.1] acquire, pairs with [map.2]
-  std::uint64_t prefix = sought >> (64 - now);
-  auto const zeros = prefix == 0 ? now : static_cast<unsigned>(std::countr_zero(prefix));
-  if (now - zeros <= kStripeBits) {
-    return &stripe_of(sought).head;
-  }
-  // relaxed: published by bits
-  MapLink* const link = segments[now - zeros].load(kRelaxed) + (prefix >> (zeros + 1));
-  if (link->next.load(kRelaxed) != nullptr) {  // relaxed: changes under the stripe's mutex
-    return link;
-  }
-  // Its place is somewhere behind the bucket of the next shorter prefix.
-  std::uint64_t const place = prefix << (64 - now);
-  MapLink* before = bucket_for_reading((prefix & (prefix - 1)) << (64 - now));
-  for (;;) {
-    MapLink* const after = before->next.load(kRelaxed);  // relaxed: under the mutex
-    if (after->order > place) {
-      link->order = place;
-      link->next.store(after, kRelease);   // [map.4] release, pairs with [map.3]
-      before->next.store(link, kRelease);  // [map.4] release, pairs with [map.3]
-      return link;
-    }
-    before = after;
-  }
+HAMGAM_INLINE std::uint64_t map_order(std::uint64_t hash) noexcept {
+  std::uint64_t mixed = hash >> 4;
+  mixed = (mixed ^ mixed >> 32) * 0x9E3779B97F4A7C15U;
+  return (mixed ^ mixed >> 32 ^ (hash & 15) << 1) | 1;
 }
 
-HAMGAM_NOINLINE inline void MapTable::grow() noexcept {
-  // relaxed: one that grows it now has seen as much as we
-  unsigned const now = bits.load(kRelaxed);
-  if (now == kMaxBits || size() <= std::size_t{1} << now || !growing.try_lock()) {
-    return;
+struct alignas(64) MapLine {
+  static constexpr unsigned kSlots = 6;
+
+  static HAMGAM_INLINE std::uint64_t tag_of(std::uint64_t order) noexcept {
+    return 0x80 | (order >> 52 & 0x7F);
   }
-  if (bits.load(kRelaxed) == now) {  // relaxed: changes under the mutex
-    if (auto* segment = new (std::nothrow) MapLink[std::size_t{1} << now]) {
-      segments[now + 1].store(segment, kRelaxed);  // relaxed: published by bits
-      bits.store(now + 1, kRelease);               // [map.2] release, pairs with [map.1]
+
+  // For each slot whose tag is that one the highest bit of its byte. Perhaps for others, too, that
+  // are taken.
+  static HAMGAM_INLINE std::uint64_t matches(std::uint64_t tags, std::uint64_t tag) noexcept {
+    constexpr std::uint64_t kEach = 0x0101010101010101U;
+    std::uint64_t const other = tags ^ tag * kEach;
+    return (other - kEach) & ~other & 0x80 * kEach;
+  }
+  // The same for those that are free.
+  static std::uint64_t free_slots(std::uint64_t tags) noexcept { return ~tags & 0x808080808080U; }
+  static unsigned slot_of(std::uint64_t match) noexcept {
+    return static_cast<unsigned>(std::countr_zero(match)) / 8;
+  }
+
+  atomic<std::uint64_t> tags{0};  // a byte for each slot, the lowest for the first; 0: free
+  atomic<MapEntry*> slots[kSlots] = {};
+  atomic<MapLine*> more{nullptr};
+};
+
+// A table as a word: where its lines are, and (in the lowest bits) how many of them by their
+// logarithm; so that who looks for a key needs not ask the table itself. 0: none.
+using MapTableWord = std::uintptr_t;
+
+HAMGAM_INLINE MapLine* map_line(MapTableWord table, std::uint64_t order) noexcept {
+  auto* const lines = reinterpret_cast<MapLine*>(table & ~MapTableWord{63});
+  return lines + (order >> 1 & ((std::uint64_t{1} << (table & 63)) - 1));
+}
+
+struct alignas(64) MapStripe {
+  InnerMutex mutex;
+  unseen<std::size_t> limit = 0;  // of entries, then the table grows; under the mutex
+  atomic<MapTableWord> table{0};  // the others change under the mutex
+  atomic<std::size_t> size{0};
+  atomic<std::uint64_t> generation{0};
+};
+
+// Where a key stands; without an entry, where it may be put.
+struct MapPlace {
+  MapLine* line = nullptr;
+  unsigned slot = 0;
+  MapEntry* entry = nullptr;
+};
+
+class MapCore {
+ public:
+  using Destroy = void (*)(Retired*) noexcept;
+
+  explicit MapCore(Destroy destroy) noexcept : domain_(destroy) {}
+  HAMGAM_API ~MapCore();  // nobody uses it any more
+  MapCore(const MapCore&) = delete;
+  MapCore& operator=(const MapCore&) = delete;
+
+  [[nodiscard]] ReadDomain& domain() const noexcept { return domain_; }
+
+  // With a pin: where a reader begins; null: the key is not there.
+  [[nodiscard]] HAMGAM_INLINE const MapLine* line_for_reading(std::uint64_t order) const noexcept {
+    const MapStripe* const all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+    if (HAMGAM_UNLIKELY(all == nullptr)) {
+      return nullptr;
+    }
+    const MapStripe& stripe = all[order >> 60];
+    // [map.13] acquire, pairs with [map.14]
+    std::uint64_t const generation = stripe.generation.load(kAcquire);
+    MapTableWord const table = stripe.table.load(kAcquire);  // [map.1] acquire, pairs with [map.2]
+    // [map.13] acquire, pairs with [map.14]
+    if (HAMGAM_UNLIKELY(table == 0 || generation != generation_.load(kAcquire))) {
+      return nullptr;
+    }
+    return map_line(table, order);
+  }
+
+  // Gets the line on its way to the processor. The table may be gone, which does no harm.
+  HAMGAM_INLINE void prefetch(std::uint64_t order) const noexcept {
+    // [map.5] acquire, pairs with [map.6]
+    if (const MapStripe* const all = stripes_.load(kAcquire)) {
+      // relaxed: only a hint
+      __builtin_prefetch(map_line(all[order >> 60].table.load(kRelaxed), order), 1);
     }
   }
-  growing.unlock();
-}
+
+  // The order's stripe; null: nobody has written yet.
+  [[nodiscard]] MapStripe* stripe(std::uint64_t order) const noexcept {
+    MapStripe* const all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+    return all != nullptr ? &all[order >> 60] : nullptr;
+  }
+  [[nodiscard]] MapStripe& made_stripe(std::uint64_t order) {
+    MapStripe* const all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+    return (HAMGAM_LIKELY(all != nullptr) ? all : make_stripes())[order >> 60];
+  }
+
+  [[nodiscard]] HAMGAM_API std::size_t size() const noexcept;
+  HAMGAM_API void clear() noexcept;
+  // When nobody uses it any more: all tables, linked by next().
+  [[nodiscard]] HAMGAM_API Retired* take_tables() noexcept;
+
+  // What destroys a table, and by `destroy` its entries if they are still its own.
+  HAMGAM_API static void destroy_table(Retired* table,
+                                       void (*destroy)(MapEntry*) noexcept) noexcept;
+
+ private:
+  friend class MapWalk;
+
+  HAMGAM_API MapStripe* make_stripes();
+
+  atomic<MapStripe*> stripes_{nullptr};
+  atomic<std::uint64_t> generation_{0};  // changes under all stripes' mutexes
+  mutable ReadDomain domain_;
+};
+
+// The mutex of a stripe, held.
+class MapSection {
+ public:
+  MapSection(MapCore& core, MapStripe& stripe) noexcept : core_(core), stripe_(stripe) { lock(); }
+  ~MapSection() HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
+    stripe_.mutex.unlock();
+    if (HAMGAM_UNLIKELY(outgrown_ != nullptr)) {
+      core_.domain().retire(outgrown_);
+    }
+  }
+  MapSection(const MapSection&) = delete;
+  MapSection& operator=(const MapSection&) = delete;
+
+  // The key's first line; null: there is no table.
+  [[nodiscard]] MapLine* line(std::uint64_t order) const noexcept {
+    MapTableWord const table = stripe_.table.load(kRelaxed);  // relaxed: under the mutex
+    return table != 0 ? map_line(table, order) : nullptr;
+  }
+
+  // Sees to it that the place has a free slot. If it throws there was no memory.
+  void reserve(MapPlace& place, std::uint64_t order) {
+    // relaxed: under the mutex
+    if (HAMGAM_UNLIKELY(place.line == nullptr || stripe_.size.load(kRelaxed) >= stripe_.limit)) {
+      make_room(place, order);
+    }
+  }
+
+  // The place has been reserved.
+  void insert(const MapPlace& place, MapEntry& entry) noexcept {
+    std::uint64_t const order = entry.word();
+    place.line->slots[place.slot].store(&entry, kRelease);  // [map.8] release, pairs with [map.7]
+    // relaxed: under the mutex
+    std::uint64_t const tags = place.line->tags.load(kRelaxed);
+    // [map.4] release, pairs with [map.3]: the entry
+    place.line->tags.store(tags | MapLine::tag_of(order) << (8 * place.slot), kRelease);
+    stripe_.size.store(stripe_.size.load(kRelaxed) + 1, kRelaxed);  // relaxed: readers only count
+  }
+  static void replace(const MapPlace& place, MapEntry& entry) noexcept {
+    place.line->slots[place.slot].store(&entry, kRelease);  // [map.8] release, pairs with [map.7]
+  }
+  void erase(const MapPlace& place) noexcept {
+    // relaxed: under the mutex
+    std::uint64_t const tags = place.line->tags.load(kRelaxed);
+    // [map.4] release, pairs with [map.3]
+    place.line->tags.store(tags & ~(std::uint64_t{0xFF} << (8 * place.slot)), kRelease);
+    stripe_.size.store(stripe_.size.load(kRelaxed) - 1, kRelaxed);  // relaxed: readers only count
+  }
+
+ private:
+  void lock() noexcept HAMGAM_NO_THREAD_SAFETY_ANALYSIS { stripe_.mutex.lock(); }
+  HAMGAM_API void make_room(MapPlace& place, std::uint64_t order);
+
+  MapCore& core_;
+  MapStripe& stripe_;
+  Retired* outgrown_ = nullptr;  // a table; it is retired without the mutex, as destructors may run
+};
+
+// Goes through all entries, with a pin; none that is there all the time is left out. Those of a
+// line and what follows it are read at once, under the mutex: a key that is removed and comes back
+// elsewhere is not met twice. From table to table it goes on with the one that it began with.
+class MapWalk {
+ public:
+  explicit MapWalk(const MapCore& core) noexcept : core_(core) {}
+
+  // Reads the next ones and says how many; 0: that was all. It throws if more than kFew are of one
+  // line and there is no memory.
+  [[nodiscard]] HAMGAM_API std::size_t next();
+  [[nodiscard]] MapEntry* const* entries() const noexcept {
+    return many_.empty() ? few_ : many_.data();
+  }
+
+ private:
+  static constexpr std::size_t kFew = 128;
+
+  const MapCore& core_;
+  unsigned stripe_ = 0;
+  std::size_t line_ = 0;
+  MapTableWord table_ = 0;
+  MapEntry* few_[kFew];
+  std::vector<MapEntry*> many_;
+};
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -40,9 +40,24 @@ struct alignas(64) ReadRecord {
 
 HAMGAM_API extern ReadRecord read_records[kWorkerSlots];  // each worker's own
 
-// What retires derives from this.
-struct Retired {
-  Retired* next_retired = nullptr;
+// What retires derives from this. Before that the word is its owner's. Its lowest bit stays as it
+// is, for `destroy` to tell two kinds apart.
+class Retired {
+ public:
+  explicit Retired(std::uint64_t word) noexcept : word_(word) {}
+
+  [[nodiscard]] std::uint64_t word() const noexcept { return word_; }
+  [[nodiscard]] bool is_odd() const noexcept { return (word_ & 1) != 0; }
+
+  [[nodiscard]] Retired* next() const noexcept {
+    return reinterpret_cast<Retired*>(word_ & ~std::uint64_t{1});
+  }
+  void set_next(Retired* next) noexcept {
+    word_ = reinterpret_cast<std::uint64_t>(next) | (word_ & 1);
+  }
+
+ private:
+  unseen<std::uint64_t> word_;
 };
 
 class ReadDomain {
