@@ -16,6 +16,7 @@
 #include "os/thread.h"
 #include "sched/dump.h"
 #include "sched/failure.h"
+#include "sched/readable.h"
 #include "sched/scheduler.h"
 
 // What is printed when the process dies: an exception that nobody caught, a fatal error, a stack
@@ -66,13 +67,11 @@ void print_address(const void* address) {
     std::fprintf(stderr, "\t%p\n", address);
     return;
   }
-  int status = -1;
-  char* readable = symbol.name != nullptr
-                       ? abi::__cxa_demangle(symbol.name, nullptr, nullptr, &status)
-                       : nullptr;
-  const char* name = readable != nullptr ? readable : symbol.name != nullptr ? symbol.name : "??";
+  Text const text = symbol.name != nullptr ? readable(symbol.name) : nullptr;
+  const char* const name = text != nullptr          ? text.get()
+                           : symbol.name != nullptr ? symbol.name
+                                                    : "??";
   std::fprintf(stderr, "%s\n\t%s(+0x%tx)\n", name, symbol.file, symbol.offset);
-  std::free(readable);
 }
 
 _Unwind_Reason_Code print_frame(_Unwind_Context* context, void* raw) {
@@ -197,11 +196,9 @@ void print_exception() {
   } catch (const std::exception& e) {
     std::fprintf(stderr, "panic: %s\n", e.what());
   } catch (...) {
-    int status = -1;
-    char* readable = abi::__cxa_demangle(type->name(), nullptr, nullptr, &status);
+    Text const text = readable(type->name());
     std::fprintf(stderr, "panic: exception of type %s\n",
-                 readable != nullptr ? readable : type->name());
-    std::free(readable);
+                 text != nullptr ? text.get() : type->name());
   }
 }
 

@@ -2,17 +2,15 @@
 // Copyright The Hamgam Authors
 #include "sched/dump.h"
 
-#include <cxxabi.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 
 #include "os/signals.h"
 #include "os/symbols.h"
 #include "sched/park.h"
+#include "sched/readable.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -202,10 +200,8 @@ const Symbols::Place& Symbols::at(const void* address) {
   Symbol const symbol = find_symbol(address);
   char where[32];
   if (symbol.name != nullptr) {
-    int status = -1;
-    char* const readable = abi::__cxa_demangle(symbol.name, nullptr, nullptr, &status);
-    place.function = readable != nullptr ? readable : symbol.name;
-    std::free(readable);
+    Text const text = readable(symbol.name);
+    place.function = text != nullptr ? text.get() : symbol.name;
     place.inside = is_inside(symbol.name);
     place.bottom = is_bottom(symbol.name);
   } else {

@@ -17,6 +17,7 @@
 //   run.cpp           run(), max_procs, the start of the runtime
 //   blocking.cpp      blocking, and how many may be in it
 //   crash.cpp         panic, fatal error, stack overflow: what is printed
+//   readable.cpp      names as people read them
 
 #include <cstddef>
 #include <cstdint>

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <latch>
 #include <mutex>
 #include <sstream>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "hamgam/hamgam.h"
@@ -261,6 +264,40 @@ TEST(Observe, since_when) {
     all.wait();
   }
   EXPECT_TRUE(exact);
+}
+
+template <class... T>
+HAMGAM_TEST_FRAME void waits_with_a_long_name(const Chan<int>& chan, std::tuple<T...>* /*unused*/) {
+  (void)chan.recv();
+  ++g_waited;
+}
+
+// Who looks may have a small stack: to make a name readable takes some hundred bytes for each of
+// its.
+TEST(Observe, a_long_name_on_a_small_stack) {
+  using Long = decltype([]<int... kSizes>(std::integer_sequence<int, kSizes...>) {
+    return std::tuple<std::array<char, 1'000'000 + kSizes>*...>();
+  }(std::make_integer_sequence<int, 50>()));
+  auto const chan = make_chan<int>();
+  WaitGroup all;
+  all.go({.name = "long"}, [&] { waits_with_a_long_name(chan, static_cast<Long*>(nullptr)); });
+  await_waiting("long", "chan receive");
+  for (std::size_t const size : {std::size_t{32} << 10, std::size_t{64} << 10}) {
+    std::string text;
+    std::atomic<bool> done{false};
+    all.go({.name = "looks", .stack_size = size}, [&] {
+      std::ostringstream out;
+      observe::dump(out);
+      text = out.str();
+      done = true;
+    });
+    test::until([&] { return done.load(); });
+    EXPECT_TRUE(!stacks_are_seen() ||
+                text.find("waits_with_a_long_name<std::array<") != std::string::npos)
+        << text;
+  }
+  chan.close();
+  all.wait();
 }
 
 // Those that do the same are told of together.

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+
+#include "hamgam/detail/config.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+struct FreeText {
+  void operator()(char* text) const noexcept { std::free(text); }
+};
+using Text = std::unique_ptr<char, FreeText>;
+
+// A mangled name as people read it. Null: it is none, or too long, or there is no memory.
+//
+// The C++ runtime does that in up to 350 bytes of stack for each of the name's, of which there may
+// be a thousand; a goroutine's stack may have 16 KiB. Where it has no room for that, a thread is
+// started.
+Text readable(const char* name) noexcept;
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail
