@@ -164,7 +164,9 @@ Address Address::parse(std::string_view text) {
   if (!text.empty() && (text[0] == '/' || text[0] == '@')) {
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
-    if (text.size() >= sizeof name.sun_path) {
+    // A null character would be the end of a path: of another one.
+    if (text.size() >= sizeof name.sun_path ||
+        (text[0] == '/' && text.find('\0') != std::string_view::npos)) {
       fail(Errc::no_suitable_address, text);
     }
     std::memcpy(name.sun_path, text.data(), text.size());

@@ -598,6 +598,8 @@ TEST(Address, Forms) {
   EXPECT_EQ(
       net_error_of([&] { (void)net::Address::parse(std::string_view("127.0.0.1\0x:80", 14)); }),
       net::Errc::no_suitable_address);
+  EXPECT_EQ(net_error_of([&] { (void)net::Address::parse(std::string_view("/run/x\0y", 8)); }),
+            net::Errc::no_suitable_address);
   for (const char* text : {"127.0.0.1:65616", "127.0.0.1:99999999999999999999999", "127.0.0.1:+80",
                            "127.0.0.1: 80", "127.0.0.1:-80", "127.0.0.1:*"}) {
     EXPECT_EQ(net_error_of([&] { (void)net::TcpListener::bind(text); }),

@@ -93,9 +93,14 @@ SleepingWorker::~SleepingWorker() {
   }
 }
 
-// One function wherever it is called: the note is at the same place of its frame each time.
-HAMGAM_NOINLINE void park(AfterSwitch after, void* argument, const char* reason,
-                          const void* object) noexcept {
+// One function for all, where programs are optimised as a whole, too: so the note is at the same
+// place of its frame each time.
+#if defined(__clang__)
+HAMGAM_NOINLINE
+#else
+__attribute__((noinline, noclone))
+#endif
+void park(AfterSwitch after, void* argument, const char* reason, const void* object) noexcept {
   Worker* w = this_worker();
   if (HAMGAM_UNLIKELY(w->untold_ends != 0)) {
     tell_ends(*w);
