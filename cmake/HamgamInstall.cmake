@@ -64,3 +64,12 @@ string(REGEX REPLACE "/$" "" pc_up "${pc_up}")
 configure_file(cmake/hamgam.pc.in hamgam.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/hamgam.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT hamgam_dev)
+
+# For gdb. Where it looks for the script of a shared library by itself is a folder that mirrors the
+# system's; with another prefix than its own, people `source` the first.
+install(FILES tools/gdb/hamgam-gdb.py DESTINATION ${CMAKE_INSTALL_DATADIR}/hamgam/gdb COMPONENT hamgam_dev)
+if(TARGET hamgam_shared AND NOT IS_ABSOLUTE "${CMAKE_INSTALL_DATADIR}")
+  install(FILES tools/gdb/hamgam-gdb.py COMPONENT hamgam_dev
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/gdb/auto-load${CMAKE_INSTALL_FULL_LIBDIR}
+    RENAME $<TARGET_FILE_NAME:hamgam_shared>-gdb.py)
+endif()

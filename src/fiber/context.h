@@ -22,10 +22,15 @@
 //       True from the moment on at which all else is saved and the stack is not used any more,
 //       until the one who is about to resume it clears it; never for one that ends. Where
 //       kTellsWhenSaved is false, it is not told.
+//   kSavedRegisters, kResumeBytes
+//       For debuggers: where in the Context is what, the stack pointer first and then where it goes
+//       on; and how long the instruction there is, 0 if that is behind a call.
 //   Context::held
 //       For who wants to look at the stack of one that is saved (sched/hold.h).
 //
 // The floating-point control words belong to the thread, not to the Context.
+
+#include <cstddef>
 
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
@@ -42,6 +47,13 @@
 
 // Supplied by the user of this header; `used`, as only assembly names it.
 extern "C" [[noreturn]] __attribute__((used)) void hamgam_fiber_entry(void* pass);
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+struct SavedRegister {
+  const char* name;  // as debuggers call it
+  std::size_t offset;
+};
+}  // namespace hamgam::inline HAMGAM_ABI::detail
 
 #if defined(HAMGAM_CONTEXT_UCONTEXT)
 #include "fiber/context_ucontext.h"

@@ -22,6 +22,9 @@ struct Context {
 static_assert(sizeof(Context) == 32 && sizeof(atomic<bool>) == 1, "the offsets below");
 
 inline constexpr bool kTellsWhenSaved = true;
+inline constexpr SavedRegister kSavedRegisters[] = {
+    {"sp", offsetof(Context, sp)}, {"pc", offsetof(Context, pc)}, {"x29", offsetof(Context, fp)}};
+inline constexpr std::size_t kResumeBytes = 4;  // hint
 
 inline char* stack_pointer_of(const Context& context) noexcept {
   return static_cast<char*>(context.sp);

@@ -20,6 +20,19 @@ struct Context {
 };
 
 inline constexpr bool kTellsWhenSaved = false;
+#if defined(__x86_64__)
+constexpr std::size_t saved_at(int number) noexcept {
+  return offsetof(Context, registers) + offsetof(ucontext_t, uc_mcontext.gregs) +
+         static_cast<std::size_t>(number) * sizeof(greg_t);
+}
+inline constexpr SavedRegister kSavedRegisters[] = {
+    {"rsp", saved_at(REG_RSP)}, {"rip", saved_at(REG_RIP)}, {"rbp", saved_at(REG_RBP)},
+    {"rbx", saved_at(REG_RBX)}, {"r12", saved_at(REG_R12)}, {"r13", saved_at(REG_R13)},
+    {"r14", saved_at(REG_R14)}, {"r15", saved_at(REG_R15)}};
+#else
+inline constexpr SavedRegister kSavedRegisters[] = {{"", 0}};  // no debugger knows how
+#endif
+inline constexpr std::size_t kResumeBytes = 0;
 
 inline char* stack_pointer_of(const Context& /*context*/) noexcept { return nullptr; }
 inline char* frame_pointer_of(const Context& /*context*/) noexcept { return nullptr; }

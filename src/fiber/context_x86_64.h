@@ -27,6 +27,9 @@ struct Context {
 static_assert(sizeof(Context) == 32 && sizeof(atomic<bool>) == 1, "the offsets below");
 
 inline constexpr bool kTellsWhenSaved = true;
+inline constexpr SavedRegister kSavedRegisters[] = {
+    {"rsp", offsetof(Context, sp)}, {"rip", offsetof(Context, pc)}, {"rbp", offsetof(Context, fp)}};
+inline constexpr std::size_t kResumeBytes = 4;  // endbr64
 
 inline char* stack_pointer_of(const Context& context) noexcept {
   return static_cast<char*>(context.sp);

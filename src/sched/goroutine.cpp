@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "os/spin_lock.h"
+#include "sched/debug_layout.h"
+#include "sched/places.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -68,6 +70,9 @@ class RecordDepot {
     }
   }
 
+  // For debuggers.
+  [[nodiscard]] constexpr const void* list() const noexcept { return &slabs_; }
+
  private:
   // Under lock_.
   Goroutine* take_loose(std::size_t count, std::size_t& taken) noexcept {
@@ -106,6 +111,13 @@ class RecordDepot {
 constinit RecordDepot g_records;
 constinit SpinLock g_extras_lock;
 thread_local constinit std::uint64_t t_scope = 0;
+
+// libstdc++'s; the others of today begin with something else.
+#if defined(_GLIBCXX_USE_CXX11_ABI) && _GLIBCXX_USE_CXX11_ABI
+constexpr bool kNameIsText = true;
+#else
+constexpr bool kNameIsText = false;
+#endif
 
 constexpr Nanos kCoarse = 2 * kMillisecond;  // so often the line is written at most
 
@@ -211,4 +223,62 @@ void for_each_record(void (*f)(Goroutine& g, void* argument), void* argument) {
   g_records.for_each([f, argument](Goroutine& g) { f(g, argument); });
 }
 
+namespace {
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"  // these have no virtual bases
+consteval DebugLayout debug_layout() noexcept {
+  DebugLayout layout{
+      .slabs = g_records.list(),
+      .places = g_places.list(),
+      .place_count = g_places.list_size(),
+      .note_distance = kTellsWhenSaved ? &g_note_distance : nullptr,
+      .coarse_clock = &g_coarse_clock.time,
+      .slab_next = offsetof(Slab, next),
+      .slab_records = offsetof(Slab, records),
+      .records_in_slab = kSlabRecords,
+      .record_size = sizeof(Goroutine),
+      .id = offsetof(Goroutine, id),
+      .invoke = offsetof(Goroutine, invoke),
+      .stack = offsetof(Goroutine, stack),
+      .extras = offsetof(Goroutine, extras),
+      .created_at = offsetof(Goroutine, created_at),
+      .created_by = offsetof(Goroutine, created_by),
+      .wait_reason = offsetof(Goroutine, wait_reason),
+      .saved = offsetof(Goroutine, fiber.context.saved),
+      .tells_when_saved = kTellsWhenSaved,
+      .stack_bottom = offsetof(Stack, bottom),
+      .stack_size = offsetof(Stack, size),
+      .note_object = offsetof(ParkNote, object),
+      .note_since = offsetof(ParkNote, since),
+      .name = offsetof(GoroutineExtras, name),
+      .name_is_text = kNameIsText,
+      .current = offsetof(Worker, current),
+      .in_blocking = offsetof(Worker, in_blocking),
+      .thread_id = offsetof(Worker, thread_id),
+      .resume_bytes = kResumeBytes,
+      .registers = {},
+  };
+  std::size_t i = 0;
+  for (SavedRegister const& saved : kSavedRegisters) {
+    for (std::size_t c = 0; saved.name[c] != '\0'; ++c) {
+      layout.registers[i].name[c] = saved.name[c];
+    }
+    layout.registers[i++].offset = offsetof(Goroutine, fiber.context) + saved.offset;
+  }
+  return layout;
+}
+#pragma GCC diagnostic pop
+
+}  // namespace
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail
+
+// Nobody in the program names it.
+#if __has_attribute(retain)
+#define HAMGAM_RETAIN __attribute__((used, retain))
+#else
+#define HAMGAM_RETAIN __attribute__((used))
+#endif
+HAMGAM_RETAIN constinit const hamgam::detail::DebugLayout hamgam_debug_layout =
+    hamgam::detail::debug_layout();

@@ -33,6 +33,9 @@ struct ParkNote {
 // That of a goroutine that is held and has a wait_reason. Null: it is not known.
 const ParkNote* note_of(const Goroutine& g) noexcept;
 
+// Of the note, below the frame address of park(); 0: not known.
+extern constinit atomic<std::ptrdiff_t> g_note_distance;
+
 // Life: free -> (new_goroutine) filled in -> runnable -> running <-> waiting -> free.
 // Thread safety: whoever holds the goroutine (the queue it is in, the worker that runs it, the
 // waker that took it off its wait queue) is the only one to touch it; id, wait_reason and the like

@@ -8,10 +8,7 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-namespace {
-constinit atomic<std::ptrdiff_t> g_note_distance{
-    0};  // below the frame address of park(); 0: unknown
-}
+constinit atomic<std::ptrdiff_t> g_note_distance{0};
 
 Goroutine* current_goroutine() noexcept {
   Worker* w = this_worker();

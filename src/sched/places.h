@@ -72,6 +72,10 @@ class Places {
   [[nodiscard]] std::uint64_t ended() const noexcept { return sum(&Worker::ended, ended_); }
   [[nodiscard]] std::uint64_t parks() const noexcept { return sum(&Worker::parks, parks_); }
 
+  // For debuggers.
+  [[nodiscard]] constexpr const void* list() const noexcept { return &places_; }
+  [[nodiscard]] constexpr const void* list_size() const noexcept { return &count_; }
+
  private:
   using Counter = atomic<std::uint64_t>;
   [[nodiscard]] std::uint64_t sum(Counter Worker::*counter, const Counter& retired) const noexcept;
