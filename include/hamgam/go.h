@@ -183,7 +183,7 @@ struct BlockingScope {
 
 // These four are found by their names only, not by the types of their arguments, so that a function
 // of yours with such a name is called where it is meant.
-namespace calls {
+namespace detail::calls {
 
 // Starts a goroutine that calls f(args...). The arguments are evaluated by the caller and copied or
 // moved into the goroutine; use std::ref for a reference. From any thread; never blocks. An
@@ -259,7 +259,7 @@ int run(F&& /*f*/) {
   return 0;
 }
 
-}  // namespace calls
+}  // namespace detail::calls
 
 // Lets others run (Go: runtime.Gosched). On a plain thread: std::this_thread::yield.
 HAMGAM_API void yield();
@@ -281,11 +281,12 @@ HAMGAM_API void yield();
 HAMGAM_API int max_procs(int n = 0);
 
 // Sets how many goroutines may be in blocking() at once, 10,000 unless set, 31,744 at most, and
-// returns the former limit; n < 1 only asks. resolve and the functions of file.h count, too. May
-// change at any time; who is inside stays. (Go: debug.SetMaxThreads)
+// returns the former limit; n < 1 only asks. The functions of file.h count, too. Lookups of names
+// (resolve, dial) do not, as those who are inside may wait for one: half as many may run beside, 32
+// at most. May change at any time; who is inside stays. (Go: debug.SetMaxThreads)
 HAMGAM_API int max_blocking(int n = 0);
 
-namespace calls {
+namespace detail::calls {
 
 // Runs f, which may block its thread (a system call, a foreign library), and returns its result.
 // Another worker takes over meanwhile, so no other goroutine is held up. The goroutine keeps its
@@ -308,8 +309,8 @@ void blocking(F&& /*f*/) {
   static_assert(std::invocable<F>, "the function that blocking calls takes no arguments");
 }
 
-}  // namespace calls
+}  // namespace detail::calls
 
-using namespace calls;  // NOLINT(google-build-using-namespace)
+using namespace detail::calls;  // NOLINT(google-build-using-namespace)
 
 }  // namespace hamgam::inline HAMGAM_ABI

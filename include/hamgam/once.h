@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -111,6 +112,13 @@ class OnceState {
  public:
   explicit OnceState(F&& f) : f_(std::move(f)) {}
   explicit OnceState(const F& f) : f_(f) {}
+  ~OnceState() {
+    if (returned_) {
+      value_.~R();
+    }
+  }
+  OnceState(const OnceState&) = delete;
+  OnceState& operator=(const OnceState&) = delete;
 
   // f may destroy the callable that called it, the last one perhaps: `state` is in that.
   static OnceState& called(const std::shared_ptr<OnceState>& state) {
@@ -126,15 +134,9 @@ class OnceState {
     return self;
   }
 
-  [[nodiscard]] const R& value() const noexcept { return *value_; }
+  [[nodiscard]] const R& value() const noexcept { return value_; }
 
  private:
-  // So that R need not be movable.
-  struct Result {
-    F& f;
-    operator R() const { return std::invoke(std::move(f)); }  // NOLINT(google-explicit-constructor)
-  };
-
   void run() {
     struct Forget {
       std::optional<F>& f;
@@ -144,7 +146,7 @@ class OnceState {
       if constexpr (std::is_same_v<R, NoValue>) {
         std::invoke(std::move(*f_));
       } else {
-        value_.emplace(Result{*f_});
+        ::new (static_cast<void*>(std::addressof(value_))) R(std::invoke(std::move(*f_)));
       }
       returned_ = true;
     } catch (const GoexitSignal&) {
@@ -165,7 +167,9 @@ class OnceState {
 
   Once once_;
   bool returned_ = false;
-  std::optional<R> value_;
+  union {
+    R value_;  // if it returned; in place, for R need not be movable
+  };
   std::optional<F> f_;
   Failure failure_;
 };

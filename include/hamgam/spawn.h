@@ -222,7 +222,7 @@ struct TaskStart {
 
 }  // namespace detail
 
-namespace calls {
+namespace detail::calls {
 
 // Starts a goroutine that calls f(args...); the rules for the arguments are those of go(). Throws
 // std::bad_alloc if there is no memory for it.
@@ -253,6 +253,6 @@ Task<void> spawn(detail::OverloadedMember /*f*/, Args&&... /*args*/) {
   __builtin_unreachable();
 }
 
-}  // namespace calls
+}  // namespace detail::calls
 
 }  // namespace hamgam::inline HAMGAM_ABI

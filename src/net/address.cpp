@@ -93,6 +93,17 @@ std::error_code code_of(int error, int system_error) noexcept {
   }
 }
 
+// The C library takes the name of a zone only for addresses of a link, its number for all.
+std::string with_number_of_zone(const std::string& host) {
+  std::size_t const percent = host.find('%');
+  if (percent != std::string::npos) {
+    if (unsigned const index = if_nametoindex(host.c_str() + percent + 1); index != 0) {
+      return host.substr(0, percent + 1) + std::to_string(index);
+    }
+  }
+  return host;
+}
+
 }  // namespace
 
 HostPort split(std::string_view text) {
@@ -121,13 +132,14 @@ std::error_code look_up(const HostPort& parts, Transport transport, int flags,
   if (!is_port(parts.port)) {
     return make_error_code(Errc::no_suitable_address);
   }
+  std::string const host = with_number_of_zone(parts.host);
   addrinfo hints{};
   hints.ai_socktype = transport == Transport::kTcp ? SOCK_STREAM : SOCK_DGRAM;
   hints.ai_flags = flags;
   addrinfo* found = nullptr;
   TsanIgnore const unseen;  // what the C library opens, closes and keeps
-  int const error = getaddrinfo(parts.host.empty() ? nullptr : parts.host.c_str(),
-                                parts.port.c_str(), &hints, &found);
+  int const error =
+      getaddrinfo(host.empty() ? nullptr : host.c_str(), parts.port.c_str(), &hints, &found);
   int const system_error = errno;
   if (error == EAI_MEMORY) {
     throw std::bad_alloc();

@@ -250,6 +250,8 @@ TEST(Addresses, Zones) {
   EXPECT_EQ(address.host(), "fe80::1%lo");
   EXPECT_EQ(address.to_string(), "[fe80::1%lo]:80");
   EXPECT_NE(address, net::Address::parse("[fe80::1]:80"));
+  auto const local = net::Address::parse("[::1%1]:80");  // a zone that it needs not
+  EXPECT_EQ(net::Address::parse(local.to_string()), local);
   EXPECT_EQ(net_error_of([] { (void)net::Address::parse("[fe80::1%no-such-one]:80"); }),
             net::Errc::no_suitable_address);
 }

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "hamgam/go.h"
+#include "os/fork.h"
 #include "sched/exit.h"
 #include "sched/switch.h"
 
@@ -126,7 +127,9 @@ void exit_blocking() noexcept {
 }  // namespace detail
 
 int max_blocking(int n) {
-  detail::ensure_started();
+  if (n >= 1 || !detail::is_forked_child()) {
+    detail::ensure_started();
+  }
   detail::BlockingCalls& calls = detail::g_scheduler.blocking;
   if (n < 1) {
     return static_cast<int>(calls.limit());

@@ -387,15 +387,16 @@ void monitor_main(void* /*unused*/) {
 
 constinit atomic<bool> g_started{false};
 
-// True if it runs.
-bool start_monitor() noexcept {
+// True if it runs. Who only hopes that it does need not ask the system at each turn.
+bool start_monitor(bool is_wanted = false) noexcept {
   static atomic<Nanos> refused_at{0};
   // relaxed throughout: only one may start it
   if (g_started.load(kRelaxed)) {
     return true;
   }
   Nanos const time = now();
-  if (time - refused_at.load(kRelaxed) < kRecruiting || g_started.exchange(true, kRelaxed)) {
+  if ((!is_wanted && time - refused_at.load(kRelaxed) < kRecruiting) ||
+      g_started.exchange(true, kRelaxed)) {
     return false;
   }
   if (start_thread("hamgam-monitor", &monitor_main, nullptr, Signals::kFaults)) {
@@ -418,7 +419,8 @@ void add_chore(Chore& chore) noexcept {
 
 bool have_chores() noexcept {
   ensure_started();
-  return start_monitor() || start_monitor();  // the first may have met another one that starts it
+  // The first may have met another one that starts it.
+  return start_monitor(true) || start_monitor(true);
 }
 
 bool chores_are_done() noexcept {

@@ -188,7 +188,9 @@ std::uint64_t goroutine_id() noexcept {
 std::size_t num_goroutine() noexcept { return detail::count_goroutines(); }
 
 int max_procs(int n) {
-  detail::ensure_started();
+  if (n >= 1 || !detail::is_forked_child()) {
+    detail::ensure_started();
+  }
   detail::Idle& idle = detail::g_scheduler.idle;
   static constinit detail::SpinLock lock;
   std::lock_guard const guard(lock);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <any>
 #include <atomic>
 #include <cstddef>
 #include <functional>
@@ -216,6 +217,21 @@ TEST(OnceValue, result_need_not_move) {
   };
   auto value = once_value([] { return Fixed(7); });
   EXPECT_EQ(value().number, 7);
+}
+
+// Can be made of anything, and is to be made of what the function says.
+struct Greedy {
+  explicit Greedy(int n) : number(n) {}
+  template <class T>
+  explicit Greedy(T&& /*other*/) : number(-1) {}
+  int number;
+};
+
+TEST(OnceValue, result_that_takes_everything) {
+  auto value = once_value([] { return Greedy(7); });
+  EXPECT_EQ(value().number, 7);
+  auto any = once_value([] { return std::any(8); });
+  EXPECT_EQ(std::any_cast<int>(any()), 8);
 }
 
 TEST_P(OnceOf, value_from_many) {

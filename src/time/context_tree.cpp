@@ -288,7 +288,6 @@ void cancel_tree(CancelNode& root, ContextError code, const std::exception_ptr& 
   auto const finish = [](CancelNode& node) {
     // relaxed: what is made later sees the error
     if ((node.made.load(kRelaxed) & CancelNode::kStop) != 0) {
-      Pin const pin;  // the callbacks may wait, and their runner is known by its thread
       request_stop(node.stop);
     }
     node.cancelled();

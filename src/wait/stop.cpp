@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "sched/park.h"
 #include "wait/sleeper.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -17,7 +18,10 @@ constexpr unsigned kOneThread = ~0U;  // Interrupt::ran_on_: by one that cannot 
 bool stop_requested(const std::stop_token& token) noexcept { return token.stop_requested(); }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): the callers' copy may be gone meanwhile
-void request_stop(std::stop_source source) noexcept { source.request_stop(); }
+void request_stop(std::stop_source source) noexcept {
+  Pin const pin;  // the callbacks may wait, and their runner is known by its thread
+  source.request_stop();
+}
 
 void drop_stop(std::stop_source source) noexcept {
   std::stop_source const dropped(std::move(source));  // here and not by the caller

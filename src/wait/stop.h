@@ -14,7 +14,8 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 [[nodiscard]] bool stop_requested(const std::stop_token& token) noexcept;
 
-// By value: the words of the source itself are ours.
+// By value: the words of the source itself are ours. The callbacks may wait: the goroutine keeps
+// its thread meanwhile.
 void request_stop(std::stop_source source) noexcept;
 void drop_stop(std::stop_source source) noexcept;
 

@@ -81,6 +81,7 @@ TEST(Fork, run_and_go_say_so) {
   children.push_back(refused([] { (void)spawn([] { return 1; }); }));
   children.push_back(refused([] { (void)after_func(1ms, [] {}); }));
   children.push_back(refused([] { max_procs(3); }));
+  children.push_back(refused([] { max_blocking(3); }));
   expect_refused(children);
 }
 
@@ -125,6 +126,9 @@ TEST(Fork, what_need_not_wait_works) {
     group.wait();
     yield();
     sleep(1ms);
+    if (max_procs() < 1 || max_blocking() < 1 || num_goroutine() > 1) {
+      _exit(2);
+    }
     bool const late = !mutex.try_lock() || mutex.try_lock_for(2ms);
     if (map.load(1) != 2 || *pool.get() != 0 || chan.recv() != 3 || late) {
       _exit(1);

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "hamgam/hamgam.h"
@@ -203,6 +205,21 @@ TEST(NoThread, the_monitor_is_started_later) {
         std::_Exit(2);
       }
     });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+// What was refused a moment ago is asked for again.
+TEST(NoThread, signals_are_taken_once_there_is_one) {
+  auto child = in_child([] {
+    g_refuses = [](int) { return true; };
+    try {
+      Signals const none({SIGUSR1});
+      std::_Exit(2);
+    } catch (const std::system_error&) {
+    }
+    g_refuses = nullptr;
+    Signals const taken({SIGUSR1});
   });
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }

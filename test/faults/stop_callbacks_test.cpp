@@ -102,6 +102,16 @@ TEST_P(StopCallbacks, of_a_deadline_are_waited_for) {
   }
 }
 
+// The library calls request_stop() for these.
+TEST_P(StopCallbacks, of_a_peer_that_is_gone_are_waited_for) {
+  for (int round = 0; round < test::scaled(20); ++round) {
+    in_goroutine([] {
+      auto [here, there] = net::pipe();
+      destructor_waits(here.peer_gone(), [peer = there] { peer.close(); });
+    });
+  }
+}
+
 TEST_P(StopCallbacks, destroy_themselves_after_they_waited) {
   for (int round = 0; round < test::scaled(100); ++round) {
     auto [ctx, cancel] = with_cancel(Context::background());

@@ -21,6 +21,12 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
+// Can all processors change it at once? (std::atomic's word for it is not asked: it is true of 16
+// bytes in code that is compiled for newer ones, and both would have another Atomic.)
+template <class T>
+inline constexpr bool kIsWord =
+    sizeof(T) == 1 || sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8;
+
 // Are the bytes all that makes a T? (Of a float they are what std::atomic compares, too.)
 template <class T>
 inline constexpr bool kBytesTell = std::has_unique_object_representations_v<T> ||
@@ -47,7 +53,8 @@ class ValueBytes {
   explicit ValueBytes(const T& from) noexcept { copy(std::addressof(from)); }
   // At once, as its load.
   explicit ValueBytes(const seen_atomic<T>& from) noexcept {
-    auto const* const word = reinterpret_cast<const Word*>(std::addressof(from));
+    const void* const place = std::addressof(from);
+    auto const* const word = static_cast<const Word*>(place);
     // [bytes.1] seq_cst, pairs with what changes the value
     Word const bytes = __atomic_load_n(word, static_cast<int>(kSeqCst));
     copy(&bytes);
@@ -199,7 +206,6 @@ class LockedAtomic {
 };
 
 template <class T>
-using AnyAtomic =
-    std::conditional_t<std::atomic<T>::is_always_lock_free, seen_atomic<T>, LockedAtomic<T>>;
+using AnyAtomic = std::conditional_t<kIsWord<T>, seen_atomic<T>, LockedAtomic<T>>;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
