@@ -67,6 +67,9 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   } else {
     g_last_hook(info->si_addr);
     std::signal(signal, SIG_DFL);  // returning runs the faulting instruction again, which now kills
+    if (info->si_code <= 0) {      // but there is none: somebody sent it
+      raise(signal);
+    }
   }
 }
 

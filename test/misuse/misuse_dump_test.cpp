@@ -285,6 +285,17 @@ TEST(MisuseDump, a_fault_meanwhile) {
   expect_whole_crowd(child);
 }
 
+TEST(MisuseDump, a_fault_that_was_sent) {
+  auto child = in_child([] {
+    (void)run([] {
+      start_sleeper();
+      std::raise(SIGSEGV);
+    });
+  });
+  EXPECT_TRUE(WIFSIGNALED(child.status) && WTERMSIG(child.status) == SIGSEGV) << child.status;
+  expect_sleeper(child);
+}
+
 #endif
 
 TEST(MisuseDump, exit_meanwhile) {
