@@ -25,6 +25,7 @@
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/deadline.h"
+#include "hamgam/detail/lock_watch.h"
 #include "hamgam/detail/rseq.h"
 
 namespace hamgam::inline HAMGAM_ABI {
@@ -44,7 +45,7 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
   void lock() noexcept HAMGAM_ACQUIRE() {
     std::uint32_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
     // [mutex.1] acquire, pairs with [mutex.2]
-    if (HAMGAM_UNLIKELY((state & kLocked) != 0 ||
+    if (HAMGAM_UNLIKELY(((state | detail::watched_bit()) & kLocked) != 0 ||
                         !state_.compare_exchange_strong(state, state | kLocked, detail::kAcquire,
                                                         detail::kRelaxed))) {
       lock_slow();
@@ -54,16 +55,10 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
 
   // Never blocks and never fails without cause.
   [[nodiscard]] bool try_lock() noexcept HAMGAM_TRY_ACQUIRE(true) {
-    std::uint32_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
-    while ((state & kLocked) == 0) {
-      // [mutex.3] acquire, pairs with [mutex.2]
-      if (state_.compare_exchange_weak(state, state | kLocked, detail::kAcquire,
-                                       detail::kRelaxed)) {
-        detail::tsan_acquire(this);
-        return true;
-      }
+    if (HAMGAM_UNLIKELY(detail::watched_bit() != 0)) {
+      return try_lock_watched();
     }
-    return false;
+    return try_lock_unwatched();
   }
 
   // The last touch of the object is what lets another one lock it.
@@ -112,6 +107,7 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
   //   kHeavy     bit 3        set by a locker that wants to sleep,          CAS under the bucket's lock
   //                           cleared by an unlocker, some time later       CAS
   //   kProbe     bit 4        a locker on the way to kHeavy                 CAS under the bucket's lock
+  //   kMarked    bit 5        who has it, if locks are watched: for good    RMW
   //   idle count bits 8..31   unlocks since anybody slept                   CAS, while kHeavy is set
   // clang-format on
   //
@@ -125,7 +121,21 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
   friend struct detail::MutexQueue;
   friend class detail::InnerMutex;
 
+  bool try_lock_unwatched() noexcept HAMGAM_TRY_ACQUIRE(true) {
+    std::uint32_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
+    while ((state & kLocked) == 0) {
+      // [mutex.3] acquire, pairs with [mutex.2]
+      if (state_.compare_exchange_weak(state, state | kLocked, detail::kAcquire,
+                                       detail::kRelaxed)) {
+        detail::tsan_acquire(this);
+        return true;
+      }
+    }
+    return false;
+  }
+
   HAMGAM_API void lock_slow() noexcept;
+  HAMGAM_API bool try_lock_watched() noexcept;
   HAMGAM_API void lock_inner() noexcept HAMGAM_ACQUIRE();  // slow, too
   HAMGAM_API bool lock_deadline(std::int64_t deadline);
   HAMGAM_API bool lock_stoppable(std::stop_token token);

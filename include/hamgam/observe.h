@@ -122,6 +122,18 @@ class LeakCheck {
   std::unique_ptr<State> state_;
 };
 
+// From now on it is watched who has and who waits for which Mutex and RWMutex; HAMGAM_DEBUG=locks
+// in the environment does it from the start. When goroutines or threads wait for each other's locks
+// in a circle, or one for its own, standard error says so within some 20 ms, with who waits where
+// and where each lock was taken, while all others go on. It is seen if nobody whose wait has a
+// limit, and no try, is part of it. A lock that is ever unlocked by another than who has it is left
+// out. Locks that were had already are watched from the next time on. A pair of uncontended lock
+// and unlock takes some 50 ns more, and the first of each lock some 100 bytes.
+HAMGAM_API void watch_locks();
+
+// How many of them there were; waits until those that are seen at the moment are written.
+[[nodiscard]] HAMGAM_API std::uint64_t lock_reports();
+
 // From now on SIGQUIT (Ctrl-\, kill -QUIT) prints that on standard error, from a thread of its own,
 // which also works while all workers are busy. The program goes on, unlike Go's. Once per process;
 // further calls put the handler back if it was replaced. Throws std::system_error if the system

@@ -39,6 +39,7 @@
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/deadline.h"
+#include "hamgam/detail/lock_watch.h"
 #include "hamgam/detail/reader_slots.h"
 
 namespace hamgam::inline HAMGAM_ABI {
@@ -110,6 +111,10 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
       }
       return;
     }
+    if (HAMGAM_UNLIKELY(detail::watched_bit() != 0)) {
+      unlock_shared_slow();
+      return;
+    }
     // [rw.4] release, pairs with [rw.1], [rw.5]: the section is before the next writer's
     std::uint64_t const former = state_.fetch_sub(kReader, detail::kRelease);
     if (HAMGAM_UNLIKELY((former & kWatched) != 0 || count(former) <= 0)) {
@@ -173,6 +178,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   //                        inside
   //   kWatched        6    the writer before it sleeps until readers have left;  RMW
   //                        its release clears it
+  //   kMarked         7    who has it, if locks are watched: for good            RMW
   //   count       8..35    signed: readers that came in by it, or are about to   RMW
   //                        find out that a writer was first, less those that
   //                        left by it
@@ -197,6 +203,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   static constexpr std::uint64_t kBias = 16;
   static constexpr std::uint64_t kSlots = 32;
   static constexpr std::uint64_t kWatched = 64;
+  static constexpr std::uint64_t kMarked = 128;
   static constexpr std::uint64_t kReader = std::uint64_t{1} << 8;
   static constexpr std::uint64_t kRead = std::uint64_t{1} << 36;
   static constexpr std::uint64_t kCountMask = kRead - kReader;
@@ -215,7 +222,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
   HAMGAM_INLINE bool claim_free() noexcept {
     std::uint64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
     // [rw.1] acquire, pairs with [rw.2], [rw.4], [rw.7]
-    return (state & ~kReadsMask) == 0 &&
+    return ((state | detail::watched_bit()) & ~kReadsMask) == 0 &&
            state_.compare_exchange_strong(state, kWriter, detail::kAcquire, detail::kRelaxed);
   }
 
@@ -230,7 +237,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     if (HAMGAM_LIKELY((state & kBias) != 0)) {
       return enter_slot(detail::reader_row()->held[detail::slot_index(this)]);
     }
-    if (HAMGAM_UNLIKELY((state & kWriter) != 0)) {
+    if (HAMGAM_UNLIKELY(((state | detail::watched_bit()) & kWriter) != 0)) {
       return false;
     }
     // [rw.6] acquire, pairs with [rw.2], [rw.7]

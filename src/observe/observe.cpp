@@ -9,6 +9,7 @@
 #include "observe/infos.h"
 #include "sched/dump.h"
 #include "sched/snapshot.h"
+#include "sync/lock_watch.h"
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -72,6 +73,10 @@ std::vector<GoroutineInfo> goroutines() {
   detail::TsanHide const hide;
   return detail::infos_of(detail::take_snapshot());
 }
+
+void watch_locks() { detail::start_watching_locks(); }
+
+std::uint64_t lock_reports() { return detail::count_lock_reports(); }
 
 void dump(std::ostream& out) {
   Snapshot const snapshot = detail::take_snapshot();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "hamgam/detail/config.h"
 
@@ -24,6 +25,10 @@ struct Symbol {
 // was cut short while it is mapped): then only the dynamic table is asked. The loader's own lock,
 // which dladdr takes, is recursive; if another thread holds it, this waits until it is done.
 Symbol find_symbol(const void* address) noexcept;
+
+// The name, readable, of the variable at an address, "a+8" inside of one; empty: it is none that
+// has one, as on a stack. Not in a handler. Throws std::bad_alloc.
+std::string find_object(const void* address);
 
 // For tests: as if such a call had been interrupted for good.
 void hold_symbols() noexcept;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
+#include <cxxabi.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 
@@ -128,17 +130,21 @@ const Image* image_of(const link_map* map, const void* base, const char* path) n
 }
 
 // `address` as the file has it. The innermost function that it is in.
-const char* name_in(const Image& image, std::uintptr_t address) noexcept {
+const char* name_in(const Image& image, std::uintptr_t address, unsigned kind,
+                    std::uintptr_t* start = nullptr) noexcept {
   const char* name = nullptr;
   std::uintptr_t best = 0;
   for (std::size_t i = 0; i < image.count; ++i) {
     const ElfW(Sym)& symbol = image.symbols[i];
-    if ((symbol.st_info & 0xF) == STT_FUNC && symbol.st_shndx != SHN_UNDEF &&
+    if ((symbol.st_info & 0xFU) == kind && symbol.st_shndx != SHN_UNDEF &&
         symbol.st_value <= address && address - symbol.st_value < symbol.st_size &&
         symbol.st_value >= best && symbol.st_name < image.names_size) {
       best = symbol.st_value;
       name = image.names + symbol.st_name;
     }
+  }
+  if (start != nullptr) {
+    *start = best;
   }
   return name;
 }
@@ -167,12 +173,39 @@ Symbol find_symbol(const void* address) noexcept {
   const Image* const image =
       image_of(map, info.dli_fbase, program ? "/proc/self/exe" : map->l_name);
   const char* const name =
-      image == nullptr ? nullptr
-                       : name_in(*image, reinterpret_cast<std::uintptr_t>(address) - map->l_addr);
+      image == nullptr
+          ? nullptr
+          : name_in(*image, reinterpret_cast<std::uintptr_t>(address) - map->l_addr, STT_FUNC);
   if (name != nullptr) {
     found.name = name;
   }
   return found;
+}
+
+std::string find_object(const void* address) {
+  Dl_info info{};
+  link_map* map = nullptr;
+  if (dladdr1(address, &info, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP) == 0 ||
+      map == nullptr) {
+    return {};
+  }
+  const char* name = nullptr;
+  std::uintptr_t start = 0;
+  auto const at = reinterpret_cast<std::uintptr_t>(address) - map->l_addr;
+  {
+    std::lock_guard const guard(g_lock);
+    bool const program = map->l_name == nullptr || *map->l_name == '\0';
+    const Image* const image =
+        image_of(map, info.dli_fbase, program ? "/proc/self/exe" : map->l_name);
+    name = image != nullptr ? name_in(*image, at, STT_OBJECT, &start) : nullptr;
+  }
+  if (name == nullptr) {
+    return {};
+  }
+  char* const readable = abi::__cxa_demangle(name, nullptr, nullptr, nullptr);
+  std::string text = readable != nullptr ? readable : name;
+  std::free(readable);
+  return at == start ? text : text + "+" + std::to_string(at - start);
 }
 
 void hold_symbols() noexcept { g_lock.lock(); }

@@ -143,6 +143,9 @@ void free_extras(Goroutine& g) noexcept {
     std::lock_guard const guard(g_extras_lock);
     extras = std::exchange(g.extras, nullptr);
   }
+  if (extras->end_held != nullptr) {
+    extras->end_held(extras->held);
+  }
   delete extras;
 }
 
@@ -158,17 +161,35 @@ void copy_name(const Goroutine& g, char* buffer, std::size_t size) noexcept {
   buffer[length] = '\0';
 }
 
-void set_scope(Goroutine& g, std::uint64_t scope) noexcept {
-  TsanIgnore const ignore;
+namespace {
+
+bool ensure_extras(Goroutine& g) noexcept {
   if (g.extras == nullptr) {
     if (auto* const extras = new (std::nothrow) GoroutineExtras) {
       give_extras(g, extras);
     }
   }
-  std::lock_guard const guard(g_extras_lock);
-  if (g.extras != nullptr) {
+  return g.extras != nullptr;
+}
+
+}  // namespace
+
+void set_scope(Goroutine& g, std::uint64_t scope) noexcept {
+  TsanIgnore const ignore;
+  if (ensure_extras(g)) {
+    std::lock_guard const guard(g_extras_lock);
     g.extras->scope = scope;
   }
+}
+
+bool set_held(Goroutine& g, void* held, void (*end)(void* held) noexcept) noexcept {
+  TsanIgnore const ignore;
+  if (!ensure_extras(g)) {
+    return false;
+  }
+  g.extras->held = held;
+  g.extras->end_held = end;
+  return true;
 }
 
 std::uint64_t scope_of(const Goroutine& g) noexcept {

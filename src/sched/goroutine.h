@@ -21,6 +21,9 @@ struct GoroutineExtras {
   std::string name;
   std::size_t stack_size = 0;
   std::uint64_t scope = 0;  // see set_scope()
+  // See set_held().
+  void* held = nullptr;
+  void (*end_held)(void* held) noexcept = nullptr;
 };
 
 // What a goroutine that is parked says of that, for those who hold it (hold.h). It stands in the
@@ -105,6 +108,10 @@ void set_scope(Goroutine& g, std::uint64_t scope) noexcept;
 [[nodiscard]] std::uint64_t scope_of(const Goroutine& g) noexcept;  // from any thread
 void set_thread_scope(std::uint64_t scope) noexcept;
 [[nodiscard]] std::uint64_t thread_scope() noexcept;
+
+// Something of another layer's that belongs to the running goroutine, in its extras: `end` is
+// called with it when the goroutine ends. False: there is no memory.
+bool set_held(Goroutine& g, void* held, void (*end)(void* held) noexcept) noexcept;
 
 // The time as of some 10 milliseconds ago, or less, without asking the clock: for what is told in
 // seconds. On a line of its own that is written rarely. 0: nobody has said yet.

@@ -7,6 +7,7 @@
 #include "os/membarrier.h"
 #include "os/thread.h"
 #include "sched/exit.h"
+#include "sync/lock_watch.h"
 #include "sync/mutex_queue.h"
 #include "wait/interruptible.h"
 #include "wait/parking_lot.h"
@@ -58,6 +59,7 @@ constexpr std::uint32_t kParked = 2;
 constexpr std::uint32_t kAwake = 4;
 constexpr std::uint32_t kHeavy = 8;
 constexpr std::uint32_t kProbe = 16;
+constexpr std::uint32_t kMarked = 32;
 constexpr std::uint32_t kFlags = 0xFF;
 constexpr std::uint32_t kIdleOne = 1U << 8;
 constexpr std::uint32_t kLightAfter = 8192 * kIdleOne;  // some ten times the cost of a barrier
@@ -147,12 +149,31 @@ bool acquire(atomic<std::uint32_t>& word, Waiter& me, std::uint32_t awake = 0) n
   }
 }
 
+// While locks are watched.
+bool is_marked(const atomic<std::uint32_t>& word) noexcept {
+  return (word.load(kRelaxed) & kMarked) != 0;  // relaxed: ours, or a hint
+}
+
+void note_ours(const atomic<std::uint32_t>& word, const LockSite& site) noexcept {
+  note_lock(
+      &word, LockUse::kAlone, is_marked(word),
+      [](const void* lock, bool set) noexcept {
+        auto* const ours = static_cast<atomic<std::uint32_t>*>(const_cast<void*>(lock));
+        // relaxed: we have the lock, and no other who has it sets it
+        return ((set ? ours->fetch_or(kMarked, kRelaxed) : ours->load(kRelaxed)) & kMarked) != 0;
+      },
+      site);
+}
+
 template <class Limit>
 bool lock_within(Mutex& mutex, atomic<std::uint32_t>& word, Limit limit) {
   return interruptible(&word, std::move(limit), [&](Waiter& me) {
     bool const locked = acquire(word, me);
     if (locked) {
       tsan_acquire(&mutex);
+      if (watching_locks()) {
+        note_ours(word, LockSite());
+      }
     }
     return locked;
   });
@@ -168,9 +189,27 @@ std::uint32_t released(std::uint32_t state) noexcept {
 
 }  // namespace
 
-void Mutex::lock_slow() noexcept {
+HAMGAM_NOINLINE void Mutex::lock_slow() noexcept {
+  if (watching_locks()) {
+    if (!try_lock_unwatched()) {
+      LockWait waits;
+      waits.begin(&state_, LockUse::kAlone, is_marked(state_));
+      Waiter me(&state_);
+      acquire(state_, me);
+    }
+    note_ours(state_, HAMGAM_LOCK_SITE());
+    return;
+  }
   Waiter me(&state_);
   acquire(state_, me);
+}
+
+HAMGAM_NOINLINE bool Mutex::try_lock_watched() noexcept {
+  bool const locked = try_lock_unwatched();
+  if (locked) {
+    note_ours(state_, HAMGAM_LOCK_SITE());
+  }
+  return locked;
 }
 
 void Mutex::lock_inner() noexcept {
@@ -187,6 +226,9 @@ bool Mutex::lock_stoppable(std::stop_token token) {
 
 void Mutex::unlock_slow() noexcept {
   std::uint32_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
+  if ((state & (kMarked | kLocked)) == (kMarked | kLocked)) {
+    note_unlock(&state_, LockUse::kAlone);
+  }
   for (;;) {
     if ((state & kLocked) == 0) {
       fatal("sync: unlock of unlocked mutex");
@@ -205,9 +247,10 @@ void Mutex::unlock_slow() noexcept {
   bucket.lock();
   Waiter* all = exiting() ? bucket.pop_all(&state_) : nullptr;
   Waiter* waiter = bucket.pop(&state_);
-  std::uint32_t const parked = bucket.first(&state_) != nullptr ? kParked : 0;
+  std::uint32_t const stays =
+      (bucket.first(&state_) != nullptr ? kParked : 0) | kHeavy | (state & kMarked);
   if (waiter == nullptr) {
-    state_.store(kHeavy, kRelease);  // [mutex.7] release, pairs with [mutex.5] and [mutex.1]
+    state_.store(stays, kRelease);  // [mutex.7] release, pairs with [mutex.5] and [mutex.1]
     bucket.unlock();
     wake_all(all);
     return;
@@ -216,10 +259,10 @@ void Mutex::unlock_slow() noexcept {
   bool const hand_over = waited_long && !waiter->takes_itself;
   if (hand_over) {
     waiter->token = kHandedOver;
-    state_.store(kLocked | kHeavy | parked,
+    state_.store(kLocked | stays,
                  kRelaxed);  // relaxed: the wake orders us with the new holder
   } else {
-    state_.store(kAwake | kHeavy | parked,
+    state_.store(kAwake | stays,
                  kRelease);  // [mutex.8] release, pairs with [mutex.5] and [mutex.1]
   }
   bucket.unlock();
@@ -230,6 +273,9 @@ void Mutex::unlock_slow() noexcept {
 }
 
 bool detail::MutexQueue::unlock_alone(Mutex& mutex) noexcept {
+  if (is_marked(mutex.state_)) {
+    return false;
+  }
   tsan_release(&mutex);
   if (rseq_offset != 0 && store_if_equal(mutex.state_, kLocked, 0U)) {
     return true;
@@ -302,6 +348,9 @@ void detail::MutexQueue::lock(Mutex& mutex, Waiter& waiter, bool woken) noexcept
       mutex.lock();
       return;
     }
+  }
+  if (watching_locks()) {
+    note_ours(mutex.state_, LockSite());
   }
   tsan_acquire(&mutex);
 }

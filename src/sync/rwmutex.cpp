@@ -4,6 +4,7 @@
 
 #include "base/fatal.h"
 #include "sched/exit.h"
+#include "sync/lock_watch.h"
 #include "sync/reader_slots.h"
 #include "wait/interruptible.h"
 #include "wait/parking_lot.h"
@@ -89,6 +90,12 @@ class RWMutex::Slow {
   bool try_lock() noexcept;
   bool try_lock_shared() noexcept;
 
+  // The same while locks are watched, and their ends.
+  void lock_watched(const detail::LockSite& site) noexcept;
+  void lock_shared_watched(const detail::LockSite& site) noexcept;
+  void note_ours(detail::LockUse use, const detail::LockSite& site) noexcept;
+  void note_end(detail::LockUse use) noexcept;
+
   bool added(std::uint64_t former) noexcept;
   void unlock() noexcept;
   void unlock_shared() noexcept;
@@ -124,9 +131,19 @@ class RWMutex::Slow {
   void consider_slots() noexcept;
   void require_reader() const noexcept;
 
+  void begin_wait(detail::LockUse use) noexcept {
+    if (wait_ != nullptr) {
+      wait_->begin(&mutex_, use, is_marked());
+    }
+  }
+  [[nodiscard]] bool is_marked() const noexcept {
+    return (state_.load(kRelaxed) & kMarked) != 0;  // relaxed: ours, or a hint
+  }
+
   RWMutex& mutex_;
   detail::atomic<std::uint64_t>& state_;
   Bucket& bucket_;
+  detail::LockWait* wait_ = nullptr;  // that is watched
 };
 
 namespace {
@@ -178,6 +195,7 @@ bool RWMutex::Slow::lock(Waiter& me) noexcept {
     if (spin(spins)) {
       continue;
     }
+    begin_wait(detail::LockUse::kWrite);
     bucket_.lock();
     if (!park_bit(kWritersParked, awake)) {
       bucket_.unlock();
@@ -239,6 +257,7 @@ bool RWMutex::Slow::wait_for_readers(Waiter& me, std::uint64_t former) noexcept 
       detail::watch_readers(rows, 1);
       detail::fence_readers();
     }
+    begin_wait(detail::LockUse::kDrain);
     bool woken = true;
     // relaxed: it is in no queue; the bucket is the same
     me.address.store(watcher(&mutex_), kRelaxed);
@@ -315,6 +334,7 @@ bool RWMutex::Slow::try_lock() noexcept {
 
 void RWMutex::Slow::unlock() noexcept {
   require_writer("sync: Unlock of unlocked RWMutex");
+  note_end(detail::LockUse::kWrite);
   std::uint64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
   while ((state & kReadersParked) == 0 &&
          ((state & kWritersParked) == 0 || ((state & kAwake) != 0 && !detail::exiting()))) {
@@ -415,6 +435,7 @@ bool RWMutex::Slow::lock_shared(Waiter& me) noexcept {
     if (spin(spins)) {
       continue;
     }
+    begin_wait(detail::LockUse::kShared);
     bucket_.lock();
     if (!park_bit(kReadersParked, 0)) {
       bucket_.unlock();
@@ -445,7 +466,8 @@ bool RWMutex::Slow::enter_any_slot() noexcept {
 // it.
 void RWMutex::Slow::consider_slots() noexcept {
   // relaxed: a heuristic
-  if (!detail::reader_slots_enabled() || detail::now() < mutex_.pause_until_.load(kRelaxed)) {
+  if (!detail::reader_slots_enabled() || detail::watching_locks() ||
+      detail::now() < mutex_.pause_until_.load(kRelaxed)) {
     return;
   }
   std::uint64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
@@ -457,8 +479,9 @@ void RWMutex::Slow::consider_slots() noexcept {
   } while (!state_.compare_exchange_weak(state, state | kBias | kSlots, kRelease, kRelaxed));
 }
 
-// Not in the first slot.
+// Not in the first slot, or locks are watched.
 void RWMutex::Slow::unlock_shared() noexcept {
+  note_end(detail::LockUse::kShared);
   for (std::size_t i = 0; i < detail::kReaderSlots; ++i) {
     if (leave_slot(&mutex_, i)) {
       return;
@@ -496,7 +519,48 @@ void RWMutex::Slow::require_reader() const noexcept {
   }
 }
 
-void RWMutex::lock_slow() noexcept {
+void RWMutex::Slow::note_ours(detail::LockUse use, const detail::LockSite& site) noexcept {
+  detail::note_lock(
+      &mutex_, use, is_marked(),
+      [](const void* lock, bool set) noexcept {
+        auto& state = static_cast<RWMutex*>(const_cast<void*>(lock))->state_;
+        // relaxed: a mark
+        return ((set ? state.fetch_or(kMarked, kRelaxed) : state.load(kRelaxed)) & kMarked) != 0;
+      },
+      site);
+}
+
+void RWMutex::Slow::note_end(detail::LockUse use) noexcept {
+  if (is_marked()) {
+    detail::note_unlock(&mutex_, use);
+  }
+}
+
+void RWMutex::Slow::lock_watched(const detail::LockSite& site) noexcept {
+  if (!try_lock()) {
+    detail::LockWait wait;
+    wait_ = &wait;
+    Waiter me(writers(mutex_));
+    (void)lock(me);
+  }
+  note_ours(detail::LockUse::kWrite, site);
+}
+
+void RWMutex::Slow::lock_shared_watched(const detail::LockSite& site) noexcept {
+  if (!try_lock_shared()) {
+    detail::LockWait wait;
+    wait_ = &wait;
+    Waiter me(readers(mutex_));
+    (void)lock_shared(me);
+  }
+  note_ours(detail::LockUse::kShared, site);
+}
+
+HAMGAM_NOINLINE void RWMutex::lock_slow() noexcept {
+  if (detail::watching_locks()) {
+    Slow(*this).lock_watched(HAMGAM_LOCK_SITE());
+    return;
+  }
   Waiter me(Slow::writers(*this));
   (void)Slow(*this).lock(me);
 }
@@ -506,6 +570,9 @@ bool RWMutex::lock_limited(auto limit) {
                                             [this](Waiter& me) { return Slow(*this).lock(me); });
   if (locked) {
     acquired();
+    if (detail::watching_locks()) {
+      Slow(*this).note_ours(detail::LockUse::kWrite, {});
+    }
   }
   return locked;
 }
@@ -514,17 +581,31 @@ bool RWMutex::lock_deadline(std::int64_t deadline) { return lock_limited(deadlin
 
 bool RWMutex::lock_stoppable(std::stop_token token) { return lock_limited(std::move(token)); }
 
-bool RWMutex::try_lock_slow() noexcept { return Slow(*this).try_lock(); }
+HAMGAM_NOINLINE bool RWMutex::try_lock_slow() noexcept {
+  bool const locked = Slow(*this).try_lock();
+  if (locked && detail::watching_locks()) {
+    Slow(*this).note_ours(detail::LockUse::kWrite, HAMGAM_LOCK_SITE());
+  }
+  return locked;
+}
 
 void RWMutex::unlock_slow() noexcept { Slow(*this).unlock(); }
 
 void RWMutex::downgrade_slow() noexcept {
   Slow slow(*this);
   slow.require_writer("sync: downgrade of unlocked RWMutex");
+  if (detail::watching_locks()) {
+    slow.note_end(detail::LockUse::kWrite);
+    slow.note_ours(detail::LockUse::kShared, HAMGAM_LOCK_SITE());
+  }
   slow.release(1);
 }
 
-void RWMutex::lock_shared_slow() noexcept {
+HAMGAM_NOINLINE void RWMutex::lock_shared_slow() noexcept {
+  if (detail::watching_locks()) {
+    Slow(*this).lock_shared_watched(HAMGAM_LOCK_SITE());
+    return;
+  }
   Waiter me(Slow::readers(*this));
   (void)Slow(*this).lock_shared(me);
 }
@@ -535,6 +616,9 @@ bool RWMutex::lock_shared_limited(auto limit) {
                             [this](Waiter& me) { return Slow(*this).lock_shared(me); });
   if (locked) {
     detail::tsan_acquire(this);
+    if (detail::watching_locks()) {
+      Slow(*this).note_ours(detail::LockUse::kShared, {});
+    }
   }
   return locked;
 }
@@ -545,7 +629,13 @@ bool RWMutex::lock_shared_stoppable(std::stop_token token) {
   return lock_shared_limited(std::move(token));
 }
 
-bool RWMutex::try_lock_shared_slow() noexcept { return Slow(*this).try_lock_shared(); }
+HAMGAM_NOINLINE bool RWMutex::try_lock_shared_slow() noexcept {
+  bool const locked = Slow(*this).try_lock_shared();
+  if (locked && detail::watching_locks()) {
+    Slow(*this).note_ours(detail::LockUse::kShared, HAMGAM_LOCK_SITE());
+  }
+  return locked;
+}
 
 void RWMutex::unlock_shared_slow() noexcept { Slow(*this).unlock_shared(); }
 

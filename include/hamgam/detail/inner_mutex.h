@@ -16,13 +16,13 @@ class HAMGAM_CAPABILITY("mutex") InnerMutex {
  public:
   void lock() noexcept HAMGAM_ACQUIRE() {
     TsanNoEdges const unseen;
-    if (!mutex_.try_lock()) {
+    if (!mutex_.try_lock_unwatched()) {
       mutex_.lock_inner();
     }
   }
   [[nodiscard]] bool try_lock() noexcept HAMGAM_TRY_ACQUIRE(true) {
     TsanNoEdges const unseen;
-    return mutex_.try_lock();
+    return mutex_.try_lock_unwatched();
   }
   void unlock() noexcept HAMGAM_RELEASE() {
     TsanNoEdges const unseen;

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <mutex>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "os/signals.h"
+#include "os/spin_lock.h"
+#include "os/symbols.h"
+#include "os/thread.h"
+#include "sched/dump.h"
+#include "sched/exit.h"
+#include "sched/threads.h"
+#include "sync/lock_watch.h"
+
+// Reports of locks, written by a thread of their own: who closes a circle is about to fall asleep
+// in it, and is seen by others only then; and standard error may be slow. The thread is one that is
+// known, so it does not stand in the way of the report that all are asleep; but that one waits
+// until these are written, since the thread is awake as long.
+//
+//   [report.1] who reports:  puts it into the list; fence; wakes the thread (store word)
+//   [report.2] the thread:   store word (begin_sleep); fence; looks at the list
+//
+// A circle is told of if it still stands a moment later. So a program that unlocks for others what
+// they wait for, which it may, is not called wrong before it had the time.
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+#define HAMGAM_TEXT_OF(x) #x
+#define HAMGAM_TEXT(x) HAMGAM_TEXT_OF(x)
+constexpr std::string_view kOwn = "hamgam::" HAMGAM_TEXT(HAMGAM_ABI) "::";
+
+constexpr Nanos kMoment = 20 * kMillisecond;
+constexpr Nanos kLastWords = 2000 * kMillisecond;  // at exit
+
+struct Reports {
+  SpinLock lock;  // of all
+  std::deque<LockCircle> waiting;
+  std::uint64_t asked = 0;
+  std::uint64_t done = 0;
+  bool started = false;
+  // By the thread alone.
+  std::uint64_t told = 0;
+};
+
+Reports& reports() {
+  static auto* const kReports = new Reports;  // for those that lock while static objects die
+  return *kReports;
+}
+
+constinit atomic<ThreadRecord*> g_reporter{nullptr};
+constinit atomic<std::uint64_t> g_told{0};
+
+std::string hex(const void* address) {
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%p", address);
+  return text.data();
+}
+
+std::string name_of(const LockWaiterInfo& info) {
+  std::string text = info.has_readers ? "RWMutex " : "Mutex ";
+  text += hex(info.lock);
+  std::string const name = find_object(info.lock);
+  return name.empty() ? text : text + " \"" + name + "\"";
+}
+
+std::string who(const LockWaiterInfo& info) {
+  return info.goroutine != 0 ? "goroutine " + std::to_string(info.goroutine)
+                             : "thread " + std::to_string(info.thread);
+}
+
+// And not of the library's, nor of the standard library's guards.
+bool is_users(const Symbols::Place& place) {
+  auto const begins = [&place](std::string_view text) {
+    return place.function.compare(0, text.size(), text) == 0;
+  };
+  return !place.inside && place.function != "??" && !begins(kOwn) && !begins("std::") &&
+         !begins("void std::");
+}
+
+void write_place(const Symbols::Place& place, std::string& text) {
+  text += place.function + "\n\t" + place.where + "\n";
+}
+
+// The first frame that is the program's own, or else the first.
+void write_site(const LockSite& site, Symbols& symbols, std::string& text) {
+  if (site.frames[0] == nullptr) {
+    text += "\t(not known)\n";
+    return;
+  }
+  auto const place = [&](const void* frame) -> const Symbols::Place& {
+    return symbols.at(static_cast<const char*>(frame) - 1);
+  };
+  for (const void* const frame : site.frames) {
+    if (frame != nullptr && is_users(place(frame))) {
+      write_place(place(frame), text);
+      return;
+    }
+  }
+  write_place(place(site.frames[0]), text);
+}
+
+// Threads as a snapshot has goroutines.
+void write_thread(const LockWaiterInfo& info, Symbols& symbols, std::string& text) {
+  text += "\n" + who(info) + " [" + info.reason + "]:\nwaits for " + hex(info.lock) + "\n";
+  Snapshot::Group group;
+  group.frames = info.frames;
+  auto const [first, end] = shown_frames(group, symbols);
+  for (std::size_t i = first; i < end; ++i) {
+    write_place(symbols.at(static_cast<const char*>(group.frames[i]) - 1), text);
+  }
+}
+
+void write_goroutines(const std::vector<LockWaiterInfo>& all, std::string& text) {
+  Snapshot snapshot = take_snapshot();
+  for (Snapshot::Group& group : snapshot.groups) {
+    std::erase_if(group.members, [&](const Snapshot::Member& member) {
+      return std::none_of(all.begin(), all.end(),
+                          [&](const auto& one) { return one.goroutine == member.id; });
+    });
+  }
+  std::erase_if(snapshot.groups,
+                [](const Snapshot::Group& group) { return group.members.empty(); });
+  write_snapshot(
+      snapshot,
+      [](void* to, std::string_view paragraph) { *static_cast<std::string*>(to) += paragraph; },
+      &text);
+}
+
+std::string text_of(const LockCircle& circle) {
+  auto all = describe(circle);
+  // The same text, whoever came last: by the first of the goroutines.
+  std::rotate(all.begin(),
+              std::min_element(all.begin(), all.end(),
+                               [](const auto& a, const auto& b) {
+                                 return a.goroutine - 1 < b.goroutine - 1;  // 0, threads: last
+                               }),
+              all.end());
+  Symbols symbols;
+  std::string text = "hamgam: deadlock: ";
+  text += all.size() == 1
+              ? "one waits for a lock that it has itself\n\n"
+              : std::to_string(all.size()) + " wait for each other's locks, for ever\n\n";
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    text += who(all[i]) + " waits for " + name_of(all[i]) + ", which ";
+    text += who(all[(i + 1) % all.size()]) + " locked at\n";
+    write_site(all[i].taken, symbols, text);
+  }
+  write_goroutines(all, text);
+  for (const LockWaiterInfo& info : all) {
+    if (info.goroutine == 0) {
+      write_thread(info, symbols, text);
+    }
+  }
+  text += "\n";
+  return text;
+}
+
+// Each circle is found by the last who comes to it; two who come at once may both find it.
+bool is_new(const LockCircle& circle) {
+  static auto* const kTold = new std::vector<std::uint64_t>;
+  auto& told = *kTold;
+  std::uint64_t sum = 0;
+  for (const LockCircle::Step& step : circle.steps) {
+    auto const key = reinterpret_cast<std::uintptr_t>(step.who) ^ (step.wait << 48) ^ step.wait;
+    sum += key * 0x9E3779B97F4A7C15U;
+  }
+  if (std::find(told.begin(), told.end(), sum) != told.end()) {
+    return false;
+  }
+  told.push_back(sum);
+  return true;
+}
+
+// By the thread, or by who exits.
+void tell(const LockCircle& circle) noexcept {
+  for (Nanos const end = now() + kMoment; now() < end;) {
+    nap_thread();
+  }
+  if (!circle.stands()) {
+    return;
+  }
+  try {
+    if (is_new(circle)) {
+      write_error(text_of(circle));
+      g_told.fetch_add(1, kRelaxed);  // relaxed: a number
+    }
+  } catch (const std::bad_alloc&) {
+    write_error("hamgam: deadlock of locks, and no memory to tell of it\n");
+  }
+}
+
+bool tell_next() noexcept {
+  Reports& all = reports();
+  LockCircle circle;
+  {
+    std::lock_guard const guard(all.lock);
+    if (all.waiting.empty()) {
+      return false;
+    }
+    circle = std::move(all.waiting.front());
+    all.waiting.pop_front();
+  }
+  tell(circle);
+  std::lock_guard const guard(all.lock);
+  ++all.done;
+  return true;
+}
+
+void run(void* /*unused*/) {
+  ThreadRecord* const thread = hold_thread_record();
+  g_reporter.store(thread, kRelease);  // [report.3] release, pairs with [report.4]
+  for (;;) {
+    thread->begin_sleep();
+    full_fence();  // [report.2] seq_cst, pairs with [report.1]
+    if (!tell_next()) {
+      (void)thread->sleep(kForever);
+    }
+  }
+}
+
+bool all_written() noexcept {
+  Reports& all = reports();
+  std::lock_guard const guard(all.lock);
+  return all.done == all.asked;
+}
+
+void await_reports(Nanos limit) noexcept {
+  for (Nanos const end = now() + limit; !all_written() && now() < end;) {
+    nap_thread();
+  }
+}
+
+}  // namespace
+
+void report_circle(LockCircle&& circle) {
+  Reports& all = reports();
+  bool start = false;
+  {
+    std::lock_guard const guard(all.lock);
+    all.waiting.push_back(std::move(circle));
+    ++all.asked;
+    start = !std::exchange(all.started, true);
+  }
+  if (start && !start_thread("hamgam-locks", &run, nullptr, Signals::kFaults)) {
+    std::lock_guard const guard(all.lock);
+    all.started = false;
+    all.waiting.clear();
+    all.done = all.asked;
+    write_error("hamgam: deadlock of locks, and no thread to tell of it\n");
+  }
+  full_fence();  // [report.1] seq_cst, pairs with [report.2]
+  // [report.4] acquire, pairs with [report.3]: the record
+  if (ThreadRecord* const thread = g_reporter.load(kAcquire)) {
+    thread->wake();
+  }
+}
+
+void prepare_lock_reports() noexcept {
+  (void)reports();
+  (void)std::atexit([] { await_reports(kLastWords); });
+}
+
+std::uint64_t count_lock_reports() noexcept {
+  await_reports(kForever - now());
+  return g_told.load(kRelaxed);  // relaxed: a number
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sync/lock_watch.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "base/immortal.h"
+#include "fiber/stack.h"
+#include "fiber/unwind.h"
+#include "os/spin_lock.h"
+#include "os/thread.h"
+#include "sched/park.h"
+#include "sched/scheduler.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+// What is known of the lock at an address; never freed, so anybody may look at it at any time.
+struct LockNode {
+  explicit LockNode(const void* at) noexcept : lock(at) {}
+
+  struct Reader {
+    LockHolder* who;
+    LockSite taken;
+  };
+
+  const void* const lock;
+  atomic<LockHolder*> owner{nullptr};    // alone, or the writer that keeps others out
+  atomic<std::uint64_t> incarnation{0};  // of the locks that were here one after the other
+  atomic<bool> anybodys{false};          // was unlocked by another than who had it
+  SpinLock guard;                        // of what follows
+  LockSite taken;                        // by the owner
+  std::vector<Reader> readers;           // who have it to read
+};
+
+// A goroutine or thread that has, or had, locks. Never freed. Used again for another one only if
+// the former had no lock at its end.
+struct LockHolder {
+  atomic<std::uint64_t> wait{0};         // number of its wait; odd: it waits,
+  atomic<LockNode*> lock{nullptr};       // for that,
+  atomic<LockUse> use{LockUse::kAlone};  // so
+  std::uint64_t goroutine = 0;           // 0: a plain thread,
+  int thread = 0;                        // with this number,
+  const void* stack_bottom = nullptr;
+  std::size_t stack_size = 0;
+  std::size_t count = 0;            // of its locks
+  SpinLock guard;                   // of what follows
+  std::vector<const void*> frames;  // where a thread waits
+  LockHolder* next = nullptr;       // that is free
+};
+
+namespace {
+
+constexpr std::size_t kFrames = 64;
+
+// Whom a thread finds without a lock: nodes stay for ever.
+struct NodeCache {
+  static constexpr std::size_t kSize = 256;
+  LockNode* nodes[kSize] = {};
+  static std::size_t place(const void* lock) noexcept {
+    return (reinterpret_cast<std::uintptr_t>(lock) >> 2) * 0x9E3779B97F4A7C15U >> 56;
+  }
+};
+
+// Thread safety: its own lock.
+class Registry {
+ public:
+  LockNode* node(const void* lock) {
+    std::lock_guard const guard(lock_);
+    LockNode*& place = nodes_[lock];
+    if (place == nullptr) {
+      place = new LockNode(lock);
+    }
+    return place;
+  }
+
+  LockHolder* take_holder() {
+    {
+      std::lock_guard const guard(lock_);
+      if (LockHolder* const holder = free_) {
+        free_ = holder->next;
+        return holder;
+      }
+    }
+    return new LockHolder;
+  }
+
+  void give(LockHolder* holder) noexcept {
+    if (holder->count != 0) {
+      return;  // somebody may still see it as the one who has them
+    }
+    std::lock_guard const guard(lock_);
+    holder->next = free_;
+    free_ = holder;
+  }
+
+  template <class F>
+  void mark(F f) {
+    std::lock_guard const guard(marking_);
+    f();
+  }
+
+ private:
+  SpinLock lock_;
+  SpinLock marking_;
+  std::unordered_map<const void*, LockNode*> nodes_;
+  LockHolder* free_ = nullptr;
+};
+
+Registry& registry() {
+  static auto* const kRegistry = new Registry;  // for those that lock while static objects die
+  return *kRegistry;
+}
+
+thread_local constinit LockHolder* t_holder = nullptr;
+thread_local constinit NodeCache* t_cache = nullptr;
+thread_local constinit bool t_ended = false;  // or about to: nothing is noted any more
+thread_local constinit bool t_inside = false;
+
+struct ThreadEnd {
+  ~ThreadEnd() {
+    t_ended = true;
+    if (t_holder != nullptr) {
+      registry().give(std::exchange(t_holder, nullptr));
+    }
+    delete std::exchange(t_cache, nullptr);
+  }
+  void touch() const noexcept {}
+};
+thread_local ThreadEnd t_end;
+
+// What is done while one lives is not watched: memory may be asked for, and the program's own
+// operator new may have locks. It must not live over a park.
+class Inside {
+ public:
+  HAMGAM_NOINLINE Inside() noexcept : first_(!t_inside && !t_ended) {
+    if (first_) {
+      t_inside = true;
+    }
+  }
+  HAMGAM_NOINLINE ~Inside() {
+    if (first_) {
+      t_inside = false;
+    }
+  }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+  explicit operator bool() const noexcept { return first_; }
+
+ private:
+  bool const first_;
+};
+
+void end_holder(void* holder) noexcept { registry().give(static_cast<LockHolder*>(holder)); }
+
+HAMGAM_NOINLINE LockHolder* new_holder(Goroutine* g) {
+  LockHolder* const holder = registry().take_holder();
+  if (g != nullptr) {
+    holder->goroutine = g->id.load(kRelaxed);  // relaxed: ours
+    holder->stack_bottom = g->stack->bottom;
+    holder->stack_size = g->stack->size;
+    if (!set_held(*g, holder, &end_holder)) {
+      registry().give(holder);
+      throw std::bad_alloc();
+    }
+  } else {
+    holder->goroutine = 0;
+    holder->thread = thread_id();
+    find_thread_stack(holder->stack_bottom, holder->stack_size);
+    t_holder = holder;
+    t_end.touch();
+  }
+  return holder;
+}
+
+// The caller's; null: it has none yet.
+LockHolder* holder_here() noexcept {
+  if (const Goroutine* g = current_goroutine()) {
+    return g->extras != nullptr ? static_cast<LockHolder*>(g->extras->held) : nullptr;
+  }
+  return t_holder;
+}
+
+LockHolder* make_holder_here() {
+  LockHolder* const holder = holder_here();
+  return HAMGAM_LIKELY(holder != nullptr) ? holder : new_holder(current_goroutine());
+}
+
+HAMGAM_NOINLINE LockNode* find_node(const void* lock) {
+  if (t_cache == nullptr) {
+    t_cache = new NodeCache;
+    t_end.touch();
+  }
+  LockNode* const node = registry().node(lock);
+  t_cache->nodes[NodeCache::place(lock)] = node;
+  return node;
+}
+
+LockNode* node_of(const void* lock) {
+  if (HAMGAM_LIKELY(t_cache != nullptr)) {
+    LockNode* const node = t_cache->nodes[NodeCache::place(lock)];
+    if (HAMGAM_LIKELY(node != nullptr && node->lock == lock)) {
+      return node;
+    }
+  }
+  return find_node(lock);
+}
+
+// Another lock is at the address now.
+void renew(LockNode& node) noexcept {
+  std::lock_guard const guard(node.guard);
+  // relaxed throughout: under the registry's lock for marks, and who looks has a fence, [watch.1]
+  node.incarnation.store(node.incarnation.load(kRelaxed) + 1, kRelaxed);
+  node.owner.store(nullptr, kRelaxed);
+  node.anybodys.store(false, kRelaxed);
+  node.readers.clear();
+}
+
+bool remove_reader(LockNode& node, const LockHolder* who) noexcept {
+  std::lock_guard const guard(node.guard);
+  auto const found = std::find_if(node.readers.rbegin(), node.readers.rend(),
+                                  [who](const auto& reader) { return reader.who == who; });
+  if (found == node.readers.rend()) {
+    return false;
+  }
+  *found = node.readers.back();
+  node.readers.pop_back();
+  return true;
+}
+
+// Calls f(who, where) for those who have the lock, as far as they keep a waiter of this kind out.
+template <class F>
+void for_each_owner(LockNode& node, LockUse use, F f) {
+  if (node.anybodys.load(kRelaxed)) {  // relaxed: a hint, sooner or later
+    return;
+  }
+  std::vector<LockNode::Reader> readers;
+  LockSite taken;
+  {
+    std::lock_guard const guard(node.guard);
+    if (use == LockUse::kDrain) {
+      readers = node.readers;
+    } else {
+      taken = node.taken;
+    }
+  }
+  for (const LockNode::Reader& reader : readers) {
+    f(reader.who, reader.taken);
+  }
+  // relaxed: fenced, [watch.1]
+  if (LockHolder* const owner = use == LockUse::kDrain ? nullptr : node.owner.load(kRelaxed)) {
+    f(owner, taken);
+  }
+}
+
+// A wait of whom, as it is at one moment. False: it waits for nothing.
+bool look_at(LockHolder& who, LockCircle::Step& step) noexcept {
+  std::uint64_t const wait = who.wait.load(kAcquire);  // [watch.2] acquire, pairs with [watch.3]
+  if (wait % 2 == 0) {
+    return false;
+  }
+  // relaxed throughout: the number is compared, and stands() looks again
+  step = {&who, wait, who.lock.load(kRelaxed), 0, who.use.load(kRelaxed)};
+  step.incarnation = step.lock->incarnation.load(kRelaxed);
+  full_fence();  // [watch.1] seq_cst, pairs with itself
+  return who.wait.load(kRelaxed) == wait;
+}
+
+// The circle that the caller's wait closes; empty: none.
+LockCircle find_circle(LockHolder& me) {
+  std::vector<LockCircle::Step> found;  // in the order of their distance
+  std::vector<std::size_t> before;
+  std::unordered_set<const LockHolder*> seen;
+  LockCircle::Step step{};
+  if (!look_at(me, step)) {
+    return {};
+  }
+  found.push_back(step);
+  before.push_back(0);
+  bool closed = false;
+  std::size_t at = 0;
+  for (; at < found.size() && !closed; ++at) {
+    LockCircle::Step const from = found[at];
+    for_each_owner(*from.lock, from.use, [&](LockHolder* owner, const LockSite& /*taken*/) {
+      closed = closed || owner == &me;
+      if (!closed && seen.insert(owner).second && look_at(*owner, step)) {
+        found.push_back(step);
+        before.push_back(at);
+      }
+    });
+  }
+  LockCircle circle;
+  if (closed) {
+    for (std::size_t i = at - 1; i != 0; i = before[i]) {
+      circle.steps.push_back(found[i]);
+    }
+    circle.steps.push_back(found[0]);
+    std::reverse(circle.steps.begin(), circle.steps.end());
+  }
+  return circle;
+}
+
+const LockHolder* holder_of_site() noexcept {
+  Inside const inside;
+  try {
+    return inside ? make_holder_here() : nullptr;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+const char* reason_of(const LockCircle::Step& step) noexcept {
+  return step.use == LockUse::kShared  ? "sync.RWMutex.RLock"
+         : step.use == LockUse::kAlone ? "sync.Mutex.Lock"
+                                       : "sync.RWMutex.Lock";
+}
+
+bool asked_for() noexcept {
+  const char* const words = std::getenv("HAMGAM_DEBUG");
+  if (words == nullptr) {
+    return false;
+  }
+  std::string_view rest = words;
+  for (;;) {
+    std::size_t const end = rest.find(',');
+    if (rest.substr(0, end) == "locks") {
+      return true;
+    }
+    if (end == std::string_view::npos) {
+      return false;
+    }
+    rest.remove_prefix(end + 1);
+  }
+}
+
+}  // namespace
+
+// Set before main; what other files' initialisers lock before that is not watched.
+constinit atomic<std::uint32_t> locks_watched{0};
+
+namespace {
+[[maybe_unused]] const bool kAskedFor = asked_for() && (start_watching_locks(), true);
+}
+
+#if defined(__GNUC__)
+__attribute__((no_sanitize("address", "undefined", "thread")))
+#endif
+LockSite
+lock_site(const void* caller, void* frame) noexcept {
+  LockSite site;
+  site.frames[0] = caller;
+  const LockHolder* const me = holder_of_site();
+  if (me == nullptr) {
+    return site;
+  }
+  // Up the frame pointers, as far as that looks like some: where the lock's own functions are not
+  // inlined, the caller is one of them, and these keep theirs.
+  auto const bottom = reinterpret_cast<std::uintptr_t>(me->stack_bottom);
+  auto const top = bottom + me->stack_size - 2 * sizeof(void*);
+  auto at = reinterpret_cast<std::uintptr_t>(frame);
+  for (std::size_t i = 1; i < LockSite::kMost; ++i) {
+    if (at < bottom || at > top || at % sizeof(void*) != 0) {
+      break;
+    }
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    auto const next = *reinterpret_cast<const std::uintptr_t*>(at);
+    if (next <= at || next > top || next % sizeof(void*) != 0) {
+      break;
+    }
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    site.frames[i] = *reinterpret_cast<const void* const*>(next + sizeof(void*));
+    at = next;
+  }
+  return site;
+}
+
+HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockMark mark,
+                               const LockSite& site) noexcept {
+  Inside const inside;
+  if (!inside) {
+    return;
+  }
+  try {
+    LockHolder* const me = make_holder_here();
+    LockNode& node = *node_of(lock);
+    if (HAMGAM_UNLIKELY(!marked)) {
+      registry().mark([&] {
+        if (!mark(lock, false)) {  // two readers may be here
+          renew(node);
+          (void)mark(lock, true);
+        }
+      });
+    }
+    ++me->count;
+    std::lock_guard const guard(node.guard);
+    if (use == LockUse::kShared) {
+      node.readers.push_back({me, site});
+    } else {
+      node.taken = site;
+      node.owner.store(me, kRelaxed);  // relaxed: [watch.1]
+    }
+  } catch (const std::bad_alloc&) {
+    // Then it is not known of this lock that we have it.
+  }
+}
+
+HAMGAM_NOINLINE void note_unlock(const void* lock, LockUse use) noexcept {
+  Inside const inside;
+  if (!inside) {
+    return;
+  }
+  try {
+    LockHolder* const me = holder_here();
+    LockNode& node = *node_of(lock);
+    bool const mine = use == LockUse::kShared ? remove_reader(node, me)
+                                              : node.owner.load(kRelaxed) == me;  // relaxed: ours
+    if (HAMGAM_LIKELY(mine && me != nullptr)) {
+      --me->count;
+    } else {
+      node.anybodys.store(true, kRelaxed);  // relaxed: sooner or later
+    }
+    if (use != LockUse::kShared) {
+      node.owner.store(nullptr, kRelaxed);  // relaxed: [watch.1], and before we wait again
+    }
+  } catch (const std::bad_alloc&) {
+    // It stays noted as ours: no memory was to be had for the thread's first look.
+  }
+}
+
+HAMGAM_NOINLINE void LockWait::begin(const void* lock, LockUse use, bool marked) noexcept {
+  Inside const inside;
+  if (!inside || !marked) {
+    return;  // nobody who is watched has it
+  }
+  try {
+    end();
+    LockHolder* const me = make_holder_here();
+    LockNode* const node = node_of(lock);
+    if (use == LockUse::kDrain) {
+      node->owner.store(me, kRelaxed);  // relaxed: [watch.1]
+    }
+    if (goroutine_to_park() == nullptr) {
+      const void* frames[kFrames];
+      std::size_t const count = std::min(unwind_here(frames, kFrames), kFrames);
+      std::lock_guard const guard(me->guard);
+      me->frames.assign(frames, frames + count);
+    }
+    me->lock.store(node, kRelaxed);                      // relaxed: published by the number
+    me->use.store(use, kRelaxed);                        // relaxed: published by the number
+    std::uint64_t const last = me->wait.load(kRelaxed);  // relaxed: ours
+    me->wait.store(last + 1, kRelease);  // [watch.3] release, pairs with [watch.2]: for what
+    me_ = me;
+    full_fence();  // [watch.1] seq_cst, pairs with itself
+    LockCircle circle = find_circle(*me);
+    full_fence();  // [watch.1] seq_cst, pairs with itself
+    if (!circle.steps.empty() && circle.stands()) {
+      report_circle(std::move(circle));
+    }
+  } catch (const std::bad_alloc&) {
+    // Then nobody looks.
+  }
+}
+
+void LockWait::end() noexcept {
+  if (me_ != nullptr) {
+    std::uint64_t const wait = me_->wait.load(kRelaxed);  // relaxed: ours
+    me_->wait.store(wait + 1, kRelease);                  // [watch.4] release, pairs with [watch.2]
+    me_ = nullptr;
+  }
+}
+
+bool LockCircle::stands() const noexcept {
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const Step& step = steps[i];
+    const LockHolder* const next = steps[(i + 1) % steps.size()].who;
+    bool keeps_out = false;
+    for_each_owner(*step.lock, step.use, [&](const LockHolder* owner, const LockSite& /*taken*/) {
+      keeps_out = keeps_out || owner == next;
+    });
+    // relaxed: the same lock as it was
+    if (!keeps_out || step.lock->incarnation.load(kRelaxed) != step.incarnation) {
+      return false;
+    }
+  }
+  full_fence();  // [watch.1] seq_cst, pairs with itself
+  return std::all_of(steps.begin(), steps.end(), [](const Step& step) {
+    return step.who->wait.load(kRelaxed) == step.wait;  // relaxed: fenced
+  });
+}
+
+std::vector<LockWaiterInfo> describe(const LockCircle& circle) {
+  std::vector<LockWaiterInfo> all;
+  for (std::size_t i = 0; i < circle.steps.size(); ++i) {
+    const LockCircle::Step& step = circle.steps[i];
+    const LockHolder* const next = circle.steps[(i + 1) % circle.steps.size()].who;
+    LockWaiterInfo info{
+        step.who->goroutine, step.who->thread, {}, reason_of(step), step.lock->lock, false, {}};
+    info.has_readers = std::string_view(info.reason) != "sync.Mutex.Lock";
+    for_each_owner(*step.lock, step.use, [&](const LockHolder* owner, const LockSite& taken) {
+      if (owner == next) {
+        info.taken = taken;
+      }
+    });
+    std::lock_guard const guard(step.who->guard);
+    info.frames = step.who->frames;
+    all.push_back(std::move(info));
+  }
+  return all;
+}
+
+void start_watching_locks() noexcept {
+  (void)registry();
+  prepare_lock_reports();
+  locks_watched.store(1, kRelaxed);  // relaxed: sooner or later
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail
