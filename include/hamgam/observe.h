@@ -122,13 +122,17 @@ class LeakCheck {
   std::unique_ptr<State> state_;
 };
 
-// From now on it is watched who has and who waits for which Mutex and RWMutex; HAMGAM_DEBUG=locks
-// in the environment does it from the start. When goroutines or threads wait for each other's locks
-// in a circle, or one for its own, standard error says so within some 20 ms, with who waits where
-// and where each lock was taken, while all others go on. It is seen if nobody whose wait has a
-// limit, and no try, is part of it. A lock that is ever unlocked by another than who has it is left
-// out. Locks that were had already are watched from the next time on. A pair of uncontended lock
-// and unlock takes some 50 ns more, and the first of each lock some 100 bytes.
+// From now on it is watched who has and who waits for which Mutex and RWMutex, goroutines and plain
+// threads; HAMGAM_DEBUG=locks in the environment does it from the start. Told of on standard error,
+// while all others go on, are
+//   * a deadlock: some wait for each other's locks in a circle, or one for its own, for more than a
+//     moment (20 ms): who waits where, and where each lock was taken;
+//   * what could be one, when it is first seen, though it went well: locks that are taken in
+//     different orders, and a read lock that is taken again by who has it. Both stacks.
+// Waits with a limit and tries are no part of it; nor is an order that is only used while one and
+// the same third lock is held. A lock that is unlocked by another than who has it is left out from
+// then on. Locks that were had already are watched from the next time on. A pair of lock and unlock
+// takes some tens of ns more; each lock, and each order, some hundred bytes for good.
 HAMGAM_API void watch_locks();
 
 // How many of them there were; waits until those that are seen at the moment are written.

@@ -18,6 +18,7 @@
 #include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/threads.h"
+#include "sync/lock_order.h"
 #include "sync/lock_watch.h"
 
 // Reports of locks, written by a thread of their own: who closes a circle is about to fall asleep
@@ -40,11 +41,17 @@ namespace {
 constexpr std::string_view kOwn = "hamgam::" HAMGAM_TEXT(HAMGAM_ABI) "::";
 
 constexpr Nanos kMoment = 20 * kMillisecond;
+constexpr Nanos kPatience = 1000 * kMillisecond;
 constexpr Nanos kLastWords = 2000 * kMillisecond;  // at exit
+
+struct Report {
+  LockCircle circle;
+  LockOrderReport order;
+};
 
 struct Reports {
   SpinLock lock;  // of all
-  std::deque<LockCircle> waiting;
+  std::deque<Report> waiting;
   std::uint64_t asked = 0;
   std::uint64_t done = 0;
   bool started = false;
@@ -66,14 +73,16 @@ std::string hex(const void* address) {
   return text.data();
 }
 
-std::string name_of(const LockWaiterInfo& info) {
-  std::string text = info.has_readers ? "RWMutex " : "Mutex ";
-  text += hex(info.lock);
-  std::string const name = find_object(info.lock);
-  return name.empty() ? text : text + " \"" + name + "\"";
+std::string name_of(const void* lock) {
+  std::string const name = find_object(lock);
+  return name.empty() ? hex(lock) : hex(lock) + " \"" + name + "\"";
 }
 
-std::string who(const LockWaiterInfo& info) {
+std::string name_of(const LockWaiterInfo& info) {
+  return (info.has_readers ? "RWMutex " : "Mutex ") + name_of(info.lock);
+}
+
+std::string who(const auto& info) {
   return info.goroutine != 0 ? "goroutine " + std::to_string(info.goroutine)
                              : "thread " + std::to_string(info.thread);
 }
@@ -109,18 +118,23 @@ void write_site(const LockSite& site, Symbols& symbols, std::string& text) {
   write_place(place(site.frames[0]), text);
 }
 
-// Threads as a snapshot has goroutines.
-void write_thread(const LockWaiterInfo& info, Symbols& symbols, std::string& text) {
-  text += "\n" + who(info) + " [" + info.reason + "]:\nwaits for " + hex(info.lock) + "\n";
+void write_frames(const std::vector<const void*>& frames, Symbols& symbols, std::string& text) {
   Snapshot::Group group;
-  group.frames = info.frames;
+  group.frames = frames;
   auto const [first, end] = shown_frames(group, symbols);
   for (std::size_t i = first; i < end; ++i) {
     write_place(symbols.at(static_cast<const char*>(group.frames[i]) - 1), text);
   }
 }
 
-void write_goroutines(const std::vector<LockWaiterInfo>& all, std::string& text) {
+// Threads as a snapshot has goroutines.
+void write_thread(const LockWaiterInfo& info, Symbols& symbols, std::string& text) {
+  text += "\n" + who(info) + " [" + info.reason + "]:\nwaits for " + hex(info.lock) + "\n";
+  write_frames(info.frames, symbols, text);
+}
+
+// Those of them, as far as they are there.
+Snapshot snapshot_of(const std::vector<LockWaiterInfo>& all) {
   Snapshot snapshot = take_snapshot();
   for (Snapshot::Group& group : snapshot.groups) {
     std::erase_if(group.members, [&](const Snapshot::Member& member) {
@@ -130,6 +144,18 @@ void write_goroutines(const std::vector<LockWaiterInfo>& all, std::string& text)
   }
   std::erase_if(snapshot.groups,
                 [](const Snapshot::Group& group) { return group.members.empty(); });
+  return snapshot;
+}
+
+void write_goroutines(const std::vector<LockWaiterInfo>& all, std::string& text) {
+  Snapshot snapshot = snapshot_of(all);
+  // One that is about to wait may not have had a CPU since: its stack is seen when it does.
+  for (Nanos const end = now() + kPatience;
+       now() < end && !std::all_of(snapshot.groups.begin(), snapshot.groups.end(),
+                                   [](const auto& group) { return group.waits; });) {
+    nap_thread();
+    snapshot = snapshot_of(all);
+  }
   write_snapshot(
       snapshot,
       [](void* to, std::string_view paragraph) { *static_cast<std::string*>(to) += paragraph; },
@@ -152,8 +178,13 @@ std::string text_of(const LockCircle& circle) {
               : std::to_string(all.size()) + " wait for each other's locks, for ever\n\n";
   for (std::size_t i = 0; i < all.size(); ++i) {
     text += who(all[i]) + " waits for " + name_of(all[i]) + ", which ";
-    text += who(all[(i + 1) % all.size()]) + " locked at\n";
-    write_site(all[i].taken, symbols, text);
+    std::string const next = who(all[(i + 1) % all.size()]);
+    if (all[i].kept) {
+      text += "is kept for " + next + ", who waits to write\n";
+    } else {
+      text += next + " locked at\n";
+      write_site(all[i].taken, symbols, text);
+    }
   }
   write_goroutines(all, text);
   for (const LockWaiterInfo& info : all) {
@@ -162,6 +193,27 @@ std::string text_of(const LockCircle& circle) {
     }
   }
   text += "\n";
+  return text;
+}
+
+std::string text_of(const LockOrderReport& report) {
+  Symbols symbols;
+  std::string text = "hamgam: locks could deadlock: ";
+  if (report.steps.size() == 1) {
+    text +=
+        "one reads again what it reads already; a writer that came in between would wait for "
+        "the first, and keep out the second\n\n";
+  } else {
+    text += std::to_string(report.steps.size());
+    text += " are taken in different orders; this time nobody waited\n\n";
+  }
+  for (const LockOrderStep& step : report.steps) {
+    text += who(step) + " had " + name_of(step.first) + ", taken at\n";
+    write_site(step.first_taken, symbols, text);
+    text += "and took " + name_of(step.second) + " at\n";
+    write_frames(step.frames, symbols, text);
+    text += "\n";
+  }
   return text;
 }
 
@@ -181,19 +233,23 @@ bool is_new(const LockCircle& circle) {
   return true;
 }
 
-// By the thread, or by who exits.
-void tell(const LockCircle& circle) noexcept {
+bool still_wrong(const LockCircle& circle) noexcept {
   for (Nanos const end = now() + kMoment; now() < end;) {
     nap_thread();
   }
-  if (!circle.stands()) {
-    return;
-  }
+  return circle.stands();
+}
+
+void tell(const Report& report) noexcept {
   try {
-    if (is_new(circle)) {
-      write_error(text_of(circle));
-      g_told.fetch_add(1, kRelaxed);  // relaxed: a number
+    if (!report.order.steps.empty()) {
+      write_error(text_of(report.order));
+    } else if (still_wrong(report.circle) && is_new(report.circle)) {
+      write_error(text_of(report.circle));
+    } else {
+      return;
     }
+    g_told.fetch_add(1, kRelaxed);  // relaxed: a number
   } catch (const std::bad_alloc&) {
     write_error("hamgam: deadlock of locks, and no memory to tell of it\n");
   }
@@ -201,16 +257,16 @@ void tell(const LockCircle& circle) noexcept {
 
 bool tell_next() noexcept {
   Reports& all = reports();
-  LockCircle circle;
+  Report report;
   {
     std::lock_guard const guard(all.lock);
     if (all.waiting.empty()) {
       return false;
     }
-    circle = std::move(all.waiting.front());
+    report = std::move(all.waiting.front());
     all.waiting.pop_front();
   }
-  tell(circle);
+  tell(report);
   std::lock_guard const guard(all.lock);
   ++all.done;
   return true;
@@ -235,19 +291,17 @@ bool all_written() noexcept {
 }
 
 void await_reports(Nanos limit) noexcept {
-  for (Nanos const end = now() + limit; !all_written() && now() < end;) {
+  for (Nanos const start = now(); !all_written() && now() - start < limit;) {
     nap_thread();
   }
 }
 
-}  // namespace
-
-void report_circle(LockCircle&& circle) {
+void put(Report report) {
   Reports& all = reports();
   bool start = false;
   {
     std::lock_guard const guard(all.lock);
-    all.waiting.push_back(std::move(circle));
+    all.waiting.push_back(std::move(report));
     ++all.asked;
     start = !std::exchange(all.started, true);
   }
@@ -265,13 +319,18 @@ void report_circle(LockCircle&& circle) {
   }
 }
 
+}  // namespace
+
+void report_circle(LockCircle&& circle) { put({std::move(circle), {}}); }
+void report_order(LockOrderReport&& report) { put({{}, std::move(report)}); }
+
 void prepare_lock_reports() noexcept {
   (void)reports();
   (void)std::atexit([] { await_reports(kLastWords); });
 }
 
 std::uint64_t count_lock_reports() noexcept {
-  await_reports(kForever - now());
+  await_reports(kForever);
   return g_told.load(kRelaxed);  // relaxed: a number
 }
 

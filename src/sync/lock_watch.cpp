@@ -18,51 +18,21 @@
 #include "os/thread.h"
 #include "sched/park.h"
 #include "sched/scheduler.h"
+#include "sync/lock_node.h"
+#include "sync/lock_order.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
-
-// What is known of the lock at an address; never freed, so anybody may look at it at any time.
-struct LockNode {
-  explicit LockNode(const void* at) noexcept : lock(at) {}
-
-  struct Reader {
-    LockHolder* who;
-    LockSite taken;
-  };
-
-  const void* const lock;
-  atomic<LockHolder*> owner{nullptr};    // alone, or the writer that keeps others out
-  atomic<std::uint64_t> incarnation{0};  // of the locks that were here one after the other
-  atomic<bool> anybodys{false};          // was unlocked by another than who had it
-  SpinLock guard;                        // of what follows
-  LockSite taken;                        // by the owner
-  std::vector<Reader> readers;           // who have it to read
-};
-
-// A goroutine or thread that has, or had, locks. Never freed. Used again for another one only if
-// the former had no lock at its end.
-struct LockHolder {
-  atomic<std::uint64_t> wait{0};         // number of its wait; odd: it waits,
-  atomic<LockNode*> lock{nullptr};       // for that,
-  atomic<LockUse> use{LockUse::kAlone};  // so
-  std::uint64_t goroutine = 0;           // 0: a plain thread,
-  int thread = 0;                        // with this number,
-  const void* stack_bottom = nullptr;
-  std::size_t stack_size = 0;
-  std::size_t count = 0;            // of its locks
-  SpinLock guard;                   // of what follows
-  std::vector<const void*> frames;  // where a thread waits
-  LockHolder* next = nullptr;       // that is free
-};
 
 namespace {
 
 constexpr std::size_t kFrames = 64;
 
-// Whom a thread finds without a lock: nodes stay for ever.
+// Whom a thread finds without a lock, nodes stay for ever; and which sequences of locks it has
+// seen.
 struct NodeCache {
   static constexpr std::size_t kSize = 256;
   LockNode* nodes[kSize] = {};
+  std::uint64_t chains[kSize] = {};
   static std::size_t place(const void* lock) noexcept {
     return (reinterpret_cast<std::uintptr_t>(lock) >> 2) * 0x9E3779B97F4A7C15U >> 56;
   }
@@ -95,6 +65,7 @@ class Registry {
     if (holder->count != 0) {
       return;  // somebody may still see it as the one who has them
     }
+    holder->held.clear();
     std::lock_guard const guard(lock_);
     holder->next = free_;
     free_ = holder;
@@ -116,6 +87,11 @@ class Registry {
 Registry& registry() {
   static auto* const kRegistry = new Registry;  // for those that lock while static objects die
   return *kRegistry;
+}
+
+LockOrder& order() {
+  static auto* const kOrder = new LockOrder;
+  return *kOrder;
 }
 
 thread_local constinit LockHolder* t_holder = nullptr;
@@ -213,13 +189,82 @@ LockNode* node_of(const void* lock) {
 }
 
 // Another lock is at the address now.
-void renew(LockNode& node) noexcept {
-  std::lock_guard const guard(node.guard);
-  // relaxed throughout: under the registry's lock for marks, and who looks has a fence, [watch.1]
-  node.incarnation.store(node.incarnation.load(kRelaxed) + 1, kRelaxed);
-  node.owner.store(nullptr, kRelaxed);
-  node.anybodys.store(false, kRelaxed);
-  node.readers.clear();
+void renew(LockNode& node) {
+  {
+    std::lock_guard const guard(node.guard);
+    // relaxed throughout: under the registry's lock for marks, and who looks has a fence, [watch.1]
+    node.incarnation.store(node.incarnation.load(kRelaxed) + 1, kRelaxed);
+    node.owner.store(nullptr, kRelaxed);
+    node.anybodys.store(false, kRelaxed);
+    node.written.store(false, kRelaxed);
+    node.readers.clear();
+  }
+  order().forget(node);  // after that, so that nobody adds to it what is of the former one
+}
+
+// It has been unlocked by another, or is another one.
+bool is_stale(const HeldLock& held, const LockHolder* me) noexcept {
+  const LockNode& node = *held.node;
+  // relaxed throughout: ours, or a hint
+  return node.anybodys.load(kRelaxed) || node.incarnation.load(kRelaxed) != held.incarnation ||
+         (held.alone && node.owner.load(kRelaxed) != me);
+}
+
+std::uint64_t chain_after(std::uint64_t chain, const LockNode& node, bool alone) noexcept {
+  constexpr std::uint64_t kPrime = 0x9E3779B97F4A7C15U;
+  chain = (chain ^ reinterpret_cast<std::uintptr_t>(&node)) * kPrime;
+  chain ^= chain >> 29;
+  // relaxed throughout: a hint, or ours
+  std::uint64_t const kind =
+      node.incarnation.load(kRelaxed) * 4 + (alone ? 2 : 0) + (node.written.load(kRelaxed) ? 1 : 0);
+  chain = (chain ^ kind) * kPrime;
+  return chain ^ chain >> 31;
+}
+
+std::uint64_t chain_with(const LockHolder& me, const LockNode& node, bool alone) noexcept {
+  return chain_after(me.held.empty() ? 0 : me.held.back().chain, node, alone);
+}
+
+void rehash(LockHolder& me, std::size_t from) noexcept {
+  for (std::size_t i = from; i < me.held.size(); ++i) {
+    HeldLock& one = me.held[i];
+    one.chain = chain_after(i == 0 ? 0 : me.held[i - 1].chain, *one.node, one.alone);
+  }
+}
+
+void forget_held(LockHolder& me, const LockNode& node, bool alone) noexcept {
+  for (std::size_t i = me.held.size(); i-- != 0;) {
+    if (me.held[i].node == &node && me.held[i].alone == alone) {
+      me.held.erase(me.held.begin() + static_cast<std::ptrdiff_t>(i));
+      rehash(me, i);
+      return;
+    }
+  }
+}
+
+void look_at_order(LockHolder& me, const LockNode& node, bool alone) {
+  if (HAMGAM_LIKELY(me.held.empty()) || node.anybodys.load(kRelaxed)) {  // relaxed: a hint
+    return;
+  }
+  if (std::erase_if(me.held, [&me](const HeldLock& one) { return is_stale(one, &me); }) != 0) {
+    rehash(me, 0);
+    if (me.held.empty()) {
+      return;
+    }
+  }
+  std::uint64_t const chain = chain_with(me, node, alone);
+  std::uint64_t& place = t_cache->chains[chain >> 56];
+  if (HAMGAM_LIKELY(place == chain)) {
+    return;
+  }
+  LockOrderStep who;
+  who.goroutine = me.goroutine;
+  who.thread = me.thread;
+  LockOrderReport report = order().take(me.held, node, alone, who);
+  if (!report.steps.empty()) {
+    report_order(std::move(report));
+  }
+  place = chain;
 }
 
 bool remove_reader(LockNode& node, const LockHolder* who) noexcept {
@@ -381,7 +426,7 @@ lock_site(const void* caller, void* frame) noexcept {
 }
 
 HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockMark mark,
-                               const LockSite& site) noexcept {
+                               bool waits, const LockSite& site) noexcept {
   Inside const inside;
   if (!inside) {
     return;
@@ -397,7 +442,16 @@ HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockM
         }
       });
     }
+    bool const alone = use != LockUse::kShared;
+    if (waits) {
+      look_at_order(*me, node, alone);
+    }
     ++me->count;
+    me->held.push_back({&node, node.incarnation.load(kRelaxed),  // relaxed: ours
+                        chain_with(*me, node, alone), alone, waits, site});
+    if (alone) {
+      node.written.store(true, kRelaxed);  // relaxed: a hint
+    }
     std::lock_guard const guard(node.guard);
     if (use == LockUse::kShared) {
       node.readers.push_back({me, site});
@@ -422,6 +476,7 @@ HAMGAM_NOINLINE void note_unlock(const void* lock, LockUse use) noexcept {
                                               : node.owner.load(kRelaxed) == me;  // relaxed: ours
     if (HAMGAM_LIKELY(mine && me != nullptr)) {
       --me->count;
+      forget_held(*me, node, use != LockUse::kShared);
     } else {
       node.anybodys.store(true, kRelaxed);  // relaxed: sooner or later
     }
@@ -461,6 +516,8 @@ HAMGAM_NOINLINE void LockWait::begin(const void* lock, LockUse use, bool marked)
     full_fence();  // [watch.1] seq_cst, pairs with itself
     if (!circle.steps.empty() && circle.stands()) {
       report_circle(std::move(circle));
+    } else {
+      look_at_order(*me, *node, use != LockUse::kShared);
     }
   } catch (const std::bad_alloc&) {
     // Then nobody looks.
@@ -499,8 +556,14 @@ std::vector<LockWaiterInfo> describe(const LockCircle& circle) {
   for (std::size_t i = 0; i < circle.steps.size(); ++i) {
     const LockCircle::Step& step = circle.steps[i];
     const LockHolder* const next = circle.steps[(i + 1) % circle.steps.size()].who;
-    LockWaiterInfo info{
-        step.who->goroutine, step.who->thread, {}, reason_of(step), step.lock->lock, false, {}};
+    LockWaiterInfo info{};
+    info.goroutine = step.who->goroutine;
+    info.thread = step.who->thread;
+    info.reason = reason_of(step);
+    info.lock = step.lock->lock;
+    info.kept = step.use != LockUse::kDrain &&
+                circle.steps[(i + 1) % circle.steps.size()].use == LockUse::kDrain &&
+                circle.steps[(i + 1) % circle.steps.size()].lock == step.lock;
     info.has_readers = std::string_view(info.reason) != "sync.Mutex.Lock";
     for_each_owner(*step.lock, step.use, [&](const LockHolder* owner, const LockSite& taken) {
       if (owner == next) {

@@ -54,8 +54,8 @@ HAMGAM_INLINE bool watching_locks() noexcept { return HAMGAM_UNLIKELY(watched_bi
 // Does the lock's word have the mark? `set`: from now on.
 using LockMark = bool (*)(const void* lock, bool set) noexcept;
 
-// The lock is ours. If it is not `marked`, it is now.
-void note_lock(const void* lock, LockUse use, bool marked, LockMark mark,
+// The lock is ours. If it is not `marked`, it is now. `waits`: for ever, if it had not been free.
+void note_lock(const void* lock, LockUse use, bool marked, LockMark mark, bool waits,
                const LockSite& site) noexcept;
 // It will not be ours any more. Only of one that has its mark.
 void note_unlock(const void* lock, LockUse use) noexcept;
@@ -99,12 +99,15 @@ struct LockWaiterInfo {
   const char* reason;
   const void* lock;
   bool has_readers;  // the lock is an RWMutex
+  bool kept;         // for the next one, who is to write when the readers have left; else
   LockSite taken;    // by the next one
 };
 std::vector<LockWaiterInfo> describe(const LockCircle& circle);
 
 // Takes it over, and tells people of it, unless it is gone soon: lock_report.cpp.
 void report_circle(LockCircle&& circle);
+struct LockOrderReport;
+void report_order(LockOrderReport&& report);
 
 void prepare_lock_reports() noexcept;
 

@@ -154,7 +154,7 @@ bool is_marked(const atomic<std::uint32_t>& word) noexcept {
   return (word.load(kRelaxed) & kMarked) != 0;  // relaxed: ours, or a hint
 }
 
-void note_ours(const atomic<std::uint32_t>& word, const LockSite& site) noexcept {
+void note_ours(const atomic<std::uint32_t>& word, bool waits, const LockSite& site) noexcept {
   note_lock(
       &word, LockUse::kAlone, is_marked(word),
       [](const void* lock, bool set) noexcept {
@@ -162,7 +162,7 @@ void note_ours(const atomic<std::uint32_t>& word, const LockSite& site) noexcept
         // relaxed: we have the lock, and no other who has it sets it
         return ((set ? ours->fetch_or(kMarked, kRelaxed) : ours->load(kRelaxed)) & kMarked) != 0;
       },
-      site);
+      waits, site);
 }
 
 template <class Limit>
@@ -172,7 +172,7 @@ bool lock_within(Mutex& mutex, atomic<std::uint32_t>& word, Limit limit) {
     if (locked) {
       tsan_acquire(&mutex);
       if (watching_locks()) {
-        note_ours(word, LockSite());
+        note_ours(word, false, LockSite());
       }
     }
     return locked;
@@ -197,7 +197,7 @@ HAMGAM_NOINLINE void Mutex::lock_slow() noexcept {
       Waiter me(&state_);
       acquire(state_, me);
     }
-    note_ours(state_, HAMGAM_LOCK_SITE());
+    note_ours(state_, true, HAMGAM_LOCK_SITE());
     return;
   }
   Waiter me(&state_);
@@ -207,7 +207,7 @@ HAMGAM_NOINLINE void Mutex::lock_slow() noexcept {
 HAMGAM_NOINLINE bool Mutex::try_lock_watched() noexcept {
   bool const locked = try_lock_unwatched();
   if (locked) {
-    note_ours(state_, HAMGAM_LOCK_SITE());
+    note_ours(state_, false, HAMGAM_LOCK_SITE());
   }
   return locked;
 }
@@ -350,7 +350,7 @@ void detail::MutexQueue::lock(Mutex& mutex, Waiter& waiter, bool woken) noexcept
     }
   }
   if (watching_locks()) {
-    note_ours(mutex.state_, LockSite());
+    note_ours(mutex.state_, true, LockSite());
   }
   tsan_acquire(&mutex);
 }

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <new>
 
+#include "hamgam/detail/lock_watch.h"
 #include "os/membarrier.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
@@ -123,7 +124,8 @@ void watch_readers(ReaderRow* rows, std::uint32_t change) noexcept {
 }
 
 bool reader_slots_enabled() noexcept {
-  return g_enabled.load(kRelaxed) && heavy_barrier_available();  // relaxed: a setting
+  // relaxed: a setting. While locks are watched, each reader is to be known.
+  return g_enabled.load(kRelaxed) && watched_bit() == 0 && heavy_barrier_available();
 }
 
 void enable_reader_slots(bool on) noexcept {

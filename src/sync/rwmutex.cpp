@@ -93,7 +93,7 @@ class RWMutex::Slow {
   // The same while locks are watched, and their ends.
   void lock_watched(const detail::LockSite& site) noexcept;
   void lock_shared_watched(const detail::LockSite& site) noexcept;
-  void note_ours(detail::LockUse use, const detail::LockSite& site) noexcept;
+  void note_ours(detail::LockUse use, bool waits, const detail::LockSite& site) noexcept;
   void note_end(detail::LockUse use) noexcept;
 
   bool added(std::uint64_t former) noexcept;
@@ -466,8 +466,7 @@ bool RWMutex::Slow::enter_any_slot() noexcept {
 // it.
 void RWMutex::Slow::consider_slots() noexcept {
   // relaxed: a heuristic
-  if (!detail::reader_slots_enabled() || detail::watching_locks() ||
-      detail::now() < mutex_.pause_until_.load(kRelaxed)) {
+  if (!detail::reader_slots_enabled() || detail::now() < mutex_.pause_until_.load(kRelaxed)) {
     return;
   }
   std::uint64_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
@@ -519,7 +518,8 @@ void RWMutex::Slow::require_reader() const noexcept {
   }
 }
 
-void RWMutex::Slow::note_ours(detail::LockUse use, const detail::LockSite& site) noexcept {
+void RWMutex::Slow::note_ours(detail::LockUse use, bool waits,
+                              const detail::LockSite& site) noexcept {
   detail::note_lock(
       &mutex_, use, is_marked(),
       [](const void* lock, bool set) noexcept {
@@ -527,7 +527,7 @@ void RWMutex::Slow::note_ours(detail::LockUse use, const detail::LockSite& site)
         // relaxed: a mark
         return ((set ? state.fetch_or(kMarked, kRelaxed) : state.load(kRelaxed)) & kMarked) != 0;
       },
-      site);
+      waits, site);
 }
 
 void RWMutex::Slow::note_end(detail::LockUse use) noexcept {
@@ -543,7 +543,7 @@ void RWMutex::Slow::lock_watched(const detail::LockSite& site) noexcept {
     Waiter me(writers(mutex_));
     (void)lock(me);
   }
-  note_ours(detail::LockUse::kWrite, site);
+  note_ours(detail::LockUse::kWrite, true, site);
 }
 
 void RWMutex::Slow::lock_shared_watched(const detail::LockSite& site) noexcept {
@@ -553,7 +553,7 @@ void RWMutex::Slow::lock_shared_watched(const detail::LockSite& site) noexcept {
     Waiter me(readers(mutex_));
     (void)lock_shared(me);
   }
-  note_ours(detail::LockUse::kShared, site);
+  note_ours(detail::LockUse::kShared, true, site);
 }
 
 HAMGAM_NOINLINE void RWMutex::lock_slow() noexcept {
@@ -571,7 +571,7 @@ bool RWMutex::lock_limited(auto limit) {
   if (locked) {
     acquired();
     if (detail::watching_locks()) {
-      Slow(*this).note_ours(detail::LockUse::kWrite, {});
+      Slow(*this).note_ours(detail::LockUse::kWrite, false, {});
     }
   }
   return locked;
@@ -584,7 +584,7 @@ bool RWMutex::lock_stoppable(std::stop_token token) { return lock_limited(std::m
 HAMGAM_NOINLINE bool RWMutex::try_lock_slow() noexcept {
   bool const locked = Slow(*this).try_lock();
   if (locked && detail::watching_locks()) {
-    Slow(*this).note_ours(detail::LockUse::kWrite, HAMGAM_LOCK_SITE());
+    Slow(*this).note_ours(detail::LockUse::kWrite, false, HAMGAM_LOCK_SITE());
   }
   return locked;
 }
@@ -596,7 +596,7 @@ void RWMutex::downgrade_slow() noexcept {
   slow.require_writer("sync: downgrade of unlocked RWMutex");
   if (detail::watching_locks()) {
     slow.note_end(detail::LockUse::kWrite);
-    slow.note_ours(detail::LockUse::kShared, HAMGAM_LOCK_SITE());
+    slow.note_ours(detail::LockUse::kShared, false, HAMGAM_LOCK_SITE());
   }
   slow.release(1);
 }
@@ -617,7 +617,7 @@ bool RWMutex::lock_shared_limited(auto limit) {
   if (locked) {
     detail::tsan_acquire(this);
     if (detail::watching_locks()) {
-      Slow(*this).note_ours(detail::LockUse::kShared, {});
+      Slow(*this).note_ours(detail::LockUse::kShared, false, {});
     }
   }
   return locked;
@@ -632,7 +632,7 @@ bool RWMutex::lock_shared_stoppable(std::stop_token token) {
 HAMGAM_NOINLINE bool RWMutex::try_lock_shared_slow() noexcept {
   bool const locked = Slow(*this).try_lock_shared();
   if (locked && detail::watching_locks()) {
-    Slow(*this).note_ours(detail::LockUse::kShared, HAMGAM_LOCK_SITE());
+    Slow(*this).note_ours(detail::LockUse::kShared, false, HAMGAM_LOCK_SITE());
   }
   return locked;
 }

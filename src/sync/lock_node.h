@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// What is known of locks and of those who have them (lock_watch.h).
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "hamgam/detail/atomic.h"
+#include "os/spin_lock.h"
+#include "sync/lock_order.h"
+#include "sync/lock_watch.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+// What is known of the lock at an address; never freed, so anybody may look at it at any time.
+struct LockNode {
+  explicit LockNode(const void* at) noexcept : lock(at) {}
+
+  struct Reader {
+    LockHolder* who;
+    LockSite taken;
+  };
+
+  const void* const lock;
+  atomic<LockHolder*> owner{nullptr};    // alone, or the writer that keeps others out
+  atomic<std::uint64_t> incarnation{0};  // of the locks that were here one after the other
+  atomic<bool> anybodys{false};          // was unlocked by another than who had it
+  atomic<bool> written{false};           // was had alone
+  SpinLock guard;                        // of what follows
+  LockSite taken;                        // by the owner
+  std::vector<Reader> readers;           // who have it to read
+};
+
+// A goroutine or thread that has, or had, locks. Never freed. Used again for another one only if
+// the former had no lock at its end.
+struct LockHolder {
+  atomic<std::uint64_t> wait{0};         // number of its wait; odd: it waits,
+  atomic<LockNode*> lock{nullptr};       // for that,
+  atomic<LockUse> use{LockUse::kAlone};  // so
+  std::uint64_t goroutine = 0;           // 0: a plain thread,
+  int thread = 0;                        // with this number,
+  const void* stack_bottom = nullptr;
+  std::size_t stack_size = 0;
+  std::vector<HeldLock> held;       // its own
+  std::size_t count = 0;            // of its locks
+  SpinLock guard;                   // of what follows
+  std::vector<const void*> frames;  // where a thread waits
+  LockHolder* next = nullptr;       // that is free
+};
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sync/lock_order.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "fiber/unwind.h"
+#include "sync/lock_node.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr std::size_t kFrames = 48;
+constexpr std::size_t kMostLooks = 100'000;  // locks, for one new edge
+
+std::uint64_t incarnation_of(const LockNode& node) noexcept {
+  return node.incarnation.load(kRelaxed);  // relaxed: whoever looks has it, or had
+}
+
+bool is_written(const LockNode& node) noexcept {
+  return node.written.load(kRelaxed);  // relaxed: a hint
+}
+
+std::uint64_t hash_of(const std::vector<const void*>& frames) noexcept {
+  std::uint64_t hash = 0;
+  for (const void* const frame : frames) {
+    hash = (hash ^ reinterpret_cast<std::uintptr_t>(frame)) * 0x9E3779B97F4A7C15U;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
+}  // namespace
+
+bool LockOrder::stands(const Edge& edge) noexcept {
+  // relaxed: a hint
+  return edge.to_incarnation == incarnation_of(*edge.to) && !edge.to->anybodys.load(kRelaxed) &&
+         !edge.from->anybodys.load(kRelaxed);  // relaxed: as that of the other end
+}
+
+LockOrder::Edge* LockOrder::find(const LockNode& from, const LockNode& to) {
+  Edges& edges = out_[&from];
+  auto const found = edges.find(&to);
+  if (found == edges.end() || found->second->to_incarnation != incarnation_of(to)) {
+    return nullptr;
+  }
+  return found->second.get();
+}
+
+// The shortest.
+bool LockOrder::find_path(const LockNode& from, const LockNode& to,
+                          std::vector<const Edge*>& path) {
+  if (&from == &to) {
+    return true;
+  }
+  std::vector<std::pair<const Edge*, std::size_t>> found;  // and which one led to it
+  std::unordered_set<const LockNode*> seen{&from};
+  auto const expand = [&](const LockNode& node, std::size_t by) {
+    auto const edges = out_.find(&node);
+    if (edges == out_.end()) {
+      return false;
+    }
+    std::erase_if(edges->second, [](const auto& edge) { return !stands(*edge.second); });
+    for (const auto& [to_node, edge] : edges->second) {
+      if (seen.insert(to_node).second) {
+        found.emplace_back(edge.get(), by);
+        if (to_node == &to) {
+          return true;
+        }
+      }
+    }
+    return false;
+  };
+  bool reached = expand(from, SIZE_MAX);
+  for (std::size_t i = 0; i < found.size() && !reached && i < kMostLooks; ++i) {
+    reached = expand(*found[i].first->to, i);
+  }
+  auto const before = static_cast<std::ptrdiff_t>(path.size());
+  if (reached) {
+    for (std::size_t i = found.size() - 1; i != SIZE_MAX; i = found[i].second) {
+      path.push_back(found[i].first);
+    }
+    std::reverse(path.begin() + before, path.end());
+  }
+  return reached;
+}
+
+bool LockOrder::could_deadlock(const std::vector<const Edge*>& circle) const {
+  std::vector<const LockNode*> gates = circle.front()->gates;
+  for (std::size_t i = 0; i < circle.size(); ++i) {
+    const Edge& edge = *circle[i];
+    const Edge& next = *circle[(i + 1) % circle.size()];
+    if (!edge.to_alone && !next.from_alone && !is_written(*edge.to)) {
+      return false;
+    }
+    std::erase_if(gates, [&](const LockNode* gate) {
+      return std::find(edge.gates.begin(), edge.gates.end(), gate) == edge.gates.end();
+    });
+  }
+  // What is itself in the circle is no gate.
+  std::erase_if(gates, [&](const LockNode* gate) {
+    return std::any_of(circle.begin(), circle.end(),
+                       [gate](const Edge* edge) { return edge->to == gate; });
+  });
+  return gates.empty();
+}
+
+void LockOrder::look(Edge& edge, LockOrderReport& report) {
+  std::vector<const Edge*> circle{&edge};
+  if (edge.told || !report.steps.empty() || !find_path(*edge.to, *edge.from, circle) ||
+      !could_deadlock(circle)) {
+    return;
+  }
+  edge.told = true;
+  std::uint64_t stacks = 0;
+  for (const Edge* one : circle) {
+    stacks += hash_of(one->step.frames);
+  }
+  if (!told_.insert(stacks).second) {
+    return;  // the same, of other locks
+  }
+  for (const Edge* one : circle) {
+    report.steps.push_back(one->step);
+  }
+}
+
+LockOrderReport LockOrder::take(const std::vector<HeldLock>& held, const LockNode& node, bool alone,
+                                const LockOrderStep& who) {
+  std::lock_guard const guard(lock_);
+  LockOrderReport report;
+  std::vector<const void*> frames;
+  bool linked = false;
+  for (std::size_t i = held.size(); i-- != 0;) {
+    const HeldLock& one = held[i];
+    if (one.incarnation != incarnation_of(*one.node)) {
+      continue;  // forgotten, or about to be
+    }
+    bool const again = one.node == &node && !one.alone && !alone;
+    if (!again && (linked || one.node == &node)) {
+      continue;  // who waits for itself is told of when it does
+    }
+    linked = linked || (!again && one.waited);
+    std::vector<const LockNode*> gates;
+    for (const HeldLock& other : held) {
+      if (other.alone && other.node != one.node && other.node != &node) {
+        gates.push_back(other.node);
+      }
+    }
+    bool const written = is_written(node) && is_written(*one.node);
+    Edge* edge = find(*one.node, node);
+    bool changed = edge == nullptr;
+    if (edge == nullptr) {
+      if (frames.empty()) {
+        frames.resize(kFrames);
+        frames.resize(std::min(unwind_here(frames.data(), kFrames), kFrames));
+      }
+      LockOrderStep step = who;
+      step.first = one.node->lock;
+      step.first_taken = one.taken;
+      step.second = node.lock;
+      step.frames = frames;
+      auto& place = out_[one.node][&node];
+      place = std::make_unique<Edge>(Edge{one.node, &node, incarnation_of(node), one.alone, alone,
+                                          written, false, std::move(gates), std::move(step)});
+      edge = place.get();
+    } else {
+      changed = (one.alone && !edge->from_alone) || (alone && !edge->to_alone) ||
+                (written && !edge->written) ||
+                (edge->gates != gates && std::erase_if(edge->gates, [&](const LockNode* gate) {
+                                           return std::find(gates.begin(), gates.end(), gate) ==
+                                                  gates.end();
+                                         }) != 0);
+      edge->from_alone |= one.alone;
+      edge->to_alone |= alone;
+      edge->written |= written;
+    }
+    if (changed) {
+      look(*edge, report);
+    }
+  }
+  return report;
+}
+
+void LockOrder::forget(const LockNode& node) {
+  std::lock_guard const guard(lock_);
+  out_.erase(&node);
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

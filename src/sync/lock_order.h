@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// In which orders locks are taken while others are held: an order that could deadlock is told of
+// when it is first seen, whether or not it did.
+//
+// A graph of locks: an edge from one to another that was taken while the first was held, by one who
+// would have waited for it (tries, and waits with a limit, give no edge to what they take). An edge
+// that closes a circle is an order that could deadlock, unless
+//   * one and the same other lock is held, alone, at all of its edges (a gate): then only one can
+//   be
+//     in it at a time;
+//   * at some lock of the circle both only read, and no writer ever took it.
+// There is an edge from the last one that is held, to which those before have ways; and from those
+// taken by tries since. Edges are of locks, not of classes of them, so nothing need be annotated; a
+// lock that was made anew has none. The stack is looked at only when an edge is new. Sequences of
+// held locks that were seen already are known by their hash to each thread, so usually nothing is
+// asked of the graph.
+//
+// Thread safety: its own lock.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "os/spin_lock.h"
+#include "sync/lock_watch.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+// One that is held, and the hash of the sequence that it ends.
+struct HeldLock {
+  LockNode* node;
+  std::uint64_t incarnation;
+  std::uint64_t chain;
+  bool alone;
+  bool waited;  // for ever, if it had not been free
+  LockSite taken;
+};
+
+// "It was taken, there, while the other was held, which had been taken there."
+struct LockOrderStep {
+  std::uint64_t goroutine = 0;  // 0: a plain thread,
+  int thread = 0;               // with this number
+  const void* first = nullptr;
+  LockSite first_taken;
+  const void* second = nullptr;
+  std::vector<const void*> frames;
+};
+
+struct LockOrderReport {
+  std::vector<LockOrderStep> steps;  // none: nothing to tell
+};
+
+class LockOrder {
+ public:
+  // `node` is about to be taken by one who holds these. Throws std::bad_alloc.
+  LockOrderReport take(const std::vector<HeldLock>& held, const LockNode& node, bool alone,
+                       const LockOrderStep& who);
+
+  // It is another one now.
+  void forget(const LockNode& node);
+
+ private:
+  struct Edge {
+    const LockNode* from;
+    const LockNode* to;
+    std::uint64_t to_incarnation;
+    bool from_alone;
+    bool to_alone;
+    bool written;  // both ends, by then
+    bool told;
+    std::vector<const LockNode*> gates;  // held alone each time
+    LockOrderStep step;
+  };
+
+  static bool stands(const Edge& edge) noexcept;
+  bool find_path(const LockNode& from, const LockNode& to, std::vector<const Edge*>& path);
+  bool could_deadlock(const std::vector<const Edge*>& circle) const;
+  void look(Edge& edge, LockOrderReport& report);
+  Edge* find(const LockNode& from, const LockNode& to);
+
+  SpinLock lock_;
+  using Edges = std::unordered_map<const LockNode*, std::unique_ptr<Edge>>;  // by where they lead
+  std::unordered_map<const LockNode*, Edges> out_;
+  std::unordered_set<std::uint64_t> told_;  // by their stacks
+};
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <gtest/gtest.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <regex>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "hamgam/hamgam.h"
+#include "observe/stacks.h"
+#include "support/child.h"
+
+// Orders of locks that could deadlock are told of though they did not; and nothing else.
+
+namespace hamgam {
+namespace {
+
+class LockOrder : public testing::Test {
+ protected:
+  void SetUp() override { observe::watch_locks(); }
+
+  // How many reports f makes.
+  template <class F>
+  static std::uint64_t reports(F f) {
+    std::uint64_t const before = observe::lock_reports();
+    f();
+    return observe::lock_reports() - before;
+  }
+};
+
+template <class M>
+HAMGAM_TEST_FRAME void takes_both(M& first, M& second) {
+  first.lock();
+  second.lock();
+  second.unlock();
+  first.unlock();
+}
+
+HAMGAM_TEST_FRAME void takes_them_backwards(Mutex& second, Mutex& first) {
+  std::lock_guard const one(second);
+  std::lock_guard const other(first);
+}
+
+// Only one frame each, so that each test's orders are its own.
+template <class F>
+HAMGAM_TEST_FRAME void in_goroutine(F f) {
+  WaitGroup all;
+  all.go(f);
+  all.wait();
+}
+
+TEST_F(LockOrder, two_orders) {
+  Mutex a;
+  Mutex b;
+  EXPECT_EQ(reports([&] {
+              in_goroutine([&] { takes_both(a, b); });
+              in_goroutine([&] { takes_both(b, a); });
+            }),
+            1U);
+  // Once is enough.
+  EXPECT_EQ(reports([&] {
+              in_goroutine([&] { takes_both(a, b); });
+              in_goroutine([&] { takes_both(b, a); });
+            }),
+            0U);
+}
+
+TEST_F(LockOrder, of_a_thread) {
+  Mutex a;
+  Mutex b;
+  EXPECT_EQ(reports([&] {
+              std::thread([&] { takes_both(a, b); }).join();
+              std::thread([&] { takes_both(b, a); }).join();
+            }),
+            1U);
+}
+
+// (ByroRedux, issue 2675: circles of two only.) One goroutine, one pass.
+TEST_F(LockOrder, circles_of_many) {
+  for (std::size_t size : {3U, 5U, 17U}) {
+    std::vector<Mutex> mutexes(size);
+    EXPECT_EQ(reports([&] {
+                in_goroutine([&] {
+                  for (std::size_t i = 0; i < size; ++i) {
+                    takes_both(mutexes[i], mutexes[(i + 1) % size]);
+                  }
+                });
+              }),
+              1U)
+        << size;
+  }
+}
+
+Mutex g_plates;
+Mutex g_spoons;
+
+// (tracing-mutex, issue 35: people do not believe it.)
+TEST_F(LockOrder, text) {
+  auto const child = test::in_child([] {
+    observe::watch_locks();
+    in_goroutine([] { takes_both(g_plates, g_spoons); });
+    std::thread([] { takes_them_backwards(g_spoons, g_plates); }).join();
+    std::_Exit(observe::lock_reports() == 1 ? 0 : 1);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status;
+  std::string const place = ".*\\n\\t.*\\n";
+  std::string const text =
+      "hamgam: locks could deadlock: 2 are taken in different orders; this time nobody waited\\n\\n"
+      "thread [0-9]+ had 0x[0-9a-f]+ \".*g_spoons\", taken at\\n.*takes_them_backwards" +
+      place + "and took 0x[0-9a-f]+ \".*g_plates\" at\\n(.*\\n)*.*takes_them_backwards" + place +
+      "(.*\\n)*\\n"
+      "goroutine [0-9]+ had 0x[0-9a-f]+ \".*g_plates\", taken at\\n.*takes_both" +
+      place + "and took 0x[0-9a-f]+ \".*g_spoons\" at\\n(.*\\n)*.*takes_both(.*\\n)*\\n";
+  EXPECT_TRUE(std::regex_match(child.error, std::regex(text))) << child.error;
+}
+
+// (node, issue 301.) Ten thousand pairs at one address, and one that is wrong.
+TEST_F(LockOrder, one_address_many_locks) {
+  alignas(Mutex) std::byte places[2][sizeof(Mutex)];
+  constexpr int kWrong = 7777;
+  EXPECT_EQ(reports([&] {
+              in_goroutine([&] {
+                for (int i = 0; i < 10'000; ++i) {
+                  auto* const a = new (places[0]) Mutex;
+                  auto* const b = new (places[1]) Mutex;
+                  if (i % 2 == 0) {
+                    takes_both(*a, *b);
+                  } else {
+                    takes_both(*b, *a);
+                  }
+                  if (i == kWrong) {
+                    takes_both(*a, *b);
+                  }
+                }
+              });
+            }),
+            1U);
+}
+
+TEST_F(LockOrder, tries_do_not_wait) {
+  Mutex a;
+  Mutex b;
+  EXPECT_EQ(reports([&] {
+              takes_both(a, b);
+              std::scoped_lock const both(b, a);
+            }),
+            0U);
+  EXPECT_EQ(reports([&] {
+              std::lock_guard const guard(b);
+              ASSERT_TRUE(a.try_lock());
+              a.unlock();
+              ASSERT_TRUE(a.try_lock_for(std::chrono::hours(1)));
+              a.unlock();
+            }),
+            0U);
+}
+
+// Whoever takes them has another one first.
+TEST_F(LockOrder, a_gate) {
+  Mutex gate;
+  Mutex a;
+  Mutex b;
+  EXPECT_EQ(reports([&] {
+              gate.lock();
+              takes_both(a, b);
+              takes_both(b, a);
+              gate.unlock();
+            }),
+            0U);
+  EXPECT_EQ(reports([&] {
+              takes_both(a, b);
+              takes_both(b, a);
+            }),
+            1U);
+}
+
+HAMGAM_TEST_FRAME void reads_twice(RWMutex& mutex) {
+  std::shared_lock const first(mutex);
+  std::shared_lock const second(mutex);
+}
+
+// As long as nobody writes it is in order.
+TEST_F(LockOrder, reads_again) {
+  RWMutex mutex;
+  EXPECT_EQ(reports([&] { reads_twice(mutex); }), 0U);
+  mutex.lock();
+  mutex.unlock();
+  EXPECT_EQ(reports([&] { reads_twice(mutex); }), 1U);
+}
+
+HAMGAM_TEST_FRAME void reads_both(RWMutex& first, RWMutex& second) {
+  std::shared_lock const one(first);
+  std::shared_lock const other(second);
+}
+
+TEST_F(LockOrder, readers) {
+  RWMutex a;
+  RWMutex b;
+  EXPECT_EQ(reports([&] {
+              reads_both(a, b);
+              reads_both(b, a);
+            }),
+            0U);
+  EXPECT_EQ(reports([&] { takes_both(a, b); }), 1U);  // now that there are writers
+}
+
+// Many under one, and a chain.
+TEST_F(LockOrder, many_locks) {
+  constexpr std::size_t kMany = 20'000;
+  Mutex parent;
+  std::vector<Mutex> children(kMany);
+  EXPECT_EQ(reports([&] {
+              std::lock_guard const guard(parent);
+              for (Mutex& child : children) {
+                std::lock_guard const one(child);
+              }
+            }),
+            0U);
+  std::vector<Mutex> chain(1000);
+  EXPECT_EQ(reports([&] {
+              chain[0].lock();
+              for (std::size_t i = 1; i < chain.size(); ++i) {
+                chain[i].lock();
+                chain[i - 1].unlock();
+              }
+              chain.back().unlock();
+            }),
+            0U);
+}
+
+}  // namespace
+}  // namespace hamgam
