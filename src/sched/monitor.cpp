@@ -350,9 +350,7 @@ class Monitor {
     // relaxed throughout: set again by each refusal; the others are numbers for people
     g_scheduler.wants_thread.store(false, kRelaxed);
     full_fence();  // [idle.7] seq_cst, pairs with [idle.2]
-    if (g_scheduler.idle.should_wake() && any_work()) {
-      wake_worker();
-    }
+    look_again();
     if (!g_scheduler.wants_thread.load(kRelaxed)) {
       refused_since_ = kForever;
     } else if (time >= quiet_until_ && time - refused_since_ >= kWorried &&

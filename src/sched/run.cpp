@@ -198,9 +198,7 @@ int max_procs(int n) {
   if (n >= 1 && !detail::exiting()) {
     idle.set_width(std::min(static_cast<std::uint32_t>(n), detail::kMaxProcs));
     detail::full_fence();  // [idle.11] seq_cst, pairs with [idle.2]
-    if (idle.should_wake() && detail::any_work()) {
-      detail::wake_worker();  // and that one wakes the next, as long as there is work
-    }
+    detail::look_again();
   }
   return former;
 }

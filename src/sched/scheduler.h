@@ -99,6 +99,7 @@ extern constinit Scheduler g_scheduler;
 bool has_surplus_workers() noexcept;
 bool any_work() noexcept;               // that a worker without any could take
 void wake_worker() noexcept;            // after a submission, if idle.should_wake()
+void look_again() noexcept;             // and wakes a worker for any_work(); after a fence
 void wake_sleeper(Worker& w) noexcept;  // that one, if it sleeps and may run
 bool give_up_slot(
     Worker& w) noexcept;  // and wakes another worker if there is work; false: had none

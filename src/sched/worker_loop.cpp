@@ -92,8 +92,8 @@ void stop_searching(Worker& w) noexcept {
     return;
   }
   w.searching = false;
-  if (g_scheduler.idle.stop_searching() && g_scheduler.idle.should_wake() && any_work()) {
-    wake_worker();
+  if (g_scheduler.idle.stop_searching()) {
+    look_again();
   }
 }
 
@@ -133,14 +133,18 @@ Goroutine* steal(Worker& w) noexcept {
   return nullptr;
 }
 
-void push_global_all(IntrusiveQueue<Goroutine>& all, std::size_t count) noexcept {
-  if (count == 0) {
-    return;
-  }
-  g_scheduler.global.append(all, count);
+// Something was put into the global queue.
+void wake_for_global() noexcept {
   full_fence();  // [idle.9] seq_cst, pairs with [idle.2]
   if (g_scheduler.idle.should_wake()) {
     wake_worker();
+  }
+}
+
+void push_global_all(IntrusiveQueue<Goroutine>& all, std::size_t count) noexcept {
+  if (count != 0) {
+    g_scheduler.global.append(all, count);
+    wake_for_global();
   }
 }
 
@@ -149,11 +153,8 @@ void push_global_all(IntrusiveQueue<Goroutine>& all, std::size_t count) noexcept
 void hand_queue_over(Worker& w) noexcept {
   IntrusiveQueue<Goroutine> all;
   std::size_t count = 0;
-  while (Goroutine* g = w.queue.take_next()) {
-    all.push(g);
-    ++count;
-  }
-  while (Goroutine* g = w.queue.pop()) {
+  Goroutine* g;
+  while ((g = w.queue.take_next()) != nullptr || (g = w.queue.pop()) != nullptr) {
     all.push(g);
     ++count;
   }
@@ -163,17 +164,11 @@ void hand_queue_over(Worker& w) noexcept {
 void spread_queue(Worker& victim, RunQueue& loot) noexcept {
   IntrusiveQueue<Goroutine> all;
   std::size_t count = 0;
-  Goroutine* g = victim.queue.steal_next();
-  if (g == nullptr) {
-    g = victim.queue.steal_into(loot);
-  }
-  while (g != nullptr) {
+  Goroutine* g;
+  while ((g = loot.pop()) != nullptr || (g = victim.queue.steal_next()) != nullptr ||
+         (g = victim.queue.steal_into(loot)) != nullptr) {
     all.push(g);
     ++count;
-    g = loot.pop();
-    if (g == nullptr) {
-      g = victim.queue.steal_into(loot);
-    }
   }
   push_global_all(all, count);
 }
@@ -187,9 +182,7 @@ void move_down(Worker& w) noexcept {
   }
   // Whoever looked meanwhile may have missed this worker.
   full_fence();  // [idle.13] seq_cst, pairs with [idle.2]
-  if (g_scheduler.idle.should_wake() && any_work()) {
-    wake_worker();
-  }
+  look_again();
   if (Nanos const when = w.timers.earliest(); when != kForever) {
     tell_of_timers(when);
   }
@@ -226,9 +219,7 @@ void sleep(Worker& w) noexcept {
     g_scheduler.futile_wakes.fetch_add(1, kRelaxed);  // relaxed: a heuristic
   }
   idle.go_to_sleep(w, held);
-  if (idle.should_wake() && any_work()) {
-    wake_worker();
-  }
+  look_again();
   for (;;) {
     if (exiting()) {
       stop_for_good();
@@ -427,6 +418,12 @@ bool any_work() noexcept {
   return found;
 }
 
+void look_again() noexcept {
+  if (g_scheduler.idle.should_wake() && any_work()) {
+    wake_worker();
+  }
+}
+
 HAMGAM_NOINLINE void wake_worker() noexcept {
   bool nobody_sleeps = false;
   if (Worker* worker = g_scheduler.idle.claim_sleeper(nobody_sleeps)) {
@@ -491,10 +488,7 @@ void push_ring(Worker& w, Goroutine* g) noexcept {
 
 void push_global(Goroutine* g) noexcept {
   g_scheduler.global.push(g);
-  full_fence();  // [idle.10] seq_cst, pairs with [idle.2]
-  if (g_scheduler.idle.should_wake()) {
-    wake_worker();
-  }
+  wake_for_global();
 }
 
 HAMGAM_NOINLINE void wake_for_lone(Worker& w) noexcept {
