@@ -50,7 +50,8 @@ class Barrier {
   HAMGAM_API void arrive_and_wait();
 
   // False if the phase had not ended in time, or before stop was requested; the arrival is taken
-  // back then. Once the last one has come nobody gives up any more.
+  // back then. Once the last one has come nobody gives up any more. std::bad_alloc if there is no
+  // memory for a timer; nobody has arrived then.
   template <class Rep, class Period>
   [[nodiscard]] bool arrive_and_wait_for(const std::chrono::duration<Rep, Period>& d) {
     return arrive_deadline(detail::deadline_after(d));

@@ -190,7 +190,8 @@ class Sending {
     return attempt(Outgoing<T>(value).get());
   }
 
-  // False if it was not sent in time. Panic "send on closed channel".
+  // False if it was not sent in time. Panic "send on closed channel". std::bad_alloc if there is no
+  // memory for a timer.
   template <class Rep, class Period>
   [[nodiscard]] bool send_for(T&& value, const std::chrono::duration<Rep, Period>& d) const {
     return wait_for(std::addressof(value), d);
@@ -317,7 +318,8 @@ class Receiving {
     return received(room, chan_try_recv(core(), room.place()));
   }
 
-  // Neither a value nor closed: nothing came in time.
+  // Neither a value nor closed: nothing came in time. std::bad_alloc if there is no memory for a
+  // timer.
   template <class Rep, class Period>
   TryRecv<T> recv_for(const std::chrono::duration<Rep, Period>& d) const {
     TryRecv<T> result = try_recv();

@@ -138,6 +138,7 @@ class Guarded {
   }
 
   // Nothing if the lock was not to be had: at once, in time, or before stop was requested.
+  // std::bad_alloc if there is no memory for a timer.
   [[nodiscard]] std::optional<Locked> try_lock() HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
     return locked_if(mutex_.try_lock());
   }

@@ -72,9 +72,11 @@ struct GoroutineInfo {
   std::string name;  // as given in GoOptions, at most 127 bytes of it
   GoroutineState state = GoroutineState::runnable;
   std::string wait_reason;  // in Go's words, such as "sync.Mutex.Lock"; empty if it does not wait
-  std::chrono::nanoseconds waiting_for{};  // since when; 20 ms more or less
-  const void* waits_on = nullptr;          // the Mutex, WaitGroup ...; null: none that is known
-  std::uint64_t created_by = 0;            // the goroutine that did; 0: a plain thread
+  // Since when it waits, or is in blocking(); 20 ms more or less. 0: it does neither, or it waits
+  // and its stack is not to be had.
+  std::chrono::nanoseconds waiting_for{};
+  const void* waits_on = nullptr;  // the Mutex, WaitGroup ...; null: none that is known
+  std::uint64_t created_by = 0;    // the goroutine that did; 0: a plain thread
   Frame created_at;
   Frames frames;  // innermost first, at most 64; none of the library's own at both ends
 };

@@ -148,7 +148,8 @@ class ResourcePool {
     return Lease(core, core.acquire());
   }
 
-  // Nothing if it would have to wait: at all, too long, or when stop is requested.
+  // Nothing if it would have to wait: at all, too long, or when stop is requested. std::bad_alloc
+  // if there is no memory for a timer.
   [[nodiscard]] std::optional<Lease> try_acquire() { return lease(*core_, core_->try_acquire()); }
   template <class Rep, class Period>
   [[nodiscard]] std::optional<Lease> acquire_for(const std::chrono::duration<Rep, Period>& d) {

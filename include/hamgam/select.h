@@ -12,7 +12,7 @@
 // If several are ready, each is chosen with the same probability. Whether any is ready is decided
 // for all at one moment: `otherwise` is taken only if at that moment none was. A nil channel is
 // never ready; a closed one is, and a send to it is a Panic. No memory is allocated for up to 8
-// cases.
+// cases, but for the timer of a time-out: std::bad_alloc if there is none, and nothing was done.
 //
 // To leave a loop around it, use the place that it returns, or a flag: `return` in a case's
 // function leaves that function only.
@@ -160,7 +160,8 @@ class HAMGAM_API SelectSet {
     return add_case(std::make_unique<Model<decltype(kept)>>(std::move(kept)));
   }
 
-  // A key that is not in the set is ignored.
+  // A key that is not in the set is ignored. The time that it takes grows with the logarithm of
+  // the number of cases (a wait's, with their number).
   void remove(Key key) noexcept;
 
   // How many cases are in it.
@@ -221,15 +222,18 @@ class HAMGAM_API SelectSet {
   struct Slot {
     Key key;
     std::unique_ptr<Entry> entry;  // null while its function runs
+    bool gone = false;             // removed
   };
 
   Key add_case(std::unique_ptr<Entry> entry);
   std::vector<Slot>::iterator find(Key key) noexcept;
+  void close_gaps() noexcept;
   std::optional<Key> wait_deadline(std::int64_t deadline);
   std::optional<Key> wait_with(std::int64_t deadline, const std::stop_token* token);
   Key run(std::size_t place, bool done);
 
   std::vector<Slot> slots_;  // by rising keys
+  std::size_t gone_ = 0;     // how many of them
   std::vector<detail::SelectOp> ops_;
   Key next_key_ = 0;
 };

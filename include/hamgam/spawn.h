@@ -166,7 +166,7 @@ class [[nodiscard]] Task {
   // Blocks until the function has ended; takes nothing.
   void wait() { state().running.wait(); }
 
-  // False if it had not ended in time.
+  // False if it had not ended in time. std::bad_alloc if there is no memory for a timer.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& d) {
     return state().running.wait_for(d);

@@ -18,6 +18,10 @@
 // timer looks unbuffered (len and cap are 0) and is never closed; after stop or reset nothing is
 // received from it that was due before. From goroutines and plain threads alike.
 //
+// Where there is no memory (some 16 bytes for each that waits at the same time): sleep and
+// sleep_until throw std::bad_alloc; a receive from the channel of a timer, which has its receiver
+// queued by then, and a select with it, are the fatal error "out of memory: no room for a timer".
+//
 // Happens-before: the making (or reset) of an after_func is before the start of its f, that of a
 // Timer or Ticker before the receive of its ticks. A request to stop is before the return of the
 // sleep that it ends.

@@ -59,7 +59,7 @@ class WaitGroup {
     detail::tsan_acquire(this);
   }
 
-  // False if the counter was not 0 in time.
+  // False if the counter was not 0 in time. std::bad_alloc if there is no memory for a timer.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& d) {
     return is_zero() || wait_deadline(detail::deadline_after(d));

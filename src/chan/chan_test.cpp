@@ -6,8 +6,12 @@
 
 #include <chrono>
 #include <concepts>
+#include <cstddef>
+#include <iterator>
 #include <memory>
 #include <optional>
+#include <random>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -17,6 +21,7 @@
 #include "hamgam/select.h"
 #include "hamgam/time.h"
 #include "hamgam/waitgroup.h"
+#include "support/seed.h"
 
 namespace {
 
@@ -131,6 +136,63 @@ TEST(Chan, ACaseInAVariableKeepsATemporaryHandle) {
   hamgam::SelectSet set;
   set.add(hamgam::on_recv(hamgam::after(1us)));
   EXPECT_EQ(set.wait(), 0U);
+}
+
+// Each removal moved all cases behind it: here 100,000 times 200,000.
+TEST(SelectSet, ManyAreRemovedFromTheFront) {
+  constexpr std::size_t kCases = 200'000;
+  hamgam::SelectSet set;
+  for (std::size_t i = 0; i < kCases; ++i) {
+    set.add(hamgam::on_timeout(1h));
+  }
+  auto const begin = std::chrono::steady_clock::now();
+  for (std::size_t key = 0; key < kCases; ++key) {
+    set.remove(key);
+    ASSERT_EQ(set.size(), kCases - 1 - key);
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
+}
+
+TEST(SelectSet, TheOthersKeepTheirKeys) {
+  auto const ch = make_chan<int>(1);
+  hamgam::SelectSet set;
+  std::set<std::size_t> keys;
+  for (int i = 0; i < 100; ++i) {
+    keys.insert(set.add(hamgam::on_recv(ch)));
+  }
+  std::mt19937_64 random(hamgam::test::seed());
+  while (!keys.empty()) {
+    auto const doomed =
+        std::next(keys.begin(), static_cast<std::ptrdiff_t>(random() % keys.size()));
+    set.remove(*doomed);
+    set.remove(*doomed);  // ignored
+    keys.erase(doomed);
+    EXPECT_EQ(set.size(), keys.size());
+    if (!keys.empty() && random() % 4 == 0) {
+      ch.send(1);
+      EXPECT_TRUE(keys.contains(set.wait()));
+    }
+    if (random() % 8 == 0) {
+      hamgam::SelectSet other(std::move(set));
+      EXPECT_EQ(set.size(), 0U);  // NOLINT(bugprone-use-after-move): empty, as said
+      set = std::move(other);
+    }
+  }
+  EXPECT_FALSE(set.wait_for(1us));
+}
+
+// What a case owned may use the set, which has done with the case.
+TEST(SelectSet, ACaseThatGoesRemovesAnother) {
+  hamgam::SelectSet set;
+  std::size_t const first = set.add(hamgam::on_timeout(1h));
+  auto owned = std::shared_ptr<int>(new int(0), [&](const int* i) {
+    set.remove(first);
+    delete i;
+  });
+  std::size_t const second = set.add(hamgam::on_timeout(1h, [owned] { (void)owned; }));
+  owned.reset();
+  set.remove(second);
+  EXPECT_EQ(set.size(), 0U);
 }
 
 }  // namespace

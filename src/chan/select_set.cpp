@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <algorithm>
+#include <utility>
 
 #include "hamgam/select.h"
 
@@ -8,8 +9,20 @@ namespace hamgam::inline HAMGAM_ABI {
 
 SelectSet::SelectSet() = default;
 SelectSet::~SelectSet() = default;
-SelectSet::SelectSet(SelectSet&& other) noexcept = default;
-SelectSet& SelectSet::operator=(SelectSet&& other) noexcept = default;
+
+SelectSet::SelectSet(SelectSet&& other) noexcept
+    : slots_(std::move(other.slots_)),
+      gone_(std::exchange(other.gone_, 0)),
+      ops_(std::move(other.ops_)),
+      next_key_(other.next_key_) {}
+
+SelectSet& SelectSet::operator=(SelectSet&& other) noexcept {
+  slots_ = std::move(other.slots_);
+  gone_ = std::exchange(other.gone_, 0);
+  ops_ = std::move(other.ops_);
+  next_key_ = other.next_key_;
+  return *this;
+}
 
 SelectSet::Key SelectSet::add_case(std::unique_ptr<Entry> entry) {
   slots_.push_back(Slot{next_key_, std::move(entry)});
@@ -19,16 +32,29 @@ SelectSet::Key SelectSet::add_case(std::unique_ptr<Entry> entry) {
 std::vector<SelectSet::Slot>::iterator SelectSet::find(Key key) noexcept {
   auto const slot = std::lower_bound(slots_.begin(), slots_.end(), key,
                                      [](const Slot& a, Key b) { return a.key < b; });
-  return slot != slots_.end() && slot->key == key ? slot : slots_.end();
+  return slot != slots_.end() && slot->key == key && !slot->gone ? slot : slots_.end();
 }
 
+// Those that were removed are taken out together: once there are more of them than of others, and
+// before a wait, which looks at all anyway.
 void SelectSet::remove(Key key) noexcept {
-  if (auto const slot = find(key); slot != slots_.end()) {
-    slots_.erase(slot);
+  auto const slot = find(key);
+  if (slot == slots_.end()) {
+    return;
+  }
+  auto const doomed = std::move(slot->entry);  // destroyed last: what it owns may use the set
+  slot->gone = true;
+  if (++gone_ > slots_.size() / 2) {
+    close_gaps();
   }
 }
 
-std::size_t SelectSet::size() const noexcept { return slots_.size(); }
+void SelectSet::close_gaps() noexcept {
+  std::erase_if(slots_, [](const Slot& slot) { return slot.gone; });
+  gone_ = 0;
+}
+
+std::size_t SelectSet::size() const noexcept { return slots_.size() - gone_; }
 
 SelectSet::Key SelectSet::wait() { return *wait_with(detail::kNoDeadline, nullptr); }
 
@@ -45,6 +71,9 @@ std::optional<SelectSet::Key> SelectSet::wait_deadline(std::int64_t deadline) {
 
 std::optional<SelectSet::Key> SelectSet::wait_with(std::int64_t deadline,
                                                    const std::stop_token* token) {
+  if (gone_ != 0) {
+    close_gaps();
+  }
   ops_.clear();
   detail::SelectLimit limit;
   for (std::size_t place = 0; place < slots_.size(); ++place) {

@@ -104,7 +104,9 @@ void enter_blocking() noexcept {
     }
     ++g->pinned;
     if (g->blocking++ == 0) {
-      this_worker()->in_blocking.store(true, kRelaxed);  // relaxed: for exit()
+      // relaxed throughout: for exit(), and dumps
+      this_worker()->stays_since.store(coarse_now(), kRelaxed);
+      this_worker()->in_blocking.store(true, kRelaxed);
       lend_slot(*this_worker());
     }
   }

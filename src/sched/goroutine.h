@@ -33,6 +33,9 @@ struct ParkNote {
   Nanos since;         // by coarse_now(); 0: not known
 };
 
+// What one waits for that keeps its thread; since when, its worker says.
+inline constexpr char kOnItsThread[] = "waits on its thread";
+
 // That of a goroutine that is held and has a wait_reason. Null: it is not known.
 const ParkNote* note_of(const Goroutine& g) noexcept;
 

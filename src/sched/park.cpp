@@ -72,7 +72,11 @@ HAMGAM_NOINLINE void yield_pinned(Worker& w) noexcept {
 SleepingWorker::SleepingWorker() noexcept
     : gave_slot_(this_worker() != nullptr && lend_slot(*this_worker())) {
   if (Goroutine* g = current_goroutine()) {
-    g->wait_reason.store("waits on its thread", kRelaxed);  // relaxed: for dumps
+    // relaxed throughout: for dumps
+    atomic<Nanos>& since = this_worker()->stays_since;
+    outer_since_ = since.load(kRelaxed);
+    since.store(coarse_now(), kRelaxed);
+    g->wait_reason.store(kOnItsThread, kRelaxed);
   }
 }
 
@@ -84,7 +88,9 @@ SleepingWorker::~SleepingWorker() {
   if (exiting()) {
     stop_for_good();
   }
-  g->wait_reason.store(nullptr, kRelaxed);  // relaxed: for dumps
+  // relaxed throughout: for dumps
+  g->wait_reason.store(nullptr, kRelaxed);
+  this_worker()->stays_since.store(outer_since_, kRelaxed);
   if (gave_slot_) {
     take_slot_back(*this_worker());
   }

@@ -48,6 +48,7 @@ class SleepingWorker {
 
  private:
   bool const gave_slot_;
+  Nanos outer_since_ = 0;
 };
 
 // Suspends the running goroutine until ready(). `reason`: shown in dumps, a literal in Go's words;

@@ -57,8 +57,9 @@ class Places {
     return places_[index].load(kAcquire);  // [places.1] acquire, pairs with [places.2]
   }
 
+  // Throws what f throws.
   template <class F>
-  void for_each(F f) const noexcept {
+  void for_each(F f) const {
     std::uint32_t const end = count();
     for (std::uint32_t i = 0; i < end; ++i) {
       if (Worker* worker = at(i)) {

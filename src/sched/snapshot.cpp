@@ -3,6 +3,7 @@
 #include "sched/snapshot.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
@@ -30,29 +31,37 @@ struct Glance {
   char name[kShownName];
 };
 
-// Which goroutines run at the moment.
+// Which goroutines have a thread at the moment.
 class Running {
  public:
+  struct One {
+    const Goroutine* goroutine;
+    bool blocking;
+    Nanos since;  // it is in blocking(), or waits on its thread
+  };
+
   void look() {
     all_.clear();
     g_places.for_each([this](const Worker& w) {
       // relaxed throughout: a glance
-      all_.emplace_back(w.current.load(kRelaxed), w.in_blocking.load(kRelaxed));
+      all_.push_back(
+          {w.current.load(kRelaxed), w.in_blocking.load(kRelaxed), w.stays_since.load(kRelaxed)});
     });
-    std::sort(all_.begin(), all_.end());
+    std::sort(all_.begin(), all_.end(), is_before);
   }
 
   // Null: it does not.
-  [[nodiscard]] const char* state_of(const Goroutine* g) const noexcept {
-    auto const found = std::lower_bound(all_.begin(), all_.end(), std::pair(g, false));
-    if (found == all_.end() || found->first != g) {
-      return nullptr;
-    }
-    return found->second ? "blocking" : "running";
+  [[nodiscard]] const One* find(const Goroutine* g) const noexcept {
+    auto const found = std::lower_bound(all_.begin(), all_.end(), One{g, false, 0}, is_before);
+    return found != all_.end() && found->goroutine == g ? &*found : nullptr;
   }
 
  private:
-  std::vector<std::pair<const Goroutine*, bool>> all_;
+  static bool is_before(const One& a, const One& b) noexcept {
+    return std::less<>()(a.goroutine, b.goroutine);
+  }
+
+  std::vector<One> all_;
 };
 
 class Collector {
@@ -97,10 +106,13 @@ class Collector {
       if (glance.member.id == 0) {
         continue;  // it has ended
       }
+      const Running::One* const one = running_.find(batch_[i]);
       if (glance.state == nullptr) {
-        const char* state = running_.state_of(batch_[i]);
-        glance.elsewhere = state != nullptr && batch_[i] != current_goroutine();
-        glance.state = state != nullptr ? state : "runnable";
+        glance.elsewhere = one != nullptr && batch_[i] != current_goroutine();
+        glance.state = one == nullptr ? "runnable" : one->blocking ? "blocking" : "running";
+        glance.member.since = one != nullptr && one->blocking ? one->since : 0;
+      } else if (one != nullptr && glance.state == kOnItsThread) {
+        glance.member.since = one->since;
       }
       if (batch_[i] == current_goroutine()) {
         glance.count = unwind_here(glance.frames, Snapshot::kFrames);

@@ -23,7 +23,7 @@ struct Snapshot {
     std::uint64_t id;
     std::uint64_t created_by;  // 0: a plain thread
     const void* object;        // that it waits for; null: none, or not known
-    Nanos since;               // it waits; 0: not known
+    Nanos since;               // it waits, or is in blocking(); 0: not known
   };
 
   // Goroutines that do the same at the same place, and have the same name.

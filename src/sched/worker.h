@@ -68,6 +68,7 @@ struct alignas(kNoSharing) Worker {
   atomic<std::uint32_t> wake{kAsleep};
   atomic<Nanos> looks_at{kForever};  // as the timekeeper: when it looks at the timers
   atomic<bool> in_blocking{false};   // its goroutine is
+  atomic<Nanos> stays_since{0};      // it is, or waits on its thread; by coarse_now()
 
   // Under Idle's lock.
   Worker* prev_sleeper = nullptr;

@@ -266,6 +266,35 @@ TEST(Observe, since_when) {
   EXPECT_TRUE(exact);
 }
 
+// Also of those that keep their thread, whose stacks are not seen.
+TEST(Observe, since_when_one_keeps_its_thread) {
+  Mutex mutex;
+  mutex.lock();
+  std::atomic<bool> over{false};
+  WaitGroup all;
+  all.go({.name = "waits"}, [&] {
+    blocking([&] {
+      std::lock_guard const guard(mutex);
+      ++g_waited;
+    });
+  });
+  all.go({.name = "blocks"}, [&] {
+    blocking([&] {
+      while (!over) {
+        std::this_thread::yield();
+      }
+    });
+  });
+  await_waiting("waits", "waits on its thread");
+  EXPECT_TRUE(test::comes_true([&] { return named("waits").waiting_for >= 30ms; }));
+  EXPECT_TRUE(test::comes_true([&] { return named("blocks").waiting_for >= 30ms; }));
+  EXPECT_EQ(named("waits").wait_reason, "waits on its thread");
+  EXPECT_EQ(named("blocks").state, GoroutineState::blocking);
+  mutex.unlock();
+  over = true;
+  all.wait();
+}
+
 template <class... T>
 HAMGAM_TEST_FRAME void waits_with_a_long_name(const Chan<int>& chan, std::tuple<T...>* /*unused*/) {
   (void)chan.recv();
