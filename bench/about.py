@@ -42,6 +42,6 @@ def command():
 
 def write(path, kind, about, **more):
     """The results of a run for bench/report; `about` is machine() as it was before the run."""
-    document = {"kind": kind, "date": datetime.date.today().isoformat(), "command": command(),
+    document = {"kind": kind, "date": datetime.date.today().isoformat(), "commands": [command()],
                 "machine": about | {"load_after": round(os.getloadavg()[0], 2)}, **more}
     pathlib.Path(path).write_text(json.dumps(document, indent=1) + "\n", "utf-8")

@@ -113,6 +113,7 @@ class LeakCheck {
   // part of a name in their stack or place of creation (empty: anywhere) may stay.
   HAMGAM_API LeakCheck& allow(std::string wait_reason, std::string function = {});
 
+  // Those that are left.
   [[nodiscard]] HAMGAM_API std::vector<GoroutineInfo> leaks(
       std::chrono::nanoseconds limit = std::chrono::seconds(1));
   // The same as text: "3 goroutines leaked:" and their stacks as dump() has them. Empty: none.

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The Hamgam Authors
 """Plants violations in a temporary tree and sees that the tools of tools/ report them."""
+import json
 import pathlib
 import shutil
 import subprocess
 import tempfile
 import unittest
+import xml.dom.minidom
 
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
 
@@ -421,6 +423,92 @@ class Instructions(ToolTest):
         self.takes(200, 3)
         self.expect(0, "200.00", arguments=["--update"])
         self.expect(0, "210.00", "3.25", "no operation is refused")
+
+
+class Report(unittest.TestCase):
+    """bench/report, on figures that were made up for it."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        (self.root / "bench").mkdir()
+        (self.root / "bench/reasons.txt").write_text("# why\nMap/.* | tbb,std | It has no lock.\n")
+
+    def document(self, kind, results, load=0.0, **more):
+        return {"kind": kind, "date": "2026-01-02", "commands": [f"./dev bench --{kind}"], "rounds": 3,
+                "machine": {"cpu": "Fast", "cores": 2, "kernel": "6.1", "load": load}, "results": results, **more}
+
+    def operations(self, load=0.0):
+        def cell(name, workers, **runs):
+            return {"name": name, "workers": workers, "unit": "ns", "runs": runs}
+        return self.document("operations", [
+            cell("Map/load_hits", 1, hamgam=[20, 22, 24], tbb=[10, 11, 12], go=[30, 30, 30]),
+            cell("Mutex/contended", 1, hamgam=[10, 12, 20], go=[20, 21, 25]),
+            cell("Mutex/contended", 2, hamgam=[10, 12, 20], go=[5, 6, 7]),
+        ], load, versions={"hamgam": "0.1.0", "compiler": "gcc 12", "build": "Release"}, failed=[])
+
+    def report(self, *arguments, status=0):
+        command = [TOOLS.parent / "bench/report", "--root", self.root, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout
+
+    def page(self, *documents):
+        files = []
+        for document in documents:
+            files.append(self.root / f"{document['kind']}{len(files)}.json")
+            files[-1].write_text(json.dumps(document))
+        self.report(*files)
+        return (self.root / "docs/performance.md").read_text()
+
+    def test_medians_and_half_of_the_range(self):
+        page = self.page(self.operations())
+        self.assertIn("| `Map/load_hits` | 1 | ns | 22 ±9 % | 30 ±0 % | 11 ±9 % | 2.00 |", page)
+        self.assertNotIn("shared", page)
+
+    def test_the_best_runs_on_a_shared_machine(self):
+        page = self.page(self.operations(load=3.0))
+        self.assertIn("**The machine was shared", page)
+        self.assertIn("| `Mutex/contended` | 1 | ns | 10 +20 % | 20 +5 % |  | 0.50 |".replace("|  |", "|"), page)
+
+    def test_who_wins_and_why(self):
+        page = self.page(self.operations())
+        self.assertIn("| `Map/load_hits` | TBB | 2.00 (1) | It has no lock. |", page)
+        self.assertIn("| `Mutex/contended` | Go | 2.00 (2) | not looked into yet |", page)
+
+    def test_plots(self):
+        runs = {"p50": [100, 120], "p99": [5000, 9000], "p99.9": [1e6, 2e6], "fairness": [1, 2], "rate": [1e6, 2e6]}
+        fairness = [{"name": "Mutex", "workers": 2, "tasks": tasks, "figures": {"hamgam": runs, "go": runs}}
+                    for tasks in (2, 8)]
+        self.page(self.operations(), self.document("fairness", fairness))
+        pictures = {path.stem: path.read_text() for path in (self.root / "docs/performance").glob("*.svg")}
+        self.assertEqual(sorted(pictures), ["mutex_contended", "over_mutex", "wait_mutex"])
+        for text in pictures.values():
+            xml.dom.minidom.parseString(text)
+
+    def test_a_page_that_was_changed_by_hand(self):
+        self.page(self.operations())
+        self.assertEqual(self.report("--check"), "")
+        page = self.root / "docs/performance.md"
+        page.write_text(page.read_text().replace("22 ±9", "11 ±9"))
+        self.assertIn("docs/performance.md: differs from its data", self.report("--check", status=1))
+
+    def test_several_runs_of_a_kind(self):
+        more = self.operations()
+        more["results"] = [more["results"][0] | {"name": "Once/done"}]
+        more["commands"] = ["./dev bench --more"]
+        page = self.page(self.operations(), more)
+        self.assertIn("`Mutex/contended`", page)
+        self.assertIn("`Once/done`", page)
+        self.assertIn("./dev bench --more --json operations1.json", page)
+
+    def test_what_is_measured_anew_replaces_its_kind_only(self):
+        self.page(self.operations())
+        page = self.page(self.document("net", [{"case": "idle", "what": "bytes each", "figures": {"hamgam": [4096]}}],
+                                       notes=[]))
+        self.assertIn("Map/load_hits", page)
+        self.assertIn("| idle | bytes each | 4096 |", page)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ def check_links(out, found):
             if urllib.parse.urlsplit(link).scheme:
                 continue
             name, _, anchor = link.partition("#")
-            goal = pathlib.Path(os.path.normpath(path.parent / urllib.parse.unquote(name))) if name else path
+            goal = pathlib.Path(os.path.normpath(path.parent /
+                                                 urllib.parse.unquote(name))) if name else path
             if not goal.is_file():
                 yield f"{here}: {link} leads nowhere"
             elif anchor and goal in found and urllib.parse.unquote(anchor) not in found[goal].ids:
@@ -78,7 +79,9 @@ def check_html(out):
         return
     pages = sorted(out.rglob("*.html"))
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        runs = pool.map(lambda path: subprocess.run([*TIDY, path], capture_output=True, text=True, check=False), pages)
+        runs = pool.map(
+            lambda path: subprocess.run([*TIDY, path], capture_output=True, text=True, check=False),
+            pages)
         for path, done in zip(pages, runs):
             yield from (f"{path.relative_to(out)}: {line}" for line in done.stderr.splitlines()
                         if line.strip() and TIDY_IS_WRONG not in line)

@@ -17,11 +17,13 @@ MACRO = re.compile(r"\bHAMGAM_(?!GUARDED_BY|KEEP|VERSION|PROCS)\w+")
 TYPE = re.compile(r"(?:class|struct|enum(?: class)?|union)\s+(?:\[\[\w+\]\]\s*)?([\w:]+)")
 OPERATOR = re.compile(r"\boperator\s*(?:\(\)|\[\]|[^\s\w(]+|[\w:<>&*, ]+?)(?=\s*\()")
 # A body's brace stands behind a space, an initialiser's behind a name; others are of requirements.
-INITIALISES = re.compile(r"[\w>]$|=\s*$|\brequires\s*$|\brequires\s+requires\s*\([^()]*\)\s*$|\bconcept\b")
+INITIALISES = re.compile(
+    r"[\w>]$|=\s*$|\brequires\s*$|\brequires\s+requires\s*\([^()]*\)\s*$|\bconcept\b")
 NOT_PROSE = re.compile(r"NOLINT|clang-format o|IWYU pragma")
 # Overloads that only say in words what is wrong with a call, and what is no declaration for users.
 EXPLAINS = re.compile(r"\{\s*(?:static_assert\(|detail::explain_)")
-ASIDE = re.compile(r"static_assert|using namespace|extern|friend (?:class|struct|Locked)|template\b")
+ASIDE = re.compile(
+    r"static_assert|using namespace|extern|friend (?:class|struct|Locked)|template\b")
 
 
 @dataclasses.dataclass
@@ -55,6 +57,7 @@ def mask(text):
     def one(match):
         found = match.group()
         return re.sub(r"[^\n]", " ", found) if found[0] == "/" else f'"{"x" * (len(found) - 2)}"'
+
     return re.sub(r"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"", one, text, flags=re.S)
 
 
@@ -106,8 +109,8 @@ def parted(code):
     """(template and requires lines in front, the declaration)"""
     front, at = [], 0
     while match := re.compile(r"template\s*(?=<)|requires\b").match(code, at):
-        end = (closing(code, match.end()) + 1 if match.group().startswith("template")
-               else after_requires(code, at))
+        end = (closing(code, match.end()) +
+               1 if match.group().startswith("template") else after_requires(code, at))
         front.append(" ".join(code[at:end].split()))
         at = after_space(code, end)
     return front, code[at:]
@@ -132,7 +135,8 @@ def signature_of(text):
     rest = re.sub(r"^(\[\[nodiscard\]\] )?(?:friend |inline (?!constexpr))", r"\1", rest)
     rest = re.sub(r"\( ", "(", re.sub(r" ([,;)])", r"\1", rest))
     rest = re.sub(r"(?<=[\w)>]) requires(?=[ (])", "\n  requires", rest)
-    return "\n".join([*(("  " if line.startswith("requires") else "") + line for line in front), rest])
+    return "\n".join(
+        [*(("  " if line.startswith("requires") else "") + line for line in front), rest])
 
 
 class Reader:
@@ -174,14 +178,17 @@ class Reader:
             elif self.text[at] == "#":
                 match = DEFINE.match(self.text, at)
                 if match and match.group(1).startswith("HAMGAM_"):
-                    entries.append(Entry("macro", match.group(1), match.group(), comment, self.line(at), apart))
+                    entries.append(
+                        Entry("macro", match.group(1), match.group(), comment, self.line(at),
+                              apart))
                     apart = False
                 at, comment = re.compile(r"(?:[^\n]*\\\n)*[^\n]*").match(self.text, at).end(), []
             elif match := ACCESS.match(self.code, at):
                 access, at, apart, comment = match.group(1), match.end(), True, []
             elif match := NAMESPACE.match(self.code, at):
                 stop = closing(self.code, match.end() - 1)
-                seen = not match.group(1) and match.group(2) not in ("hamgam::inline HAMGAM_ABI", "calls")
+                seen = not match.group(1) and match.group(2) not in ("hamgam::inline HAMGAM_ABI",
+                                                                     "calls")
                 inner = (*names, match.group(2)) if seen else names
                 entries += self.scope(match.end(), stop, "public", inner)
                 at, comment, apart = stop + 1, [], True
@@ -214,13 +221,16 @@ class Reader:
         plain = re.sub(r"^(?:\[\[\w+\]\]\s*)+|decltype\(auto\)", "", plain).strip()
         made = dict(line=self.line(at), apart=apart, access=access, scope=names)
         if TYPE.match(plain) and not re.search(r"\w\s*\(", plain.split("{")[0]):
-            return self.type(at, plain, head_end if has_body else None, end, made | {"comment": comment})
+            return self.type(at, plain, head_end if has_body else None, end,
+                             made | {"comment": comment})
         beside, after = self.beside(end)
         made["comment"] = comment or beside
-        explains = has_body and EXPLAINS.match(self.code, head_end) or "detail::OverloadedMember" in plain
+        explains = has_body and EXPLAINS.match(self.code,
+                                               head_end) or "detail::OverloadedMember" in plain
         if ASIDE.match(plain) or explains:
             return None, after
-        signature = signature_of(re.sub(r"\s*/\*.*?\*/|\s*//[^\n]*", "", self.text[at:head_end], flags=re.S))
+        signature = signature_of(
+            re.sub(r"\s*/\*.*?\*/|\s*//[^\n]*", "", self.text[at:head_end], flags=re.S))
         if match := re.match(r"using (?:[\w:<>, ]+::)?(\w+)", plain):
             return Entry("alias", match.group(1), signature, **made), after
         if match := re.match(r"concept (\w+) =", plain):
@@ -233,9 +243,11 @@ class Reader:
             name = re.search(r"~?[\w:]+(?=\s*\()", plain.split("=")[0])
         if name:
             operator = name.group().startswith("operator")
-            if not operator and (plain.startswith("friend") and not has_body or "::" in name.group()):
+            if not operator and (plain.startswith("friend") and not has_body
+                                 or "::" in name.group()):
                 return None, after  # declared or defined for others
-            return Entry("function", " ".join(name.group().split()), without_initialisers(signature), **made), after
+            return Entry("function", " ".join(name.group().split()),
+                         without_initialisers(signature), **made), after
         if match := re.search(r"(\w+)\s*(?:\[\w*\]\s*)?(?:=.*|\{.*)?$", plain, re.S):
             return Entry("variable", match.group(1), signature, **made), after
         raise NotUnderstood(f"{self.name}:{self.line(at)}: {plain[:60]}")
@@ -246,18 +258,25 @@ class Reader:
         if body is None or "::" in name or "template <>" in front:
             return None, end
         bases = re.search(r"(?<!:):(?!:)(.*)", plain, re.S)
-        entry = Entry("type", name, signature_of(self.text[at:body]),
-                      bases=bases.group(1) if bases else "", **made)
+        entry = Entry("type",
+                      name,
+                      signature_of(self.text[at:body]),
+                      bases=bases.group(1) if bases else "",
+                      **made)
         stop = closing(self.code, body)
         if plain.startswith("enum"):
-            for match in re.compile(r"(\w+)(?:\s*= (\w+))?(?=\s*[,}])").finditer(self.code, body, stop + 1):
+            for match in re.compile(r"(\w+)(?:\s*= (\w+))?(?=\s*[,}])").finditer(
+                    self.code, body, stop + 1):
                 comment, _ = self.beside(match.end())
-                entry.members.append(Entry("enumerator", match.group(1), " ".join(match.group().split()), comment,
-                                           self.line(match.start()), False))
+                entry.members.append(
+                    Entry("enumerator", match.group(1), " ".join(match.group().split()), comment,
+                          self.line(match.start()), False))
         else:
             access = "private" if plain.startswith("class") else "public"
-            entry.members = [member for member in self.scope(body + 1, stop, access, ())
-                             if member.access == "public"]
+            entry.members = [
+                member for member in self.scope(body + 1, stop, access, ())
+                if member.access == "public"
+            ]
         if "detail" in made["scope"] and name not in self.details:
             self.details[name] = entry
         return entry, self.code.index(";", stop) + 1

@@ -14,7 +14,9 @@ from pygments.util import ClassNotFound
 
 SAMPLE = re.compile(r"<!-- sample: (\S+)(?: \[\w+\])? -->\s*")
 TABLES = re.compile(r"(from_\w+|choose(\.fa)?)\.md$")
-NAMES = re.compile(r"(^README\.md|docs/guide/.*|docs/(from|choose|questions|performance)\w*(\.fa)?\.md|examples/README\.md)$")
+NAMES = re.compile(
+    r"(^README|docs/guide/.*|docs/(from|choose|questions|performance)\w*(\.fa)?|examples/README)\.md$"
+)
 
 
 def colours(code, lexer):
@@ -24,7 +26,8 @@ def colours(code, lexer):
 def code_block(code, language, source=""):
     """From left to right, whatever is around it."""
     try:
-        body = colours(code, get_lexer_by_name(language, stripnl=False)) if language else html.escape(code)
+        body = colours(code, get_lexer_by_name(language,
+                                               stripnl=False)) if language else html.escape(code)
     except ClassNotFound:
         body = html.escape(code)
     return f'<div class="code" dir="ltr">{source}<pre tabindex="0"><code>{body}</code></pre></div>\n'
@@ -49,7 +52,6 @@ def address(path):
 
 class Page:
     """One Markdown file. wanted: the files of the tree that it leads to; sections: for the search."""
-
     def __init__(self, root, path, reference):
         self.root, self.path, self.reference = root, path, reference
         self.address = address(path)
@@ -73,7 +75,8 @@ class Page:
             self.problems.append(f"{self.path}: {target} leads nowhere")
             return target
         self.wanted.add(goal)
-        place = address(goal + "/README.md") if (self.root / goal / "README.md").exists() else address(goal)
+        place = address(goal + "/README.md") if (self.root / goal /
+                                                 "README.md").exists() else address(goal)
         if goal.endswith((".svg", ".png")):
             place = re.sub(r"^docs/", "", goal)
         return self.up() + place + (f"#{anchor}" if anchor else "")
@@ -87,7 +90,8 @@ class Page:
         ours, column = None, 0
         for at, token in enumerate(tokens):
             if token.type == "heading_open":
-                title = "".join(t.content for t in tokens[at + 1].children if t.type in ("text", "code_inline"))
+                title = "".join(t.content for t in tokens[at + 1].children
+                                if t.type in ("text", "code_inline"))
                 anchor = slug(title)
                 while anchor in [known for _, _, known in self.headings]:
                     anchor += "-1"
@@ -122,7 +126,8 @@ class Page:
                     self.sections[-1][2].append(" ".join(t.content for t in token.children
                                                          if t.type in ("text", "code_inline")))
         out = markdown.renderer.render(tokens, markdown.options, {})
-        return out.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
+        return out.replace("<table>",
+                           '<div class="table"><table>').replace("</table>", "</table></div>")
 
     def fence(self, token, sample):
         caption = ""
@@ -156,14 +161,19 @@ def source_page(root, path):
     file = root / path
     if file.is_dir():
         names = sorted(p for p in file.iterdir() if p.is_file() and not p.name.startswith("."))
-        items = "\n".join(f'<li><a href="{up}{address(p.relative_to(root))}"><code>{p.name}</code></a></li>'
-                          for p in names)
-        return path, f"<h1>{path}</h1>\n<ul>\n{items}\n</ul>", {str(p.relative_to(root)) for p in names}
+        items = "\n".join(
+            f'<li><a href="{up}{address(p.relative_to(root))}"><code>{p.name}</code></a></li>'
+            for p in names)
+        return path, f"<h1>{path}</h1>\n<ul>\n{items}\n</ul>", {
+            str(p.relative_to(root))
+            for p in names
+        }
     text = file.read_text(errors="replace")
     try:
         lexer = get_lexer_for_filename(file.name, stripnl=False)
     except ClassNotFound:
         first = text.split("\n", 1)[0]
-        lexer = get_lexer_by_name("python" if "python" in first else "bash" if "sh" in first else "text")
-    body = f'<h1>{path}</h1>\n<div class="code" dir="ltr"><pre tabindex="0"><code>{colours(text, lexer)}</code></pre></div>'
-    return path, body, set()
+        lexer = get_lexer_by_name("python" if "python" in first else "bash" if "sh" in
+                                  first else "text")
+    shown = f'<pre tabindex="0"><code>{colours(text, lexer)}</code></pre>'
+    return path, f'<h1>{path}</h1>\n<div class="code" dir="ltr">{shown}</div>', set()

@@ -33,12 +33,14 @@ def stem(name):
 
 
 def is_special(entry, owner):
-    """What needs no words: copies, moves, destructors, what is made from nothing."""
-    if re.search(r"= (default|delete)$", entry.signature) or entry.name.startswith(("~", "operator=")):
+    """What needs no words: copies, moves, destructors, what is made from nothing, what a base has said."""
+    if re.search(r"= (default|delete)$| override$", entry.signature) or entry.name.startswith(
+        ("~", "operator=")):
         return True
     if entry.name != owner:
         return False
-    return bool(re.search(rf"\((?:(?:const )?{owner}&&?(?: \w+)?)?\)(?: noexcept)?$", entry.signature))
+    return bool(
+        re.search(rf"\((?:(?:const )?{owner}&&?(?: \w+)?)?\)(?: noexcept)?$", entry.signature))
 
 
 def grouped(entries):
@@ -57,7 +59,6 @@ def grouped(entries):
 
 class Reference:
     """All public headers of a tree. warnings: what has no comment."""
-
     def __init__(self, root):
         self.headers, self.details, self.warnings = [], {}, []
         folder = root / "include/hamgam"
@@ -72,12 +73,14 @@ class Reference:
             self.details |= header.details
         self.places = {}  # {qualified name: (page, anchor)}
         self.short = {}  # {name or Type::member: the qualified names}
-        self.types = {}  # {name: qualified}
+        self.types = {}  # {name: the qualified names}
+        self.here = ""  # the page that is being written
         for header in self.headers:
             for entry in header.entries:
                 self.register(header, entry, entry.scope)
         self.prose = MarkdownIt("zero").enable(["list", "fence", "backticks"])
-        self.prose.renderer.rules["code_inline"] = lambda tokens, at, *_: self.code(tokens[at].content)
+        self.prose.renderer.rules["code_inline"] = lambda tokens, at, *_: self.code(tokens[at].
+                                                                                    content)
         self.prose.renderer.rules["fence"] = lambda tokens, at, *_: highlighted(tokens[at].content)
 
     def register(self, header, entry, scope):
@@ -88,7 +91,7 @@ class Reference:
             if len(scope) > 1 or scope and entry.kind != "type":
                 self.short.setdefault("::".join(qualified.split("::")[-2:]), []).append(qualified)
         if entry.kind in ("type", "alias", "concept") and (not scope or scope[-1][0].islower()):
-            self.types.setdefault(entry.name, qualified)
+            self.types.setdefault(entry.name, []).append(qualified)
         for member in self.members(entry):
             self.register(header, member, (*scope, entry.name))
 
@@ -101,7 +104,10 @@ class Reference:
         for base in re.findall(r"detail::(\w+)", within):
             if base in self.details:
                 inherited = self.members(self.details[base])
-                found += [member for member in inherited if not is_special(member, base) and member.name != base]
+                found += [
+                    member for member in inherited
+                    if not is_special(member, base) and member.name != base
+                ]
         return found
 
     def find(self, code):
@@ -115,10 +121,12 @@ class Reference:
         name = re.sub(r"<.*?>(?=::|$)", "", match.group(1))
         if name in self.places:
             return name
-        found = self.short.get(name, [])
-        if name in self.types:
-            return self.types[name]
-        return found[0] if len(found) == 1 else None
+        return self.only(self.types.get(name) or self.short.get(name, []))
+
+    def only(self, found):
+        """The one that is meant: of several, that of the page itself."""
+        own = [name for name in found if self.places[name][0] == self.here]
+        return found[0] if len(found) == 1 else own[0] if len(own) == 1 else None
 
     def place(self, qualified):
         """(page, anchor)"""
@@ -156,7 +164,8 @@ class Reference:
                 out.append(line[2:])
             else:
                 # A line that begins with a sign is no item of a list.
-                text = line.lstrip() if not in_list else re.sub(r"^ (?=\*)|^   (?=\S)", lambda m: "  " if len(m.group()) > 1 else "", line)
+                text = line.lstrip() if not in_list else re.sub(
+                    r"^ (?=\*)|^   (?=\S)", lambda m: "  " if len(m.group()) > 1 else "", line)
                 out.append(self.marked(re.sub(r"^(\d+)\.(?= )", r"\1\\.", text)))
         return "\n".join(out + ["```"] * in_code)
 
@@ -164,10 +173,12 @@ class Reference:
         parts = re.split(r"(`[^`]*`|\"[^\"]*\")", line)
         for i, part in enumerate(parts):
             if i % 2 == 0:
-                part = re.sub(r"(?<![\w:.`])((?:[a-z]\w*(?:::|\.))*~?\w+(?:<\w+>)?\(\))", r"`\1`", part)
+                part = re.sub(r"(?<![\w:.`])((?:[a-z]\w*(?:::|\.))*~?\w+(?:<\w+>)?\(\))", r"`\1`",
+                              part)
                 part = re.sub(r"(?<![\w:.`(])(std::[\w:]+(?:<[\w:, ]+>)?)(?![\w(`])", r"`\1`", part)
                 parts[i] = re.sub(r"(?<=[\w,;()] )([A-Z]\w+(?:<\w>)?(?:::\w+)*)(?![\w`(.]\w)",
-                                  lambda m: f"`{m.group()}`" if self.find(m.group()) else m.group(), part)
+                                  lambda m: f"`{m.group()}`"
+                                  if self.find(m.group()) else m.group(), part)
         return "".join(parts)
 
     def text(self, lines):
@@ -179,15 +190,16 @@ class Reference:
         return text
 
     def type_link(self, name, own):
-        qualified = self.types.get(name)
+        qualified = self.only(self.types.get(name, []))
         if not qualified or qualified == own:
             return None
         page, anchor = self.places[qualified]
         return f"../{page}#{anchor}"
 
     def signatures(self, group, own):
-        text = "\n".join(self.signature(entry) + (";" if entry.kind != "type" and entry.kind != "macro" else "")
-                         for entry in group.entries)
+        text = "\n".join(
+            self.signature(entry) + (";" if entry.kind != "type" and entry.kind != "macro" else "")
+            for entry in group.entries)
         return highlighted(text, lambda name: self.type_link(name, own), "signature")
 
     def warn(self, header, group, owner, known):
@@ -197,20 +209,26 @@ class Reference:
         if entry.kind in ("function", "concept", "macro", "type", "alias"):
             for entry in group.entries:
                 if not is_special(entry, owner):
-                    self.warnings.append(f"include/hamgam/{header.name}:{entry.line}: {entry.name} has no comment")
+                    self.warnings.append(
+                        f"include/hamgam/{header.name}:{entry.line}: {entry.name} has no comment")
 
     def type_html(self, header, entry, scope, level, sections):
         qualified = "::".join((*scope, entry.name))
         anchor = anchor_of(qualified)
         title = qualified if level == 2 else entry.name
-        out = [f'<section class="type"><h{level} id="{anchor}">{html.escape(title)}</h{level}>',
-               self.signatures(Group([entry], []), qualified)]
+        out = [
+            f'<section class="type"><h{level} id="{anchor}">{html.escape(title)}</h{level}>',
+            self.signatures(Group([entry], []), qualified)
+        ]
         comment = entry.comment or self.alias_comment(entry)
         out.append(self.text(comment))
         sections.append((anchor, title, comment))
         used = {anchor}
         members = self.members(entry)
-        values = [m for m in members if m.kind in ("variable", "enumerator") and "static" not in m.signature]
+        values = [
+            m for m in members
+            if m.kind in ("variable", "enumerator") and "static" not in m.signature
+        ]
         if values:
             out.append(self.values_html(values, qualified))
         for group in grouped([m for m in members if m not in values]):
@@ -237,13 +255,18 @@ class Reference:
         rows = []
         for value in values:
             names = f'id="{anchor_of(f"{qualified}::{value.name}")}"'
-            code = highlighted(value.signature, lambda name: self.type_link(name, qualified), "inline")
+            code = highlighted(value.signature, lambda name: self.type_link(name, qualified),
+                               "inline")
             words = self.prose.renderInline(self.marked(" ".join(value.comment)))
             rows.append(f"<tr {names}><td>{code}</td><td>{words}</td></tr>")
-        return ('<div class="table"><table class="values"><tbody>' + "\n".join(rows) + "</tbody></table></div>")
+        return ('<div class="table"><table class="values"><tbody>' + "\n".join(rows) +
+                "</tbody></table></div>")
 
     def group_html(self, group, qualified, owner, level, used, sections):
-        anchors, names = [], [name for name in group.names if not (name.startswith(("operator=", "~")) and len(group.names) > 1)]
+        anchors, names = [], [
+            name for name in group.names
+            if not (name.startswith(("operator=", "~")) and len(group.names) > 1)
+        ]
         for name in group.names:
             anchor = anchor_of(f"{qualified}::{name}" if qualified else name)
             if anchor not in used:
@@ -253,19 +276,22 @@ class Reference:
         first = f' id="{anchors[0]}"' if anchors else ""
         more = "".join(f'<span id="{anchor}"></span>' for anchor in anchors[1:])
         if anchors:
-            sections.append((anchors[0], f"{qualified}::{names[0]}" if qualified else title, group.comment))
+            sections.append(
+                (anchors[0], f"{qualified}::{names[0]}" if qualified else title, group.comment))
         return (f'<section class="member"><h{level}{first}>{more}{html.escape(title)}</h{level}>\n'
                 f"{self.signatures(group, qualified)}\n{self.text(group.comment)}</section>")
 
     def page(self, header, guide=""):
         """(body, [(anchor, title, comment)] for the search); warnings are kept."""
-        name = header.name[:-2]
+        self.here = f"reference/{header.name[:-2]}.html"
         about = "\n".join(header.comment)
         sections, used = [("", header.name, header.comment)], set()
-        out = [f'<h1>{header.name}</h1>',
-               f'<p class="include"><code>#include &lt;hamgam/{header.name}&gt;</code> · '
-               f'<a href="../source/include/hamgam/{header.name}.html">the file</a>{guide}</p>',
-               self.text(header.comment)]
+        out = [
+            f'<h1>{header.name}</h1>',
+            f'<p class="include"><code>#include &lt;hamgam/{header.name}&gt;</code> · '
+            f'<a href="../source/include/hamgam/{header.name}.html">the file</a>{guide}</p>',
+            self.text(header.comment)
+        ]
         if header.name == "hamgam.h":
             out.append(self.contents())
         for group in grouped(header.entries):
@@ -287,25 +313,31 @@ class Reference:
             names = list(dict.fromkeys("::".join((*e.scope, e.name)) for e in header.entries))
             links = ", ".join(f'<a href="../{page}#{anchor}"><code>{html.escape(name)}</code></a>'
                               for name in names for page, anchor in [self.places[name]])
-            rows.append(f'<tr><td><a href="{header.name[:-2]}.html"><code>{header.name}</code></a></td><td>{links}</td></tr>')
-        return ('<div class="table"><table><thead><tr><th>header</th><th>what it declares</th></tr></thead><tbody>'
-                + "\n".join(rows) + "</tbody></table></div>")
+            rows.append(
+                f'<tr><td><a href="{header.name[:-2]}.html"><code>{header.name}</code></a></td><td>{links}</td></tr>'
+            )
+        return (
+            '<div class="table"><table><thead><tr><th>header</th><th>what it declares</th></tr></thead><tbody>'
+            + "\n".join(rows) + "</tbody></table></div>")
 
 
 def anchor_of(qualified):
     """An id: operators by their signs' numbers, so that it may stand in an address."""
-    return re.sub(r"[^\w.~-]", lambda m: f"-{ord(m.group()):x}", qualified.replace("::", ".").replace(" ", "_")).replace("~", "-7e")
+    return re.sub(r"[^\w.~-]", lambda m: f"-{ord(m.group()):x}",
+                  qualified.replace("::", ".").replace(" ", "_")).replace("~", "-7e")
 
 
 def highlighted(text, link=lambda name: None, kind="code"):
     """C++ as HTML; what `link` knows becomes a link."""
     out = []
     for token, value in LEXER.get_tokens(text):
-        css = next((STANDARD_TYPES[part] for part in reversed(token.split()) if STANDARD_TYPES.get(part)), "")
+        css = next((STANDARD_TYPES[part]
+                    for part in reversed(token.split()) if STANDARD_TYPES.get(part)), "")
         shown = html.escape(value, quote=False)
         target = link(value) if css.startswith("n") or css == "" else None
         if target:
             shown = f'<a href="{target}">{shown}</a>'
-        out.append(f'<span class="{css}">{shown}</span>' if css and css not in ("w", "n", "p") else shown)
+        out.append(f'<span class="{css}">{shown}</span>' if css and css not in ("w", "n",
+                                                                                "p") else shown)
     body = "".join(out).rstrip("\n")
     return f"<code>{body}</code>" if kind == "inline" else f'<pre class="{kind}"><code>{body}</code></pre>'

@@ -6,26 +6,54 @@ import re
 import urllib.parse
 
 WORDS = {
-    "en": {"dir": "ltr", "search": "Search", "copy": "copy", "none": "Nothing found.",
-           "theme": "Light or dark", "menu": "Contents", "page": "On this page", "close": "Close",
-           "skip": "To the text", "start": "Start", "guide": "The guide", "tables": "Tables",
-           "reference": "Reference", "more": "More", "foot": "Made from the sources by"},
-    "fa": {"dir": "rtl", "search": "جست‌وجو", "copy": "کپی", "none": "چیزی پیدا نشد.",
-           "theme": "روشن یا تیره", "menu": "فهرست", "page": "در این صفحه", "close": "بستن",
-           "skip": "رفتن به متن", "start": "آغاز", "guide": "راهنما", "tables": "جدول‌ها",
-           "reference": "مرجع", "more": "بیشتر", "foot": "ساخته‌شده از روی متن‌ها با"},
+    "en": {
+        "dir": "ltr",
+        "search": "Search",
+        "copy": "copy",
+        "none": "Nothing found.",
+        "theme": "Light or dark",
+        "menu": "Contents",
+        "page": "On this page",
+        "close": "Close",
+        "skip": "To the text",
+        "start": "Start",
+        "guide": "The guide",
+        "tables": "Tables",
+        "reference": "Reference",
+        "more": "More",
+        "foot": "Made from the sources by"
+    },
+    "fa": {
+        "dir": "rtl",
+        "search": "جست‌وجو",
+        "copy": "کپی",
+        "none": "چیزی پیدا نشد.",
+        "theme": "روشن یا تیره",
+        "menu": "فهرست",
+        "page": "در این صفحه",
+        "close": "بستن",
+        "skip": "رفتن به متن",
+        "start": "آغاز",
+        "guide": "راهنما",
+        "tables": "جدول‌ها",
+        "reference": "مرجع",
+        "more": "بیشتر",
+        "foot": "ساخته‌شده از روی متن‌ها با"
+    },
 }
 # What stands beside the guide: the file, its name in English, its name in Persian.
-START = [("README.md", "Hamgam", "Hamgam (انگلیسی)"), ("examples/README.md", "Examples", "نمونه‌ها (انگلیسی)")]
+START = [("README.md", "Hamgam", "Hamgam (انگلیسی)"),
+         ("examples/README.md", "Examples", "نمونه‌ها (انگلیسی)")]
 TABLES = [("docs/choose.md", "Which primitive?", None), ("docs/choose.fa.md", None, "کدام ابزار؟"),
           ("docs/from_go.md", "From Go", "از Go (انگلیسی)"),
           ("docs/from_std.md", "From std and threads", "از std (انگلیسی)"),
-          ("docs/from_others.md", "From Boost.Fiber, Asio, absl, TBB", "از کتابخانه‌های دیگر (انگلیسی)")]
+          ("docs/from_others.md", "From Boost.Fiber, Asio, absl, TBB",
+           "از کتابخانه‌های دیگر (انگلیسی)")]
 MORE = [("docs/performance.md", "Performance, measured", "کارایی، با اندازه‌گیری (انگلیسی)"),
         ("docs/questions.md", "Questions", "پرسش‌ها (انگلیسی)"), ("CHANGELOG.md", "Changes", None),
         ("docs/design.md", "Design", None), ("docs/hacking.md", "Working on Hamgam", None),
-        ("docs/net_tests.md", "Tests of the network layer", None), ("bench/README.md", "The benchmarks", None),
-        ("CONTRIBUTING.md", "Contributing", None)]
+        ("docs/net_tests.md", "Tests of the network layer", None),
+        ("bench/README.md", "The benchmarks", None), ("CONTRIBUTING.md", "Contributing", None)]
 
 
 def guide_contents(text):
@@ -42,8 +70,10 @@ def guide_contents(text):
 class Shell:
     def __init__(self, root, pages, headers, address):
         self.pages, self.headers, self.address = pages, headers, address
-        self.contents = {side: guide_contents((root / f"docs/guide/{side}/README.md").read_text())
-                         for side in ("en", "fa")}
+        self.contents = {
+            side: guide_contents((root / f"docs/guide/{side}/README.md").read_text())
+            for side in ("en", "fa")
+        }
 
     def items(self, links, up, current):
         rows = []
@@ -67,10 +97,12 @@ class Shell:
         part(words["start"], self.listed(START, side))
         out.append(f'<h2><a href="{up}guide/{side}/index.html">{words["guide"]}</a></h2>')
         for title, entries in self.contents[side]:
-            part(title, [(self.address(f"docs/guide/{side}/{name}"), text) for name, text in entries])
+            part(title,
+                 [(self.address(f"docs/guide/{side}/{name}"), text) for name, text in entries])
         part(words["tables"], self.listed(TABLES, side))
         part(words["more"], self.listed(MORE, side))
-        part(words["reference"], [(self.address(f"include/hamgam/{header.name}"), header.name)
+        out.append(f'<h2><a href="{up}reference/hamgam.html">{words["reference"]}</a></h2>')
+        part("", [(self.address(f"include/hamgam/{header.name}"), header.name)
                                   for header in self.headers])
         return "\n".join(out)
 
@@ -79,13 +111,15 @@ class Shell:
         if side == "en":
             other = place.replace("guide/en/", "guide/fa/").replace("choose.html", "choose.fa.html")
             return (other if other != place else "guide/fa/index.html"), "فارسی", "fa"
-        return place.replace("guide/fa/", "guide/en/").replace("choose.fa.html", "choose.html"), "English", "en"
+        return place.replace("guide/fa/", "guide/en/").replace("choose.fa.html",
+                                                               "choose.html"), "English", "en"
 
     def wrap(self, place, title, body, side="en", headings=()):
         words, up = WORDS[side], "../" * place.count("/")
         other, language, code = self.other_side(place, side)
-        toc = "\n".join(f'<li class="{tag}"><a href="#{urllib.parse.quote(anchor)}">{html.escape(text)}</a></li>'
-                        for tag, text, anchor in headings if tag in ("h2", "h3"))
+        toc = "\n".join(
+            f'<li class="{tag}"><a href="#{urllib.parse.quote(anchor)}">{html.escape(text)}</a></li>'
+            for tag, text, anchor in headings if tag in ("h2", "h3"))
         aside = f"<aside>\n<h2>{words['page']}</h2>\n<ul>\n{toc}\n</ul>\n</aside>" if toc else "<aside></aside>"
         name = title if title == "Hamgam" else f"{title} · Hamgam"
         return f"""<!DOCTYPE html>
