@@ -13,9 +13,9 @@
 #include "sched/scheduler.h"
 #include "sched/threads.h"
 
-// The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and
-// sleeps for good a second after the last one fell asleep if a timer or something outside may wake
-// one. It
+// The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active and some
+// ms after that; then whoever becomes active wakes it. It sleeps for good a second after the last
+// one fell asleep if a timer or something outside may wake one. It
 //   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits,
 //     wakes another one in its place, and gives everybody what is queued there;
 //   * wakes a worker for a runnext that is not being run;
@@ -33,6 +33,7 @@ namespace {
 constexpr Nanos kShortest = 20'000;
 constexpr Nanos kLongest = kMillisecond;
 constexpr Nanos kHogging = 10 * kMillisecond;
+constexpr Nanos kRestless = 3 * kMillisecond;  // looks on after the last activity
 constexpr Nanos kFirstIdle = 10 * kMillisecond;
 constexpr Nanos kLastIdle = 500 * kMillisecond;
 constexpr Nanos kLinger = 1000 * kMillisecond;  // awake after the last activity; between two trims
@@ -265,7 +266,7 @@ class Monitor {
 
   void watch(Nanos time, bool useful) noexcept {
     g_places.for_each([&](Worker& worker) { useful |= look_at(worker, time, loot_); });
-    period_ = useful || dozes_ ? kShortest : std::min(2 * period_, kLongest);
+    period_ = useful ? kShortest : std::min(2 * period_, kLongest);
     last_active_ = time;
     suspected_ = false;
     dozes_ = false;
@@ -285,17 +286,22 @@ class Monitor {
     }
     suspected_ = false;
     Nanos const idle_for = time - last_active_;
+    if (idle_for < kRestless) {
+      period_ = kLongest;
+      dozes_ = false;
+      return;
+    }
     // relaxed: a hint
     bool const wanted = refused_since_ != kForever || g_scheduler.has_starved.load(kRelaxed);
     // Not at once: a thread that takes hope away and gives it again would poke at each turn.
-    hopeful_ = idle_for >= kFirstIdle && !wanted && !may_deadlock();
+    hopeful_ = !wanted && !may_deadlock();
     if (hopeful_) {
       period_ = idle_for >= kLinger ? kForever : kLinger;
     } else {
       period_ = std::clamp(4 * std::min(period_, kLastIdle), kFirstIdle,
                            refused_since_ == kForever ? kLastIdle : kFirstIdle);
     }
-    dozes_ = period_ > kFirstIdle;
+    dozes_ = true;
     if (period_ == kForever) {
       trim_stacks(kStacksKept);
     }
