@@ -12,6 +12,8 @@ import re
 BRACKETS = {"(": ")", "[": "]", "{": "}"}
 ACCESS = re.compile(r"(public|protected|private)\s*:(?!:)")
 NAMESPACE = re.compile(r"(inline\s+)?namespace\s+([\w:]+(?:inline \w+)?)\s*\{")
+# Whose names are found without theirs.
+UNSEEN = ("hamgam::inline HAMGAM_ABI", "detail::calls")
 DEFINE = re.compile(r"#\s*define (\w+)(?:\([^)]*\))?")
 MACRO = re.compile(r"\bHAMGAM_(?!GUARDED_BY|KEEP|VERSION|PROCS)\w+")
 TYPE = re.compile(r"(?:class|struct|enum(?: class)?|union)\s+(?:\[\[\w+\]\]\s*)?([\w:]+)")
@@ -187,8 +189,7 @@ class Reader:
                 access, at, apart, comment = match.group(1), match.end(), True, []
             elif match := NAMESPACE.match(self.code, at):
                 stop = closing(self.code, match.end() - 1)
-                seen = not match.group(1) and match.group(2) not in ("hamgam::inline HAMGAM_ABI",
-                                                                     "calls")
+                seen = not match.group(1) and match.group(2) not in UNSEEN
                 inner = (*names, match.group(2)) if seen else names
                 entries += self.scope(match.end(), stop, "public", inner)
                 at, comment, apart = stop + 1, [], True
