@@ -51,4 +51,35 @@ struct LockHolder {
   LockHolder* next = nullptr;       // that is free
 };
 
+// What is done while one lives is not watched: memory may be asked for, and the program's own
+// operator new may have locks. It must not live over a park. False: do nothing, one lives already.
+class LockInside {
+ public:
+  HAMGAM_NOINLINE LockInside() noexcept;
+  HAMGAM_NOINLINE ~LockInside();
+  LockInside(const LockInside&) = delete;
+  LockInside& operator=(const LockInside&) = delete;
+  explicit operator bool() const noexcept { return first_; }
+
+ private:
+  bool const first_;
+};
+
+// The caller's; null: it has none yet. The second throws std::bad_alloc.
+LockHolder* holder_here() noexcept;
+LockHolder* make_holder_here();
+
+// That of the lock at the address. Throws std::bad_alloc.
+LockNode* node_of(const void* lock);
+
+// The lock, which the caller has, is another one than what was known there, unless it has the mark
+// by now. Throws std::bad_alloc.
+void mark_lock(LockNode& node, LockMark mark);
+
+LockOrder& order();
+
+// Has the thread, which has called node_of(), seen that sequence of locks?
+bool is_new_chain(std::uint64_t chain) noexcept;
+void keep_chain(std::uint64_t chain) noexcept;
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail
