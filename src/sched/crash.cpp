@@ -24,8 +24,8 @@
 //
 // One thread tells why, and ends the process. It may take a while, and others may come to their end
 // meanwhile, of the same cause perhaps; or the program exits. They would cut it short, so they
-// wait; for some seconds at most, as it may need what they hold. If the thread itself faults on the
-// way, or comes to another end, that is the end at once.
+// wait; until it has not got on for some seconds, as it may need what they hold. If the thread
+// itself faults on the way, or comes to another end, that is the end at once.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -36,6 +36,19 @@ constexpr Nanos kPatience = 10'000 * kMillisecond;
 constexpr std::uint64_t kMainGoroutine = 1;
 
 constinit atomic<int> g_teller{0};  // the thread that tells; 0: none
+
+// Until it is over, or has not got on for so long.
+template <class Over>
+void await_dump(Nanos patience, Over over) noexcept {
+  std::uint32_t progress = dump_progress();
+  for (Nanos end = now() + patience; !over() && now() < end;) {
+    if (progress != dump_progress()) {
+      progress = dump_progress();
+      end = now() + patience;
+    }
+    nap_thread();
+  }
+}
 
 // True if it is the calling thread that is to tell. False: it does already, or another one has told
 // for too long.
@@ -174,15 +187,8 @@ void dump_others_elsewhere() noexcept {
     return;
   }
   queue_chore(chore);
-  std::uint32_t progress = dump_progress();
   // relaxed: all is written by then, to the kernel
-  for (Nanos end = now() + kDumpPatience; !done.load(kRelaxed) && now() < end;) {
-    if (progress != dump_progress()) {
-      progress = dump_progress();
-      end = now() + kDumpPatience;
-    }
-    nap_thread();
-  }
+  await_dump(kDumpPatience, [] { return done.load(kRelaxed); });
 }
 
 void print_exception() {
@@ -309,9 +315,7 @@ void await_death() noexcept {
   if (int const teller = g_teller.load(kRelaxed); teller == 0 || teller == thread_id()) {
     return;
   }
-  for (Nanos const end = now() + kPatience; now() < end;) {
-    nap_thread();
-  }
+  await_dump(kPatience, [] { return false; });
 }
 
 void panic_uncaught(const Failure& failure) noexcept {
