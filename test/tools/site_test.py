@@ -90,6 +90,7 @@ class Tree(unittest.TestCase):
             self.write(f"docs/guide/{side}/box.md", "# Box\n\n`Box::get()` and `Options`.\n")
         self.write("README.md", "# Hamgam\n\n[guide](docs/guide/en/README.md)\n")
         self.write("tools/check_docs", (ROOT / "tools/check_docs").read_text())
+        self.write("include/hamgam/hamgam.h", '#pragma once\n\n// All.\n\n#include "hamgam/box.h"\n')
         self.header("")
 
     def write(self, name, text):
