@@ -477,7 +477,10 @@ def describe_call(address):
         return ""
     block = gdb.block_for_pc(address - 1)
     if block is None:
-        name = re.sub(r"^0x\w+ ?|[<>]|\+\d+>$", "", symbol_at(address - 1)) or f"{address:#x}"
+        symbol = gdb.execute(f"info symbol {address - 1:#x}", to_string=True)
+        if symbol.startswith("No symbol"):
+            return f"{address:#x}"
+        name = re.sub(r"( \+ \d+)? in section .*\n?", "", symbol)
         return "" if LIBRARY.match(name) else name
     inlined = False
     while block is not None and (block.function is None or LIBRARY.match(block.function.name)):
