@@ -8,7 +8,17 @@ import (
 	"sync/atomic"
 
 	"hamgam/bench/harness"
+	"hamgam/bench/mapcases"
 )
+
+type syncMap[K comparable] struct{ m sync.Map }
+
+func (s *syncMap[K]) Load(key K) bool {
+	_, ok := s.m.Load(key)
+	return ok
+}
+func (s *syncMap[K]) Store(key K, value int64) { s.m.Store(key, value) }
+func (s *syncMap[K]) Delete(key K)             { s.m.Delete(key) }
 
 const (
 	hits   = 1023
@@ -17,6 +27,9 @@ const (
 )
 
 func init() {
+	cases = append(cases, mapcases.Cases(
+		func() mapcases.Map[int64] { return new(syncMap[int64]) },
+		func() mapcases.Map[string] { return new(syncMap[string]) })...)
 	// Of 1024 keys all but one are there.
 	add("Map/load_hits", both, func(workers, n int) {
 		var m sync.Map

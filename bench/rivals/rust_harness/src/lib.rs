@@ -4,6 +4,7 @@
 //! The Rust side of bench/harness: the same command line, the same way of choosing how many
 //! operations to do, the same sharing out.
 
+pub mod maps;
 mod program;
 mod share;
 
@@ -19,6 +20,7 @@ pub struct Case {
     unit: Unit,
     workers: &'static [usize],
     op: Op,
+    big: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -30,12 +32,18 @@ enum Unit {
 impl Case {
     /// `workers`: the numbers of workers to try.
     pub const fn new(name: &'static str, workers: &'static [usize], op: Op) -> Self {
-        Case { name, unit: Unit::Nanoseconds, workers, op }
+        Case { name, unit: Unit::Nanoseconds, workers, op, big: false }
+    }
+
+    /// Only on request: takes too long or too much.
+    pub const fn big(mut self) -> Self {
+        self.big = true;
+        self
     }
 
     /// A case whose figure is in milliseconds.
     pub const fn in_ms(name: &'static str, workers: &'static [usize], op: Op) -> Self {
-        Case { name, unit: Unit::Milliseconds, workers, op }
+        Case { name, unit: Unit::Milliseconds, workers, op, big: false }
     }
 }
 

@@ -62,10 +62,11 @@ fn locked_version<'a>(package: &str, lock: &'a str) -> &'a str {
 
 fn list(case: &Case) {
     println!(
-        r#"{{"name": "{}", "workers": {:?}, "unit": "{}", "big": false}}"#,
+        r#"{{"name": "{}", "workers": {:?}, "unit": "{}", "big": {}}}"#,
         case.name,
         case.workers,
-        case.unit.name()
+        case.unit.name(),
+        case.big
     );
 }
 
