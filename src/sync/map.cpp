@@ -13,7 +13,9 @@ namespace {
 
 // So many entries for each line; more of them, and too many lines need a further one.
 constexpr std::size_t kEntriesPerLine = 4;
+constexpr unsigned kFirstBits = 2;
 constexpr unsigned kMostBits = 40;
+constexpr unsigned kCachedBits = 6;  // smaller tables' entries are likely in the cache
 
 // What stands before a table's lines.
 struct alignas(64) MapTable : Retired {
@@ -102,7 +104,7 @@ MapPlace free_place(MapLine* line) noexcept {
 bool copy(MapTable& from, MapTable& to) noexcept {
   bool done = true;
   for (const MapLine& line : from) {
-    if (&line + 1 != from.end()) {
+    if (from.bits >= kCachedBits && &line + 1 != from.end()) {
       prefetch_entries(*(&line + 1));
     }
     for_each_in(line, [&to, &done](MapEntry* entry) {
@@ -195,7 +197,7 @@ void MapCore::destroy_table(Retired* retired, void (*destroy)(MapEntry*) noexcep
   auto* const table = static_cast<MapTable*>(retired);
   if (table->owner) {
     for (MapLine& line : *table) {
-      if (&line + 1 != table->end()) {
+      if (table->bits >= kCachedBits && &line + 1 != table->end()) {
         prefetch_entries(*(&line + 1));
       }
       for_each_in(line, destroy);
@@ -208,8 +210,8 @@ void MapCore::destroy_table(Retired* retired, void (*destroy)(MapEntry*) noexcep
 void MapSection::make_room(MapPlace& place, std::uint64_t order) {
   MapTableWord word = stripe_.table.load(kRelaxed);  // relaxed: under the mutex
   MapTable* const former = word != 0 ? table_of(word) : nullptr;
-  // A small one grows by steps of two: making it costs more than what it holds.
-  unsigned const bits = former == nullptr ? 0 : former->bits + (former->bits < 4 ? 2 : 1);
+  // Small ones grow by steps of two: making them costs more than what they hold.
+  unsigned const bits = former == nullptr ? kFirstBits : former->bits + (former->bits < 4 ? 2 : 1);
   if (stripe_.size.load(kRelaxed) >= stripe_.limit && bits <= kMostBits) {  // relaxed: likewise
     MapTable* const table = make_table(bits);
     if (table != nullptr && former != nullptr && !copy(*former, *table)) {

@@ -90,7 +90,7 @@ struct alignas(64) MapLine {
   static constexpr unsigned kSlots = 6;
 
   static HAMGAM_INLINE std::uint64_t tag_of(std::uint64_t order) noexcept {
-    return 0x80 | (order >> 52 & 0x7F);
+    return 0x80 | static_cast<std::uint8_t>(order >> 52);
   }
 
   // For each slot whose tag is that one the highest bit of its byte. Perhaps for others, too, that
@@ -116,8 +116,9 @@ struct alignas(64) MapLine {
 using MapTableWord = std::uintptr_t;
 
 HAMGAM_INLINE MapLine* map_line(MapTableWord table, std::uint64_t order) noexcept {
-  auto* const lines = reinterpret_cast<MapLine*>(table & ~MapTableWord{63});
-  return lines + (order >> 1 & ((std::uint64_t{1} << (table & 63)) - 1));
+  std::uint64_t const mask = (sizeof(MapLine) << (table & 63)) - sizeof(MapLine);
+  return reinterpret_cast<MapLine*>((table & ~MapTableWord{63}) +
+                                    (order * (sizeof(MapLine) / 2) & mask));
 }
 
 struct alignas(64) MapStripe {
@@ -178,8 +179,11 @@ class MapCore {
     return all != nullptr ? &all[order >> 60] : nullptr;
   }
   [[nodiscard]] MapStripe& made_stripe(std::uint64_t order) {
-    MapStripe* const all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
-    return (HAMGAM_LIKELY(all != nullptr) ? all : make_stripes())[order >> 60];
+    MapStripe* all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+    if (HAMGAM_UNLIKELY(all == nullptr)) {
+      all = make_stripes();
+    }
+    return all[order >> 60];
   }
 
   [[nodiscard]] HAMGAM_API std::size_t size() const noexcept;
