@@ -295,7 +295,7 @@ TEST(LeakCheck, prints) {
 TEST(LeakListener, a_planted_leak) {
   auto const chan = make_chan<int>();
   const testing::TestInfo& test = *testing::UnitTest::GetInstance()->current_test_info();
-  observe::LeakListener listener(20ms);
+  observe::LeakListener listener;
   testing::TestPartResultArray failures;
   auto const fails = [&](auto body) {
     int const before = failures.size();
