@@ -275,7 +275,7 @@ class Reference:
         title = ", ".join("constructor" if name == owner else name for name in names)
         first = f' id="{anchors[0]}"' if anchors else ""
         more = "".join(f'<span id="{anchor}"></span>' for anchor in anchors[1:])
-        if anchors:
+        if anchors and (group.comment or names[0] != owner):
             sections.append(
                 (anchors[0], f"{qualified}::{names[0]}" if qualified else title, group.comment))
         return (f'<section class="member"><h{level}{first}>{more}{html.escape(title)}</h{level}>\n'

@@ -51,7 +51,7 @@
   };
 
   const score = (entry, words) => {
-    let sum = entry.lang === root.lang ? 3 : 0;
+    let sum = entry.lang === root.lang ? 20 : 0;
     for (const word of words) {
       const last = entry.head.split(/::|\s/).pop();
       let found = 0;
@@ -94,7 +94,8 @@
       item.href = up + entry.url;
       item.lang = entry.lang;
       item.dir = entry.lang === "fa" ? "rtl" : "ltr";
-      for (const [tag, text] of [["b", entry.title], ["i", entry.page], ["span", excerpt(entry, words)]]) {
+      const page = entry.page === entry.title ? "" : entry.page;
+      for (const [tag, text] of [["b", entry.title], ["i", page], ["span", excerpt(entry, words)]]) {
         const part = document.createElement(tag);
         part.textContent = text;
         item.append(part, " ");
