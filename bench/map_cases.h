@@ -2,8 +2,8 @@
 // Copyright The Hamgam Authors
 
 // The cases of maps, for any library's type; rivals/go/mapcases and rivals/rust_harness/src/maps.rs
-// do the same. Values are integers. Each library hashes as it does if nothing else is said: std::hash
-// leaves integers as they are, Map and TBB mix them, dashmap and papaya take SipHash.
+// do the same. Values are integers. Each library hashes as it does if nothing else is said:
+// std::hash leaves integers as they are, Map and TBB mix them, dashmap and papaya take SipHash.
 //
 //   Map/grow_K_N        store of a new key; after N of them the map is destroyed and another begun
 //   Map/mix_K_N_R       R % of the operations load a key, the others store one; all N are there
