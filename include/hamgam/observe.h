@@ -78,7 +78,11 @@ struct GoroutineInfo {
   const void* waits_on = nullptr;  // the Mutex, WaitGroup ...; null: none that is known
   std::uint64_t created_by = 0;    // the goroutine that did; 0: a plain thread
   Frame created_at;
-  Frames frames;  // innermost first, at most 64; none of the library's own at both ends
+  // Innermost first, at most 64. At both ends the library's own functions are left out, public ones
+  // too, but for instances of its templates, into which the compiler may have put your code: such
+  // as the recv() of a Chan, and the invoke_closure<F> that calls F, unless F is a frame of its
+  // own. (The last ones stay if there are more than 64.)
+  Frames frames;
 };
 
 // By their ids. Throws std::bad_alloc.

@@ -27,38 +27,83 @@ constinit atomic<std::uint32_t> g_progress{0};  // what was written, by those wh
 #define HAMGAM_TEXT(x) HAMGAM_TEXT_OF(x)
 constexpr std::string_view kAbi = HAMGAM_TEXT(HAMGAM_ABI);
 
-// "_ZN6hamgam2v06detail", "_ZNK...": a name of the library's insides.
-bool is_inside(std::string_view mangled) noexcept {
-  constexpr std::string_view kBegin = "_ZN";
-  constexpr std::string_view kNamespace = "6hamgam";
-  constexpr std::string_view kDetail = "6detail";
-  auto const skip = [&mangled](std::string_view text) {
-    bool const there = mangled.substr(0, text.size()) == text;
-    mangled.remove_prefix(there ? text.size() : 0);
-    return there;
-  };
-  if (!skip(kBegin)) {
-    return false;
-  }
-  (void)skip("K");
-  if (!skip(kNamespace)) {
-    return false;
-  }
-  while (!mangled.empty() && mangled.front() >= '0' && mangled.front() <= '9') {
-    if (skip(kDetail)) {
-      return true;
-    }
-    mangled.remove_prefix(1);
-    if (skip(kAbi)) {
-      return skip(kDetail);
+bool skip(std::string_view& name, std::string_view text) noexcept {
+  bool const there = name.substr(0, text.size()) == text;
+  name.remove_prefix(there ? text.size() : 0);
+  return there;
+}
+
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+
+// Of a mangled name what is behind "N", to the end of what is nested: is it a template's instance,
+// for types that are not the library's?
+bool is_instance_for_others(std::string_view name) noexcept {
+  while (!name.empty() && name.front() != 'E') {
+    if (is_digit(name.front())) {
+      std::size_t length = 0;
+      for (; !name.empty() && is_digit(name.front()); name.remove_prefix(1)) {
+        length = std::min(name.size(), 10 * length + static_cast<std::size_t>(name.front() - '0'));
+      }
+      name.remove_prefix(std::min(length, name.size()));
+    } else if (skip(name, "I")) {
+      while (skip(name, "L")) {  // a number
+        name.remove_prefix(std::min(name.find('E') + 1, name.size()));
+      }
+      while (skip(name, "Z")) {
+      }
+      // "NS1_": nothing but the library's namespaces was named so far. "NSt": std.
+      if (name.size() < 3 || name.front() == 'E' || name[2] == 't' || !skip(name, "NS")) {
+        return !name.empty() && name.front() != 'E';
+      }
+      name.remove_prefix(std::min(name.find('_') + 1, name.size()));
+      return is_instance_for_others(name);
+    } else {
+      name.remove_prefix(1);
     }
   }
   return false;
 }
 
-bool is_bottom(std::string_view mangled) noexcept {
-  return mangled == "hamgam_fiber_start" || mangled == "hamgam_fiber_entry" ||
-         (is_inside(mangled) && mangled.find("11run_closure") != std::string_view::npos);
+// A function in the library's namespace: "_ZN6hamgam2v0...", "_ZNK...", or "_ZZN..." for those that
+// are inside of one.
+Symbols::Owner owner_of(std::string_view mangled) noexcept {
+  if (mangled == "hamgam_fiber_start" || mangled == "hamgam_fiber_entry") {
+    return Symbols::kLibrary;
+  }
+  if (mangled.substr(0, 4) == "_ZSt") {
+    return Symbols::kStandard;
+  }
+  if (!skip(mangled, "_Z")) {
+    return Symbols::kOthers;
+  }
+  while (skip(mangled, "Z")) {
+  }
+  if (!skip(mangled, "N")) {
+    return Symbols::kOthers;
+  }
+  while (skip(mangled, "K") || skip(mangled, "R") || skip(mangled, "O")) {
+  }
+  if (!skip(mangled, "6hamgam")) {
+    return Symbols::kOthers;
+  }
+  while (!mangled.empty() && is_digit(mangled.front())) {
+    mangled.remove_prefix(1);
+  }
+  if (!skip(mangled, kAbi)) {
+    return Symbols::kOthers;
+  }
+  return is_instance_for_others(mangled) ? Symbols::kBoth : Symbols::kLibrary;
+}
+
+// Is `inner` the call of the function object that `outer` is an instance for?
+bool is_called_by(const std::string& outer, const std::string& inner) {
+  std::size_t const end = inner.rfind("::operator()");
+  if (end == std::string::npos) {
+    return false;
+  }
+  std::size_t const place = outer.find('<' + inner.substr(0, end));
+  return place != std::string::npos && place + 1 + end < outer.size() &&
+         std::string_view("> &").find(outer[place + 1 + end]) != std::string_view::npos;
 }
 
 class Writer {
@@ -202,8 +247,7 @@ const Symbols::Place& Symbols::at(const void* address) {
   if (symbol.name != nullptr) {
     Text const text = readable(symbol.name);
     place.function = text != nullptr ? text.get() : symbol.name;
-    place.inside = is_inside(symbol.name);
-    place.bottom = is_bottom(symbol.name);
+    place.owner = owner_of(symbol.name);
   } else {
     place.function = "??";
   }
@@ -222,11 +266,21 @@ ShownFrames shown_frames(const Snapshot::Group& group, Symbols& symbols) {
     return symbols.at(static_cast<const char*>(group.frames[i]) - 1);
   };
   ShownFrames shown{0, group.frames.size()};
-  while (!group.cut && shown.end > 0 && place(shown.end - 1).bottom) {
+  while (shown.first < shown.end && place(shown.first).owner == Symbols::kLibrary) {
+    ++shown.first;
+  }
+  while (!group.cut && shown.first < shown.end && place(shown.end - 1).owner == Symbols::kLibrary) {
     --shown.end;
   }
-  while (shown.first + 1 < shown.end && place(shown.first).inside) {
-    ++shown.first;
+  if (!group.cut && shown.first < shown.end && place(shown.end - 1).owner == Symbols::kBoth) {
+    const std::string& caller = place(shown.end - 1).function;
+    for (std::size_t i = shown.end - 1; i-- > shown.first;) {
+      const Symbols::Place& inner = place(i);
+      if (inner.owner == Symbols::kOthers) {
+        shown.end = is_called_by(caller, inner.function) ? i + 1 : shown.end;
+        break;
+      }
+    }
   }
   return shown;
 }

@@ -25,11 +25,14 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 // A function and where it is, as text; each address is looked up once.
 class Symbols {
  public:
+  // Whose code is in a function. Both: an instance of a template of the library's headers, into
+  // which the compiler may have put the program's.
+  enum Owner : unsigned char { kOthers, kStandard, kLibrary, kBoth };
+
   struct Place {
     std::string function;  // readable; "??" if it is not known
     std::string where;     // "file(+0x1234)", or the address
-    bool inside = false;   // a function of the library's own
-    bool bottom = false;   // below what was given to go
+    Owner owner = kOthers;
   };
   // `address`: in an instruction, not behind it.
   const Place& at(const void* address);
@@ -38,8 +41,8 @@ class Symbols {
   std::unordered_map<const void*, Place> places_;
 };
 
-// Which of a group's frames are for people to see: those of the library's own that lead to its
-// innermost are left out, and those below what was given to go.
+// Which of a group's frames are for people to see: at both ends those are left out that have
+// nothing but the library's code; if that is all, there are none.
 struct ShownFrames {
   std::size_t first;
   std::size_t end;

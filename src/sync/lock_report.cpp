@@ -92,8 +92,8 @@ bool is_users(const Symbols::Place& place) {
   auto const begins = [&place](std::string_view text) {
     return place.function.compare(0, text.size(), text) == 0;
   };
-  return !place.inside && place.function != "??" && !begins(kOwn) && !begins("std::") &&
-         !begins("void std::");
+  return place.owner == Symbols::kOthers && place.function != "??" && !begins(kOwn) &&
+         !begins("std::") && !begins("void std::");
 }
 
 void write_place(const Symbols::Place& place, std::string& text) {

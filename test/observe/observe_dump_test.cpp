@@ -134,6 +134,89 @@ TEST(Observe, waits_of_all_kinds) {
   all.wait();
 }
 
+// Is its code none but the library's?
+bool is_the_librarys(const observe::Frame& frame) {
+  return frame.function.find("hamgam::v") != std::string::npos &&
+         frame.function.find('<') == std::string::npos;
+}
+
+template <class F>
+HAMGAM_TEST_FRAME void waits_in(F f) {
+  f();
+  ++g_waited;
+}
+
+// Some had the library's own at one end: functions in anonymous namespaces, public ones, and what
+// calls that which was given to go.
+TEST(Observe, none_of_the_librarys_own_at_both_ends) {
+  Mutex mutex;
+  mutex.lock();
+  Semaphore none(1);
+  none.acquire();
+  Barrier barrier(2);
+  Atomic<int> atom{1};
+  Once once;
+  Cond cond;
+  Mutex cond_mutex;
+  auto const chan = make_chan<int>();
+  std::stop_source stop;
+  auto const listener = net::TcpListener::bind("127.0.0.1:0");
+  WaitGroup all;
+  std::vector<std::string> names;
+  auto const add = [&](const char* name, auto f) {
+    names.emplace_back(name);
+    all.go({.name = name}, [f] { waits_in(f); });
+  };
+  add("mutex", [&] { std::lock_guard const guard(mutex); });
+  add("semaphore", [&] { none.acquire(); });
+  add("barrier", [&] { barrier.arrive_and_wait(); });
+  add("atomic", [&] { atom.wait(1); });
+  add("once", [&] { once.call([&] { (void)chan.recv(); }); });
+  add("cond", [&] {
+    std::unique_lock lock(cond_mutex);
+    (void)cond.wait(lock, stop.get_token(), [] { return false; });
+  });
+  add("set", [&] {
+    SelectSet set;
+    set.add(on_recv(chan));
+    set.wait();
+  });
+  add("sleep", [&] { (void)sleep(1h, stop.get_token()); });
+  add("accept", [&] { (void)listener.accept(stop.get_token()); });
+  for (std::string const& name : names) {
+    test::until([&] { return named(name).state == GoroutineState::waiting; });
+    GoroutineInfo const info = named(name);
+    if (stacks_are_seen()) {
+      ASSERT_FALSE(info.frames.empty()) << name;
+      EXPECT_TRUE(stands_in(info, "waits_in<")) << test::text_of(info);
+      EXPECT_FALSE(is_the_librarys(info.frames[0])) << test::text_of(info);
+      EXPECT_FALSE(is_the_librarys(info.frames[info.frames.size() - 1])) << test::text_of(info);
+    }
+  }
+  // Where what was given to go has a frame of its own.
+  auto const plain = [&chan]() HAMGAM_TEST_FRAME {
+    (void)chan.recv();
+    ++g_waited;
+  };
+  go({.name = "plain"}, plain);
+  await_waiting("plain", "chan receive");
+  GoroutineInfo const info = named("plain");
+  if (stacks_are_seen()) {
+    ASSERT_FALSE(info.frames.empty());
+    auto const& last = info.frames[info.frames.size() - 1].function;
+    EXPECT_NE(last.find("operator()"), std::string::npos) << test::text_of(info);
+  }
+  mutex.unlock();
+  none.release();
+  barrier.arrive_and_wait();
+  atom.store(0);
+  atom.notify_all();
+  stop.request_stop();
+  chan.close();
+  all.wait();
+  test::until([] { return named("plain").id == 0; });
+}
+
 HAMGAM_TEST_FRAME void keeps_yielding(const std::atomic<bool>& over) {
   while (!over) {
     yield();
