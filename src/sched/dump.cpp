@@ -44,6 +44,9 @@ bool is_instance_for_others(std::string_view name) noexcept {
       for (; !name.empty() && is_digit(name.front()); name.remove_prefix(1)) {
         length = std::min(name.size(), 10 * length + static_cast<std::size_t>(name.front() - '0'));
       }
+      if (name.substr(0, length) == "_GLOBAL__N_1") {
+        return false;  // there is none in its headers
+      }
       name.remove_prefix(std::min(length, name.size()));
     } else if (skip(name, "I")) {
       while (skip(name, "L")) {  // a number
