@@ -19,6 +19,8 @@ RECEIVES = next(number for number, line in enumerate(SOURCE, 1) if "ticket + tic
 ENVIRONMENT = {**os.environ, "HAMGAM_PROCS": "4", "LC_ALL": "C", "DEBUGINFOD_URLS": ""}
 AGE = r"(, (up to )?\d+ \w+)?"  # where the machine is slow
 BOTTOM = r"#\d+ [^\n]* in hamgam_fiber_start \(\)" if not LIBRARY else r"#\d+ "
+# Where switches are made by ucontext, it is not known what is waited for.
+WAITS = r"" if os.environ.get("HAMGAM_TEST_CONTEXT") == "ucontext" else r", waits for 0x\w+"
 PARKED = {"washer": "waits_at_door", "reader": "reads_ticket", "sleeper": "sleeps_long"}
 
 
@@ -51,9 +53,8 @@ def part(output, number):
 class Goroutines(unittest.TestCase):
     def check_list(self, output):
         for state, name, what in (
-                ("sync.Mutex.Lock", "washer", r"waits_at_door.* waits for 0x\w+ <g_door>"),
-                ("chan receive", "reader", rf"reads_ticket at gdb_program.cpp:{RECEIVES}, "
-                                           r"waits for 0x\w+"),
+                ("sync.Mutex.Lock", "washer", f"waits_at_door.*{WAITS and WAITS + ' <g_door>'}"),
+                ("chan receive", "reader", f"reads_ticket at gdb_program.cpp:{RECEIVES}{WAITS}"),
                 ("sleep", "sleeper", "sleeps_long at gdb_program.cpp"),
                 ("blocking on thread \\d+", "filer", ""),
                 ("running on thread \\d+", "spinner", "spins_for_ever")):
