@@ -18,7 +18,7 @@ SOURCE = (pathlib.Path(__file__).parent / "gdb_program.cpp").read_text().splitli
 RECEIVES = next(number for number, line in enumerate(SOURCE, 1) if "ticket + tickets.recv" in line)
 ENVIRONMENT = {**os.environ, "HAMGAM_PROCS": "4", "LC_ALL": "C", "DEBUGINFOD_URLS": ""}
 AGE = r"(, (up to )?\d+ \w+)?"  # where the machine is slow
-BOTTOM = r"#\d+ [^\n]* in hamgam_fiber_start \(\)" if not LIBRARY else r"#\d+ "
+BOTTOM = r"#\d+ [^\n]*hamgam_fiber_entry \(" if not LIBRARY else r"#\d+ "
 # Where switches are made by ucontext, it is not known what is waited for.
 WAITS = r"" if os.environ.get("HAMGAM_TEST_CONTEXT") == "ucontext" else r", waits for 0x\w+"
 PARKED = {"washer": "waits_at_door", "reader": "reads_ticket", "sleeper": "sleeps_long"}

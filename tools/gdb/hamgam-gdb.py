@@ -69,7 +69,7 @@ def text(address, most=128):
 
 
 class Damaged(Exception):
-    pass
+    """What is read makes no sense."""
 
 
 class Layout:
@@ -490,8 +490,8 @@ def describe_call(address):
         return ""
     function = block.function
     name = re.sub(r"(?<!operator)\(.*", "", function.name.replace("(anonymous namespace)::", ""))
-    if inlined:  # gdb does not tell the line of the call
-        return f"{name} at {file_of(function.symtab)}"
+    if inlined:  # gdb does not tell the line of the call: that of the function, if it has one
+        return f"{name} at {file_of(function.symtab)}:{function.line}" if function.line else name
     return with_line(name, gdb.find_pc_line(address - 1))
 
 
