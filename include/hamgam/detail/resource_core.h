@@ -36,7 +36,7 @@ struct ResourceLimits {
   std::int64_t max_idle_time = 0;
 };
 
-class ResourceCore {
+class HAMGAM_API ResourceCore {
  public:
   ResourceCore(const ResourceCore&) = delete;
   ResourceCore& operator=(const ResourceCore&) = delete;
