@@ -71,6 +71,13 @@ std::size_t count_waiting() {
   return count;
 }
 
+// What others wait for is not known before somebody has parked with nobody else to run.
+bool objects_are_known() {
+  auto const all = hamgam::observe::goroutines();
+  return !hamgam::test::stacks_are_seen() ||
+         std::any_of(all.begin(), all.end(), [](auto& info) { return info.waits_on != nullptr; });
+}
+
 }  // namespace
 
 extern "C" HAMGAM_TEST_FRAME void reached() { asm volatile("" ::: "memory"); }
@@ -85,8 +92,6 @@ int main(int argc, char** argv) {
   (void)hamgam::run([&] {
     auto const tickets = hamgam::make_chan<int>();
     std::lock_guard const guard(g_door);
-    // Nobody else runs: after such a wait it is known where to find what others wait for.
-    hamgam::sleep(std::chrono::milliseconds(1));
     hamgam::go({.name = "washer"}, waits_at_door);
     hamgam::go({.name = "reader"}, [&] { g_done += reads_ticket(tickets, 4700); });
     hamgam::go({.name = "sleeper"}, sleeps_long);
@@ -95,8 +100,9 @@ int main(int argc, char** argv) {
       hamgam::go([&] { waits_in_crowd(tickets); });
     }
     hamgam::go({.name = "spinner"}, spins_for_ever);
-    while (count_waiting() < 3 + crowd || !g_spinning.load() || g_blocked.load() == 0) {
-      hamgam::yield();
+    while (count_waiting() < 3 + crowd || !g_spinning.load() || g_blocked.load() == 0 ||
+           !objects_are_known()) {
+      hamgam::sleep(std::chrono::milliseconds(1));
     }
     std::puts("ready");
     std::fflush(stdout);
