@@ -11,8 +11,8 @@
 //
 // Every operation on a key is atomic, and so is clear(). From goroutines and plain threads alike.
 // Hash, Eq, the copying of V and, where one is asked for, its == may do anything but use this map;
-// if they throw, the map is as it was. The destructor destroys all values; nobody may use the map
-// any more by then.
+// if they throw, the map is as it was. The destructor destroys all values; by then nobody may use the
+// map any more, but what is destroyed.
 //
 // When and where a removed value (and its key) is destroyed: before the call that removes it
 // returns, unless somebody reads the map at that moment. Then once no such reader is left, in a
@@ -62,10 +62,16 @@ class Map {
   Map() = default;
   explicit Map(Hash hash, Eq eq = Eq()) : hash_(std::move(hash)), eq_(std::move(eq)) {}
   ~Map() {
-    detail::Retired* tables = core_.take_tables();
-    while (tables != nullptr) {
-      destroy(std::exchange(tables, tables->next()));
-    }
+    // Destructors may use the map, and the janitor may be inside one.
+    detail::Retired* tables = nullptr;
+    do {
+      core_.domain().drain();
+      tables = core_.take_tables();
+      detail::Retired* table = tables;
+      while (table != nullptr) {
+        destroy(std::exchange(table, table->next()));
+      }
+    } while (tables != nullptr);
   }
   Map(const Map&) = delete;
   Map& operator=(const Map&) = delete;
@@ -75,7 +81,7 @@ class Map {
     std::uint64_t const order = order_of(key);
     detail::ReadDomain::Pin const pin(core_.domain());
     const Node* node = find(order, key);
-    return node != nullptr ? std::optional<V>(copy_of(node->get())) : std::nullopt;
+    return node != nullptr ? std::optional<V>(std::in_place, copied(node->get())) : std::nullopt;
   }
 
   // The key has this value from now on, whether it had one or not.
@@ -89,14 +95,14 @@ class Map {
     {
       detail::ReadDomain::Pin const pin(core_.domain());
       if (const Node* node = find(order, key)) {
-        return {copy_of(node->get()), true};
+        return {copied(node->get()), true};
       }
     }
     auto node = std::make_unique<Node>(order, std::move(key), value);
     Section section(core_, core_.made_stripe(order));
     Place place = locate(section, order, node->key);
     if (place.entry != nullptr) {
-      return {copy_of(node_of(place).get()), true};
+      return {copied(node_of(place).get()), true};
     }
     section.reserve(place, order);
     Commit const commit(section, place, node);  // once there is a result: a copy may throw
@@ -107,7 +113,7 @@ class Map {
   [[nodiscard]] std::optional<V> load_and_erase(const K& key) {
     std::optional<V> value;
     (void)remove(key, [&value](const Node& had) {
-      value.emplace(copy_of(had.get()));
+      value.emplace(copied(had.get()));
       return true;
     });
     return value;
@@ -122,7 +128,7 @@ class Map {
   std::optional<V> swap(K key, V value) {
     std::optional<V> former;
     put(std::move(key), std::move(value),
-        [&former](const Node& had) { former.emplace(copy_of(had.get())); });
+        [&former](const Node& had) { former.emplace(copied(had.get())); });
     return former;
   }
 
@@ -194,7 +200,8 @@ class Map {
   [[nodiscard]] std::size_t size() const noexcept { return core_.size(); }
 
  private:
-  static V copy_of(const V& value) {
+  // What is to be copied, once: a second copy would be destroyed under the lock.
+  static const V& copied(const V& value) noexcept {
     static_assert(std::is_copy_constructible_v<V>,
                   "Map gives copies of its values: use a V that can be copied, such as "
                   "std::shared_ptr<T> where this one is std::unique_ptr<T>");
@@ -209,7 +216,7 @@ class Map {
 
   struct Node : detail::MapEntry {
     template <class Value>
-    Node(std::uint64_t order, K k, Value&& v)
+    Node(std::uint64_t order, K&& k, Value&& v)
         : MapEntry(order), key(std::move(k)), value(std::forward<Value>(v)) {
       detail::tsan_release(this);
     }

@@ -266,7 +266,7 @@ class Monitor {
 
   void watch(Nanos time, bool useful) noexcept {
     g_places.for_each([&](Worker& worker) { useful |= look_at(worker, time, loot_); });
-    period_ = useful ? kShortest : std::min(2 * period_, kLongest);
+    period_ = useful ? kShortest : 2 * std::min(period_, kLongest / 2);
     last_active_ = time;
     suspected_ = false;
     dozes_ = false;

@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -677,6 +679,92 @@ TEST(Map, ThreadsComeAndGo) {
     });
   }
   EXPECT_EQ(map.size(), 4U);
+}
+
+// A value's destructor may use the map, also while that is destroyed.
+struct UsesItsMap {
+  using Those = hamgam::Map<int, std::shared_ptr<UsesItsMap>>;
+  UsesItsMap(Those* m, int k) : map(m), key(k) {}
+  UsesItsMap(const UsesItsMap&) = delete;
+  UsesItsMap& operator=(const UsesItsMap&) = delete;
+  ~UsesItsMap() {
+    map->erase(key + 1);
+    if (key < 3) {
+      map->store(key + 100, std::make_shared<UsesItsMap>(map, key + 100));
+    }
+    (void)map->load(key);
+  }
+
+  Those* map;
+  int key;
+};
+
+TEST(Map, DestructorsUseItWhileItGoes) {
+  for (int round = 0; round < 20; ++round) {
+    auto map = std::make_unique<UsesItsMap::Those>();
+    for (int key = 0; key < 50; ++key) {
+      map->store(key, std::make_shared<UsesItsMap>(map.get(), key));
+    }
+    int seen = 0;
+    map->for_each([&](int key, const std::shared_ptr<UsesItsMap>& /*value*/) {
+      map->erase(key);  // the value waits for us
+      return ++seen < 20;
+    });
+  }
+}
+
+// Nothing of a key or a value is destroyed under the map's locks.
+struct Probe {
+  using Those = hamgam::Map<int, Probe>;
+  explicit Probe(Those* m) : map(m) {}
+  Probe(const Probe&) = default;  // it does not move
+  Probe& operator=(const Probe&) = default;
+  ~Probe() {
+    if (map != nullptr) {
+      map->erase(1);
+    }
+  }
+
+  Those* map;
+};
+
+TEST(Map, ValuesAreNotDestroyedUnderItsLocks) {
+  Probe::Those map;
+  map.store(1, Probe(nullptr));
+  map.store(1, Probe(&map));  // its copies erase the key
+  map.store(1, Probe(nullptr));
+  map.store(17, Probe(&map));
+  (void)map.swap(17, Probe(&map));
+  (void)map.load(17);
+  (void)map.load_or_store(17, Probe(&map));
+  EXPECT_TRUE(map.load_and_erase(17).has_value());
+}
+
+struct ProbeKey {
+  struct Hash {
+    std::size_t operator()(const ProbeKey& key) const { return std::hash<int>()(key.number); }
+  };
+  using Those = hamgam::Map<ProbeKey, int, Hash>;
+  ProbeKey(Those* m, int n) : map(m), number(n) {}
+  ProbeKey(const ProbeKey&) = default;  // it does not move
+  ProbeKey& operator=(const ProbeKey&) = default;
+  ~ProbeKey() {
+    if (map != nullptr) {
+      map->erase(ProbeKey(nullptr, number + 1));
+    }
+  }
+  bool operator==(const ProbeKey& other) const { return number == other.number; }
+
+  Those* map;
+  int number;
+};
+
+TEST(Map, KeysAreNotDestroyedUnderItsLocks) {
+  ProbeKey::Those map;
+  map.store(ProbeKey(&map, 1), 1);
+  EXPECT_FALSE(map.load_or_store(ProbeKey(&map, 2), 2).second);
+  map.store(ProbeKey(&map, 2), 2);
+  map.erase(ProbeKey(nullptr, 1));
 }
 
 }  // namespace

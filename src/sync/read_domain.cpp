@@ -359,14 +359,22 @@ void ReadDomain::call_janitor() noexcept {
   }
 }
 
-ReadDomain::~ReadDomain() {
-  if (sweep_ != nullptr) {
-    strike_off(*sweep_);
-    TsanHide const hide;
-    delete sweep_;
-  }
-  destroy_all(std::exchange(old_, nullptr), destroy_);
-  destroy_all(std::exchange(fresh_, nullptr), destroy_);
+ReadDomain::~ReadDomain() { drain(); }
+
+// A destructor may retire more, and call the janitor.
+void ReadDomain::drain() noexcept {
+  do {
+    if (sweep_ != nullptr) {
+      strike_off(*sweep_);
+      TsanHide const hide;
+      delete std::exchange(sweep_, nullptr);
+    }
+    // Without a sweep nobody else is here.
+    litter_.store(kNone, kRelaxed);  // relaxed: as said
+    Retired* const old = std::exchange(old_, nullptr);
+    destroy_all(std::exchange(fresh_, nullptr), destroy_);
+    destroy_all(old, destroy_);
+  } while (sweep_ != nullptr || old_ != nullptr || fresh_ != nullptr);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

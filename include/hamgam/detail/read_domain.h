@@ -63,7 +63,7 @@ class Retired {
 class ReadDomain {
  public:
   explicit ReadDomain(void (*destroy)(Retired*) noexcept) noexcept : destroy_(destroy) {}
-  HAMGAM_API ~ReadDomain();  // nobody reads any more: destroys what was retired
+  HAMGAM_API ~ReadDomain();
   ReadDomain(const ReadDomain&) = delete;
   ReadDomain& operator=(const ReadDomain&) = delete;
 
@@ -111,6 +111,9 @@ class ReadDomain {
   // Takes over what nobody can reach any more but who has pinned. The caller holds no lock that a
   // destructor might want.
   HAMGAM_API void retire(Retired* retired) noexcept;
+
+  // When nobody reads any more, but perhaps what is destroyed: destroys all that was retired.
+  HAMGAM_API void drain() noexcept;
 
  private:
   class Sweep;
