@@ -40,21 +40,39 @@ class Scopes {
  public:
   std::uint64_t add(std::uint64_t outer) {
     std::lock_guard const guard(lock_);
-    outer_.push_back(outer);
-    return outer_.size();
+    all_.push_back({outer, false});
+    return all_.size();
+  }
+
+  void end(std::uint64_t scope) noexcept {
+    std::lock_guard const guard(lock_);
+    all_[scope - 1].ended = true;
+  }
+
+  // The innermost that has not ended, from this one on.
+  [[nodiscard]] std::uint64_t living(std::uint64_t scope) noexcept {
+    std::lock_guard const guard(lock_);
+    while (scope != 0 && all_[scope - 1].ended) {
+      scope = all_[scope - 1].outer;
+    }
+    return scope;
   }
 
   [[nodiscard]] bool is_in(std::uint64_t scope, std::uint64_t outer) noexcept {
     std::lock_guard const guard(lock_);
     while (scope != 0 && scope != outer) {
-      scope = outer_[scope - 1];
+      scope = all_[scope - 1].outer;
     }
     return scope != 0;
   }
 
  private:
+  struct Scope {
+    std::uint64_t outer;
+    bool ended;
+  };
   SpinLock lock_;
-  std::vector<std::uint64_t> outer_;
+  std::vector<Scope> all_;
 };
 
 Scopes& scopes() {
@@ -89,11 +107,13 @@ namespace observe {
 
 struct LeakCheck::State {
   std::uint64_t scope = 0;
-  std::uint64_t outer = 0;
   Goroutine* owner = nullptr;  // null: a plain thread
   std::vector<Allowed> allowed;
   bool asked = false;
 
+  [[nodiscard]] std::uint64_t current() const noexcept {
+    return owner != nullptr ? scope_of(*owner) : thread_scope();
+  }
   void set(std::uint64_t to) const noexcept {
     if (owner != nullptr) {
       set_scope(*owner, to);
@@ -163,13 +183,14 @@ struct LeakCheck::State {
 
 LeakCheck::LeakCheck() : state_(std::make_unique<State>()) {
   state_->owner = current_goroutine();
-  state_->outer = state_->owner != nullptr ? scope_of(*state_->owner) : thread_scope();
-  state_->scope = scopes().add(state_->outer);
+  state_->scope = scopes().add(state_->current());
   state_->set(state_->scope);
 }
 
 LeakCheck::~LeakCheck() {
-  state_->set(state_->outer);
+  // Not simply back to the outer one: they may be destroyed in any order.
+  scopes().end(state_->scope);
+  state_->set(scopes().living(state_->current()));
   if (state_->asked) {
     return;
   }

@@ -42,9 +42,12 @@ bool LockOrder::stands(const Edge& edge) noexcept {
 }
 
 LockOrder::Edge* LockOrder::find(const LockNode& from, const LockNode& to) {
-  Edges& edges = out_[&from];
-  auto const found = edges.find(&to);
-  if (found == edges.end() || found->second->to_incarnation != incarnation_of(to)) {
+  auto const edges = out_.find(&from);
+  if (edges == out_.end()) {
+    return nullptr;
+  }
+  auto const found = edges->second.find(&to);
+  if (found == edges->second.end() || found->second->to_incarnation != incarnation_of(to)) {
     return nullptr;
   }
   return found->second.get();
@@ -114,17 +117,18 @@ void LockOrder::look(Edge& edge, LockOrderReport& report) {
       !could_deadlock(circle)) {
     return;
   }
-  edge.told = true;
   std::uint64_t stacks = 0;
   for (const Edge* one : circle) {
     stacks += hash_of(one->step.frames);
   }
-  if (!told_.insert(stacks).second) {
-    return;  // the same, of other locks
-  }
+  LockOrderReport fresh;
   for (const Edge* one : circle) {
-    report.steps.push_back(one->step);
+    fresh.steps.push_back(one->step);
   }
+  if (told_.insert(stacks).second) {  // else the same, of other locks
+    report = std::move(fresh);
+  }
+  edge.told = true;
 }
 
 LockOrderReport LockOrder::take(const std::vector<HeldLock>& held, const LockNode& node, bool alone,
@@ -162,23 +166,28 @@ LockOrderReport LockOrder::take(const std::vector<HeldLock>& held, const LockNod
       step.first_taken = one.taken;
       step.second = node.lock;
       step.frames = frames;
-      auto& place = out_[one.node][&node];
-      place = std::make_unique<Edge>(Edge{one.node, &node, incarnation_of(node), one.alone, alone,
-                                          written, false, std::move(gates), std::move(step)});
-      edge = place.get();
+      auto fresh =
+          std::make_unique<Edge>(Edge{one.node, &node, incarnation_of(node), one.alone, alone,
+                                      written, false, std::move(gates), std::move(step)});
+      edge = fresh.get();
+      out_[one.node].insert_or_assign(&node, std::move(fresh));  // all or nothing, if memory ends
     } else {
-      changed = (one.alone && !edge->from_alone) || (alone && !edge->to_alone) ||
-                (written && !edge->written) ||
-                (edge->gates != gates && std::erase_if(edge->gates, [&](const LockNode* gate) {
-                                           return std::find(gates.begin(), gates.end(), gate) ==
-                                                  gates.end();
-                                         }) != 0);
+      bool const fewer_gates = std::erase_if(edge->gates, [&](const LockNode* gate) {
+                                 return std::find(gates.begin(), gates.end(), gate) == gates.end();
+                               }) != 0;
+      changed = fewer_gates || (one.alone && !edge->from_alone) || (alone && !edge->to_alone) ||
+                (written && !edge->written);
       edge->from_alone |= one.alone;
       edge->to_alone |= alone;
       edge->written |= written;
     }
     if (changed) {
-      look(*edge, report);
+      try {
+        look(*edge, report);
+      } catch (...) {
+        out_[one.node].erase(&node);  // it is looked at the next time
+        throw;
+      }
     }
   }
   return report;

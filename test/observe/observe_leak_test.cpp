@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "hamgam/gtest.h"
@@ -101,6 +102,27 @@ TEST(LeakCheck, only_while_it_lives) {
   LeakCheck check;
   EXPECT_EQ(check.report(), "");
   chan.close();
+}
+
+// The outer one first: the inner one still sees what is started.
+TEST(LeakCheck, destroyed_in_any_order) {
+  auto const chan = make_chan<int>();
+  std::optional<LeakCheck> outer(std::in_place);
+  std::optional<LeakCheck> middle(std::in_place);
+  LeakCheck inner;
+  EXPECT_EQ(outer->report(), "");
+  EXPECT_EQ(middle->report(), "");
+  outer.reset();
+  middle.reset();
+  leak(chan);
+  EXPECT_EQ(inner.leaks().size(), 1U);
+  std::optional<LeakCheck> last(std::in_place);
+  EXPECT_EQ(last->report(), "");
+  last.reset();
+  leak(chan);
+  EXPECT_EQ(inner.leaks().size(), 2U);
+  chan.close();
+  EXPECT_TRUE(inner.leaks().empty());
 }
 
 TEST(LeakCheck, inside_of_another) {

@@ -183,6 +183,23 @@ TEST_F(LockOrder, a_gate) {
             1U);
 }
 
+// It is none once they were taken without it, whatever else was new then.
+TEST_F(LockOrder, a_gate_that_is_left_out) {
+  Mutex gate;
+  Mutex a;
+  Mutex b;
+  EXPECT_EQ(reports([&] {
+              gate.lock();
+              takes_both(a, b);  // the first time that either is written
+              gate.unlock();
+              takes_both(a, b);
+              gate.lock();
+              takes_both(b, a);
+              gate.unlock();
+            }),
+            1U);
+}
+
 HAMGAM_TEST_FRAME void reads_twice(RWMutex& mutex) {
   std::shared_lock const first(mutex);
   std::shared_lock const second(mutex);
