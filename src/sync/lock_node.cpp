@@ -66,16 +66,21 @@ class Registry {
     f();
   }
 
+  LockOrder& order() noexcept { return order_; }
+
  private:
+  LockOrder order_;
   SpinLock lock_;
   SpinLock marking_;
   std::unordered_map<const void*, LockNode*> nodes_;
   LockHolder* free_ = nullptr;
 };
 
-Registry& registry() {
-  static auto* const kRegistry = new Registry;  // for those that lock while static objects die
-  return *kRegistry;
+// Null until locks are watched; never freed, for those that lock while static objects die.
+constinit atomic<Registry*> g_registry{nullptr};
+
+Registry& registry() noexcept {
+  return *g_registry.load(kRelaxed);  // relaxed: [watch.6]
 }
 
 thread_local constinit LockHolder* t_holder = nullptr;
@@ -152,7 +157,7 @@ const LockHolder* holder_of_site() noexcept {
 
 }  // namespace
 
-LockInside::LockInside() noexcept : first_(!t_inside && !t_ended) {
+LockInside::LockInside() noexcept : first_(!t_inside && !t_ended && are_locks_watched()) {
   if (first_) {
     t_inside = true;
   }
@@ -164,9 +169,15 @@ LockInside::~LockInside() {
   }
 }
 
-LockOrder& order() {
-  static auto* const kOrder = new LockOrder;
-  return *kOrder;
+LockOrder& order() noexcept { return registry().order(); }
+
+void prepare_lock_nodes() noexcept {
+  g_registry.store(new Registry, kRelaxed);  // relaxed: [watch.5] publishes it
+}
+
+void forget_lock_nodes() noexcept {
+  t_holder = nullptr;
+  t_cache = nullptr;
 }
 
 LockHolder* holder_here() noexcept {

@@ -51,8 +51,8 @@ struct LockHolder {
   LockHolder* next = nullptr;       // that is free
 };
 
-// What is done while one lives is not watched: memory may be asked for, and the program's own
-// operator new may have locks. It must not live over a park. False: do nothing, one lives already.
+// What is done while one lives is not watched. It must not live over a park. False: do nothing, one
+// lives already, or locks are not watched.
 class LockInside {
  public:
   HAMGAM_NOINLINE LockInside() noexcept;
@@ -72,11 +72,15 @@ LockHolder* make_holder_here();
 // That of the lock at the address. Throws std::bad_alloc.
 LockNode* node_of(const void* lock);
 
-// The lock, which the caller has, is another one than what was known there, unless it has the mark
-// by now. Throws std::bad_alloc.
+// The lock, which the caller has, or waits for, is another one than what was known there, unless it
+// has the mark by now. Throws std::bad_alloc.
 void mark_lock(LockNode& node, LockMark mark);
 
-LockOrder& order();
+LockOrder& order() noexcept;
+
+// As prepare_lock_reports.
+void prepare_lock_nodes() noexcept;
+void forget_lock_nodes() noexcept;
 
 // Has the thread, which has called node_of(), seen that sequence of locks?
 bool is_new_chain(std::uint64_t chain) noexcept;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "os/fork.h"
 #include "os/signals.h"
 #include "os/spin_lock.h"
 #include "os/symbols.h"
@@ -59,9 +60,11 @@ struct Reports {
   std::uint64_t told = 0;
 };
 
-Reports& reports() {
-  static auto* const kReports = new Reports;  // for those that lock while static objects die
-  return *kReports;
+// Null until locks are watched; never freed, for those that lock while static objects die.
+constinit atomic<Reports*> g_reports{nullptr};
+
+Reports& reports() noexcept {
+  return *g_reports.load(kRelaxed);  // relaxed: [watch.6]
 }
 
 constinit atomic<ThreadRecord*> g_reporter{nullptr};
@@ -186,7 +189,9 @@ std::string text_of(const LockCircle& circle) {
       write_site(all[i].taken, symbols, text);
     }
   }
-  write_goroutines(all, text);
+  if (std::any_of(all.begin(), all.end(), [](const auto& info) { return info.goroutine != 0; })) {
+    write_goroutines(all, text);
+  }
   for (const LockWaiterInfo& info : all) {
     if (info.goroutine == 0) {
       write_thread(info, symbols, text);
@@ -279,7 +284,7 @@ void run(void* /*unused*/) {
     thread->begin_sleep();
     full_fence();  // [report.2] seq_cst, pairs with [report.1]
     if (!tell_next()) {
-      (void)thread->sleep(kForever);
+      (void)thread->sleep(is_forked_child() ? kPatience : kForever);  // there none is for ever
     }
   }
 }
@@ -291,6 +296,9 @@ bool all_written() noexcept {
 }
 
 void await_reports(Nanos limit) noexcept {
+  if (!are_locks_watched()) {
+    return;  // or not any more, in the child of a fork
+  }
   for (Nanos const start = now(); !all_written() && now() - start < limit;) {
     nap_thread();
   }
@@ -325,9 +333,14 @@ void report_circle(LockCircle&& circle) { put({std::move(circle), {}}); }
 void report_order(LockOrderReport&& report) { put({{}, std::move(report)}); }
 
 void prepare_lock_reports() noexcept {
-  (void)reports();
-  (void)std::atexit([] { await_reports(kLastWords); });
+  g_reports.store(new Reports, kRelaxed);  // relaxed: [watch.5] publishes it
 }
+
+void forget_lock_reports() noexcept {
+  g_reporter.store(nullptr, kRelaxed);  // relaxed: there is one thread
+}
+
+void await_lock_reports() noexcept { await_reports(kLastWords); }
 
 std::uint64_t count_lock_reports() noexcept {
   await_reports(kForever);

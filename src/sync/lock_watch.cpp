@@ -2,6 +2,8 @@
 // Copyright The Hamgam Authors
 #include "sync/lock_watch.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <mutex>
@@ -86,16 +88,27 @@ void look_at_order(LockHolder& me, const LockNode& node, bool alone) {
   keep_chain(chain);
 }
 
-bool remove_reader(LockNode& node, const LockHolder* who) noexcept {
+enum class Noted : std::uint8_t { kOurs, kUnknown, kAnothers };
+
+// kUnknown: it had it before it was watched, or there was no memory to note it.
+Noted remove_reader(LockNode& node, const LockHolder* who, std::int64_t inside) noexcept {
   std::lock_guard const guard(node.guard);
   auto const found = std::find_if(node.readers.rbegin(), node.readers.rend(),
                                   [who](const auto& reader) { return reader.who == who; });
   if (found == node.readers.rend()) {
-    return false;
+    return static_cast<std::int64_t>(node.readers.size()) < inside ? Noted::kUnknown
+                                                                   : Noted::kAnothers;
   }
   *found = node.readers.back();
   node.readers.pop_back();
-  return true;
+  return Noted::kOurs;
+}
+
+// As remove_reader.
+Noted remove_owner(LockNode& node, const LockHolder* who) noexcept {
+  LockHolder* const owner = node.owner.load(kRelaxed);  // relaxed: the caller has the lock
+  node.owner.store(nullptr, kRelaxed);  // relaxed: [watch.1], and before we wait again
+  return owner == nullptr ? Noted::kUnknown : owner == who ? Noted::kOurs : Noted::kAnothers;
 }
 
 // Calls f(who, where) for those who have the lock, as far as they keep a waiter of this kind out.
@@ -232,6 +245,9 @@ HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockM
     if (use == LockUse::kShared) {
       node.readers.push_back({me, site});
     } else {
+      if (!node.readers.empty()) {            // others unlocked for them
+        node.anybodys.store(true, kRelaxed);  // relaxed: sooner or later
+      }
       node.taken = site;
       node.owner.store(me, kRelaxed);  // relaxed: [watch.1]
     }
@@ -240,9 +256,9 @@ HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockM
   }
 }
 
-HAMGAM_NOINLINE void note_unlock(const void* lock, LockUse use) noexcept {
-  LockInside const inside;
-  if (!inside) {
+HAMGAM_NOINLINE void note_unlock(const void* lock, LockUse use, std::int64_t inside) noexcept {
+  LockInside const first;
+  if (!first) {
     return;
   }
   try {
@@ -251,31 +267,31 @@ HAMGAM_NOINLINE void note_unlock(const void* lock, LockUse use) noexcept {
     if (node.anybodys.load(kRelaxed)) {  // relaxed: a hint
       return;
     }
-    bool const mine = use == LockUse::kShared ? remove_reader(node, me)
-                                              : node.owner.load(kRelaxed) == me;  // relaxed: ours
-    if (HAMGAM_LIKELY(mine && me != nullptr)) {
+    Noted const whose =
+        use == LockUse::kShared ? remove_reader(node, me, inside) : remove_owner(node, me);
+    if (HAMGAM_LIKELY(whose == Noted::kOurs)) {
       --me->count;
       forget_held(*me, node, use != LockUse::kShared);
-    } else {
+    } else if (whose == Noted::kAnothers) {
       node.anybodys.store(true, kRelaxed);  // relaxed: sooner or later
-    }
-    if (use != LockUse::kShared) {
-      node.owner.store(nullptr, kRelaxed);  // relaxed: [watch.1], and before we wait again
     }
   } catch (const std::bad_alloc&) {
     // It stays noted as ours: no memory was to be had for the thread's first look.
   }
 }
 
-HAMGAM_NOINLINE void LockWait::begin(const void* lock, LockUse use, bool marked) noexcept {
+HAMGAM_NOINLINE void LockWait::begin(const void* lock, LockUse use, LockMark mark) noexcept {
   LockInside const inside;
-  if (!inside || !marked) {
-    return;  // nobody who is watched has it
+  if (!inside) {
+    return;
   }
   try {
     end();
     LockHolder* const me = make_holder_here();
     LockNode* const node = node_of(lock);
+    if (use != LockUse::kAlone) {
+      mark_lock(*node, mark);  // any change of an RWMutex's word keeps it
+    }
     if (use == LockUse::kDrain) {
       node->owner.store(me, kRelaxed);  // relaxed: [watch.1]
     }
@@ -291,6 +307,9 @@ HAMGAM_NOINLINE void LockWait::begin(const void* lock, LockUse use, bool marked)
     me->wait.store(last + 1, kRelease);  // [watch.3] release, pairs with [watch.2]: for what
     me_ = me;
     full_fence();  // [watch.1] seq_cst, pairs with itself
+    if (!mark(lock, false)) {
+      return;  // what is known is of another lock; who has this one looks when it waits itself
+    }
     LockCircle circle = find_circle(*me);
     full_fence();  // [watch.1] seq_cst, pairs with itself
     if (!circle.steps.empty() && circle.stands()) {
@@ -356,10 +375,33 @@ std::vector<LockWaiterInfo> describe(const LockCircle& circle) {
   return all;
 }
 
+namespace {
+
+// In the child of a fork.
+void forget_locks() noexcept {
+  if (watching_locks()) {
+    locks_watched.store(0, kRelaxed);  // relaxed: there is one thread
+    forget_lock_nodes();
+    forget_lock_reports();
+  }
+}
+
+}  // namespace
+
 void start_watching_locks() noexcept {
-  (void)order();
+  static constinit SpinLock lock;
+  static constinit bool forks = false;
+  std::lock_guard const guard(lock);
+  if (watching_locks()) {
+    return;
+  }
+  prepare_lock_nodes();
   prepare_lock_reports();
-  locks_watched.store(1, kRelaxed);  // relaxed: sooner or later
+  if (!std::exchange(forks, true)) {
+    (void)std::atexit(&await_lock_reports);
+    (void)pthread_atfork(nullptr, nullptr, &forget_locks);
+  }
+  locks_watched.store(1, kRelease);  // [watch.5] release, pairs with [watch.6]: what is prepared
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -16,6 +16,12 @@
 // seen is looked at twice, with the same waits at both times (their numbers): whoever waits gives
 // up no lock meanwhile, so all of it was so at once.
 //
+// Who waits for one without a mark tells so all the same: whoever has it may not have come to note
+// that. It looks only if there is a mark after its fence; if not, whoever sets that looks later.
+//
+// fork(): what others had locked of all this is locked in the child for ever. So nothing is watched
+// there; if it wants that it begins anew.
+//
 // Not part of a circle: waits that end by themselves (with a time limit, a stop_token), tries,
 // waits for what nobody has as his own (channels, groups). Any goroutine may unlock a Mutex: a lock
 // that was unlocked by another than who had it is left out from then on.
@@ -40,6 +46,8 @@ struct LockSite {
 };
 #define HAMGAM_LOCK_SITE() \
   ::hamgam::detail::lock_site(__builtin_return_address(0), __builtin_frame_address(0))
+#define HAMGAM_LOCK_SITE_IF_WATCHED() \
+  (::hamgam::detail::watching_locks() ? HAMGAM_LOCK_SITE() : ::hamgam::detail::LockSite())
 LockSite lock_site(const void* caller, void* frame) noexcept;
 
 enum class LockUse : std::uint8_t {
@@ -51,14 +59,20 @@ enum class LockUse : std::uint8_t {
 
 HAMGAM_INLINE bool watching_locks() noexcept { return HAMGAM_UNLIKELY(watched_bit() != 0); }
 
+// The same, for who touches what was prepared for it.
+inline bool are_locks_watched() noexcept {
+  return locks_watched.load(kAcquire) != 0;  // [watch.6] acquire, pairs with [watch.5]
+}
+
 // Does the lock's word have the mark? `set`: from now on.
 using LockMark = bool (*)(const void* lock, bool set) noexcept;
 
 // The lock is ours. If it is not `marked`, it is now. `waits`: for ever, if it had not been free.
 void note_lock(const void* lock, LockUse use, bool marked, LockMark mark, bool waits,
                const LockSite& site) noexcept;
-// It will not be ours any more. Only of one that has its mark.
-void note_unlock(const void* lock, LockUse use) noexcept;
+// It will not be ours any more. Only of one that has its mark. `inside`: how many have it yet, or
+// are about to come or to leave.
+void note_unlock(const void* lock, LockUse use, std::int64_t inside) noexcept;
 
 // While it lives the caller waits for the lock, for ever if need be.
 class LockWait {
@@ -68,7 +82,7 @@ class LockWait {
   LockWait(const LockWait&) = delete;
   LockWait& operator=(const LockWait&) = delete;
 
-  void begin(const void* lock, LockUse use, bool marked) noexcept;
+  void begin(const void* lock, LockUse use, LockMark mark) noexcept;
   void end() noexcept;
 
  private:
@@ -109,7 +123,10 @@ void report_circle(LockCircle&& circle);
 struct LockOrderReport;
 void report_order(LockOrderReport&& report);
 
+// When watching begins: nothing is known yet. forget: in the child of a fork.
 void prepare_lock_reports() noexcept;
+void forget_lock_reports() noexcept;
+void await_lock_reports() noexcept;  // for a while: at exit
 
 // From now on, for good.
 void start_watching_locks() noexcept;

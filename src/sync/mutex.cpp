@@ -154,25 +154,25 @@ bool is_marked(const atomic<std::uint32_t>& word) noexcept {
   return (word.load(kRelaxed) & kMarked) != 0;  // relaxed: ours, or a hint
 }
 
+// `set`: only by who has the lock.
+bool mark(const void* lock, bool set) noexcept {
+  auto* const word = static_cast<atomic<std::uint32_t>*>(const_cast<void*>(lock));
+  // relaxed: we have the lock, and no other who has it sets it; or fenced
+  return ((set ? word->fetch_or(kMarked, kRelaxed) : word->load(kRelaxed)) & kMarked) != 0;
+}
+
 void note_ours(const atomic<std::uint32_t>& word, bool waits, const LockSite& site) noexcept {
-  note_lock(
-      &word, LockUse::kAlone, is_marked(word),
-      [](const void* lock, bool set) noexcept {
-        auto* const ours = static_cast<atomic<std::uint32_t>*>(const_cast<void*>(lock));
-        // relaxed: we have the lock, and no other who has it sets it
-        return ((set ? ours->fetch_or(kMarked, kRelaxed) : ours->load(kRelaxed)) & kMarked) != 0;
-      },
-      waits, site);
+  note_lock(&word, LockUse::kAlone, is_marked(word), &mark, waits, site);
 }
 
 template <class Limit>
-bool lock_within(Mutex& mutex, atomic<std::uint32_t>& word, Limit limit) {
+bool lock_within(Mutex& mutex, atomic<std::uint32_t>& word, Limit limit, const LockSite& site) {
   return interruptible(&word, std::move(limit), [&](Waiter& me) {
     bool const locked = acquire(word, me);
     if (locked) {
       tsan_acquire(&mutex);
       if (watching_locks()) {
-        note_ours(word, false, LockSite());
+        note_ours(word, false, site);
       }
     }
     return locked;
@@ -193,7 +193,7 @@ HAMGAM_NOINLINE void Mutex::lock_slow() noexcept {
   if (watching_locks()) {
     if (!try_lock_unwatched()) {
       LockWait waits;
-      waits.begin(&state_, LockUse::kAlone, is_marked(state_));
+      waits.begin(&state_, LockUse::kAlone, &mark);
       Waiter me(&state_);
       acquire(state_, me);
     }
@@ -218,16 +218,18 @@ void Mutex::lock_inner() noexcept {
   acquire(state_, me);
 }
 
-bool Mutex::lock_deadline(std::int64_t deadline) { return lock_within(*this, state_, deadline); }
+bool Mutex::lock_deadline(std::int64_t deadline) {
+  return lock_within(*this, state_, deadline, HAMGAM_LOCK_SITE_IF_WATCHED());
+}
 
 bool Mutex::lock_stoppable(std::stop_token token) {
-  return lock_within(*this, state_, std::move(token));
+  return lock_within(*this, state_, std::move(token), HAMGAM_LOCK_SITE_IF_WATCHED());
 }
 
 void Mutex::unlock_slow() noexcept {
   std::uint32_t state = state_.load(kRelaxed);  // relaxed: the CAS checks it
   if ((state & (kMarked | kLocked)) == (kMarked | kLocked)) {
-    note_unlock(&state_, LockUse::kAlone);
+    note_unlock(&state_, LockUse::kAlone, 1);
   }
   for (;;) {
     if ((state & kLocked) == 0) {
@@ -294,6 +296,9 @@ bool detail::MutexQueue::enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked, b
   constexpr int kTries = 3;
   if (!many && waiter.goroutine != nullptr && current_goroutine() != nullptr) {
     return false;  // it runs here, after us: most likely when we have unlocked
+  }
+  if (watching_locks()) {
+    return false;  // it says itself what it waits for
   }
   atomic<std::uint32_t>& word = mutex.state_;
   Bucket& bucket = bucket_of(&word);

@@ -95,6 +95,13 @@ class RWMutex::Slow {
   void lock_shared_watched(const detail::LockSite& site) noexcept;
   void note_ours(detail::LockUse use, bool waits, const detail::LockSite& site) noexcept;
   void note_end(detail::LockUse use) noexcept;
+  // `locked`, by a wait with a limit.
+  bool noted(bool locked, detail::LockUse use, const detail::LockSite& site) noexcept {
+    if (locked && detail::watching_locks()) {
+      note_ours(use, false, site);
+    }
+    return locked;
+  }
 
   bool added(std::uint64_t former) noexcept;
   void unlock() noexcept;
@@ -133,8 +140,13 @@ class RWMutex::Slow {
 
   void begin_wait(detail::LockUse use) noexcept {
     if (wait_ != nullptr) {
-      wait_->begin(&mutex_, use, is_marked());
+      wait_->begin(&mutex_, use, &mark);
     }
+  }
+  static bool mark(const void* lock, bool set) noexcept {
+    auto& state = static_cast<RWMutex*>(const_cast<void*>(lock))->state_;
+    // relaxed: a mark
+    return ((set ? state.fetch_or(kMarked, kRelaxed) : state.load(kRelaxed)) & kMarked) != 0;
   }
   [[nodiscard]] bool is_marked() const noexcept {
     return (state_.load(kRelaxed) & kMarked) != 0;  // relaxed: ours, or a hint
@@ -371,8 +383,9 @@ void RWMutex::Slow::release(std::uint64_t staying) noexcept {
   do {
     next = (state & ~cleared) + staying * kReader;
     // With readers inside, the next writer could only wait for them: the last one wakes it, and the
-    // lock is its own then.
-    sleep_on = writer != nullptr && count(next) > 0 && (next & kSlots) == 0;
+    // lock is its own then. (While locks are watched it says itself that it keeps others out.)
+    sleep_on =
+        writer != nullptr && count(next) > 0 && (next & kSlots) == 0 && !detail::watching_locks();
     set = writer == nullptr ? 0 : sleep_on ? kWriter | kWatched : waited_long ? kWriter : kAwake;
     // [rw.7] release, pairs with [rw.1], [rw.5], [rw.6], [rw.11]; the last touch
   } while (!state_.compare_exchange_weak(state, next | set, kRelease, kRelaxed));
@@ -520,20 +533,16 @@ void RWMutex::Slow::require_reader() const noexcept {
 
 void RWMutex::Slow::note_ours(detail::LockUse use, bool waits,
                               const detail::LockSite& site) noexcept {
-  detail::note_lock(
-      &mutex_, use, is_marked(),
-      [](const void* lock, bool set) noexcept {
-        auto& state = static_cast<RWMutex*>(const_cast<void*>(lock))->state_;
-        // relaxed: a mark
-        return ((set ? state.fetch_or(kMarked, kRelaxed) : state.load(kRelaxed)) & kMarked) != 0;
-      },
-      waits, site);
+  detail::note_lock(&mutex_, use, is_marked(), &mark, waits, site);
 }
 
 void RWMutex::Slow::note_end(detail::LockUse use) noexcept {
-  if (is_marked()) {
-    detail::note_unlock(&mutex_, use);
+  if (!is_marked()) {
+    return;
   }
+  std::uint64_t const state = state_.load(kRelaxed);  // relaxed: a hint
+  const ReaderRow* const rows = (state & kSlots) != 0 ? detail::reader_rows() : nullptr;
+  detail::note_unlock(&mutex_, use, detail::count_readers(rows, &mutex_) + count(state));
 }
 
 void RWMutex::Slow::lock_watched(const detail::LockSite& site) noexcept {
@@ -570,16 +579,19 @@ bool RWMutex::lock_limited(auto limit) {
                                             [this](Waiter& me) { return Slow(*this).lock(me); });
   if (locked) {
     acquired();
-    if (detail::watching_locks()) {
-      Slow(*this).note_ours(detail::LockUse::kWrite, false, {});
-    }
   }
   return locked;
 }
 
-bool RWMutex::lock_deadline(std::int64_t deadline) { return lock_limited(deadline); }
+bool RWMutex::lock_deadline(std::int64_t deadline) {
+  return Slow(*this).noted(lock_limited(deadline), detail::LockUse::kWrite,
+                           HAMGAM_LOCK_SITE_IF_WATCHED());
+}
 
-bool RWMutex::lock_stoppable(std::stop_token token) { return lock_limited(std::move(token)); }
+bool RWMutex::lock_stoppable(std::stop_token token) {
+  return Slow(*this).noted(lock_limited(std::move(token)), detail::LockUse::kWrite,
+                           HAMGAM_LOCK_SITE_IF_WATCHED());
+}
 
 HAMGAM_NOINLINE bool RWMutex::try_lock_slow() noexcept {
   bool const locked = Slow(*this).try_lock();
@@ -616,17 +628,18 @@ bool RWMutex::lock_shared_limited(auto limit) {
                             [this](Waiter& me) { return Slow(*this).lock_shared(me); });
   if (locked) {
     detail::tsan_acquire(this);
-    if (detail::watching_locks()) {
-      Slow(*this).note_ours(detail::LockUse::kShared, false, {});
-    }
   }
   return locked;
 }
 
-bool RWMutex::lock_shared_deadline(std::int64_t deadline) { return lock_shared_limited(deadline); }
+bool RWMutex::lock_shared_deadline(std::int64_t deadline) {
+  return Slow(*this).noted(lock_shared_limited(deadline), detail::LockUse::kShared,
+                           HAMGAM_LOCK_SITE_IF_WATCHED());
+}
 
 bool RWMutex::lock_shared_stoppable(std::stop_token token) {
-  return lock_shared_limited(std::move(token));
+  return Slow(*this).noted(lock_shared_limited(std::move(token)), detail::LockUse::kShared,
+                           HAMGAM_LOCK_SITE_IF_WATCHED());
 }
 
 HAMGAM_NOINLINE bool RWMutex::try_lock_shared_slow() noexcept {

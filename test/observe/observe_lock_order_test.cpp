@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <latch>
 #include <mutex>
 #include <new>
 #include <regex>
@@ -17,6 +20,7 @@
 
 #include "hamgam/hamgam.h"
 #include "observe/stacks.h"
+#include "support/asleep.h"
 #include "support/child.h"
 
 // Orders of locks that could deadlock are told of though they did not; and nothing else.
@@ -228,6 +232,104 @@ TEST_F(LockOrder, readers) {
             }),
             0U);
   EXPECT_EQ(reports([&] { takes_both(a, b); }), 1U);  // now that there are writers
+}
+
+// Locks that were had when watching began.
+TEST_F(LockOrder, read_before_it_was_watched) {
+  auto const child = test::in_child([] {
+    RWMutex read;
+    Mutex a;
+    read.lock_shared();
+    observe::watch_locks();
+    in_goroutine([&] { std::shared_lock const other(read); });
+    read.unlock_shared();
+    std::unique_lock write(read);
+    a.lock();
+    a.unlock();
+    write.unlock();
+    a.lock();
+    read.lock();
+    std::_Exit(observe::lock_reports() == 1 ? 0 : 1);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+HAMGAM_TEST_FRAME void takes_after_cond(Mutex& first, Mutex& second) {
+  Cond cond;
+  std::unique_lock lock(first);
+  (void)cond.wait_for(lock, std::chrono::milliseconds(1));
+  std::lock_guard const other(second);
+}
+
+HAMGAM_TEST_FRAME void takes_after_try(Mutex& first, Mutex& second) {
+  std::latch taken(1);
+  std::thread other([&] {
+    std::lock_guard const guard(first);
+    taken.count_down();
+    test::await_asleep(&first, 1);
+  });
+  taken.wait();
+  bool const locked = first.try_lock_for(std::chrono::hours(1));
+  other.join();
+  if (locked) {
+    std::lock_guard const guard(second);
+    first.unlock();
+  }
+}
+
+TEST_F(LockOrder, places_of_waits) {
+  auto const child = test::in_child([] {
+    observe::watch_locks();
+    Mutex a;
+    Mutex b;
+    std::thread([&] { takes_after_cond(a, b); }).join();
+    std::thread([&] { takes_after_cond(b, a); }).join();
+    Mutex c;
+    Mutex d;
+    std::thread([&] { takes_after_try(c, d); }).join();
+    std::thread([&] { takes_them_backwards(d, c); }).join();
+    std::_Exit(observe::lock_reports() == 2 ? 0 : 1);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status;
+  for (const char* const name : {"takes_after_cond(", "takes_after_try("}) {
+    EXPECT_TRUE(child.says(std::string("taken at\nhamgam::(anonymous namespace)::") + name))
+        << child.error;
+  }
+  EXPECT_FALSE(child.says("(not known)")) << child.error;
+}
+
+// The child of a fork has no thread that writes reports: it is not waited for, and if the child
+// watches its locks, they begin anew.
+TEST_F(LockOrder, forked) {
+  if (std::getenv("HAMGAM_TEST_EMULATOR") != nullptr) {
+    return;
+  }
+  auto const child = test::in_child([] {
+    observe::watch_locks();
+    Mutex a;
+    Mutex b;
+    auto const wrong = [&] {
+      takes_both(a, b);
+      takes_both(b, a);
+    };
+    wrong();
+    bool good = observe::lock_reports() == 1;
+    pid_t const forked = fork();
+    if (forked == 0) {
+      wrong();
+      good = observe::lock_reports() == 1;
+#if !defined(HAMGAM_TSAN)  // which lets such a child have no threads
+      observe::watch_locks();
+      wrong();
+      good = good && observe::lock_reports() == 2;
+#endif
+      std::exit(good ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(forked, &status, 0);
+    std::_Exit(good && status == 0 ? 0 : 1);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
 
 // Many under one, and a chain.

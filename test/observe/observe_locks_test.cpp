@@ -203,6 +203,80 @@ TEST(Locks, reads_again) {
   EXPECT_TRUE(child.says("[sync.RWMutex.Lock]: writer")) << child.error;
 }
 
+// Both locks are new, so who has one may not have come to note that when the other one waits.
+TEST(Locks, first_use) {
+  auto const child = test::in_child(
+      [] {
+        struct Pair {
+          Mutex first;
+          Mutex second;
+          std::atomic<int> there{0};
+          std::atomic<int> done{0};
+        };
+        for (int i = 0; i < 60; ++i) {
+          auto* const pair = new Pair;
+          auto const take = [pair](Mutex& one, Mutex& other) {
+            ++pair->there;
+            while (pair->there < 2) {
+              std::this_thread::yield();
+            }
+            std::lock_guard const guard(one);
+            std::lock_guard const second(other);
+            ++pair->done;
+          };
+          std::uint64_t const before = observe::lock_reports();
+          std::thread([=] { take(pair->first, pair->second); }).detach();
+          std::thread([=] { take(pair->second, pair->first); }).detach();
+          // Either it goes well, or that is told.
+          test::until([&] { return pair->done == 2 || observe::lock_reports() > before; });
+        }
+        leave(true);
+      },
+      {"HAMGAM_DEBUG=locks"});
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+// Another writer's unlock lets a reader in, and the next writer wait for that, without a wake-up.
+TEST(Locks, writer_after_another) {
+  auto const child = reported([] {
+    static RWMutex mutex;
+    mutex.lock();
+    go({.name = "reader"}, [] {
+      mutex.lock_shared();
+      mutex.lock();
+    });
+    test::await_waiting("reader", "sync.RWMutex.RLock");
+    go({.name = "writer"}, [] { mutex.lock(); });
+    test::await_waiting("writer", "sync.RWMutex.Lock");
+    mutex.unlock();
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status;
+  EXPECT_TRUE(child.says("hamgam: deadlock: 2 wait for each other's locks")) << child.error;
+}
+
+// Who is notified waits for the Mutex of the Cond.
+TEST(Locks, after_a_cond) {
+  auto const child = reported([] {
+    static Mutex first;
+    static Mutex second;
+    static Cond cond;
+    go({.name = "notified"}, [] {
+      std::lock_guard const guard(first);
+      std::unique_lock lock(second);
+      cond.wait(lock);
+    });
+    test::await_waiting("notified", "sync.Cond.Wait");
+    go([] {
+      std::lock_guard const guard(second);
+      cond.notify_all();
+      test::await_waiting("notified", "sync.Mutex.Lock");
+      first.lock();
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status;
+  EXPECT_TRUE(child.begins("hamgam: deadlock: 2 wait for each other's locks")) << child.error;
+}
+
 // The report comes before the one that ends the process.
 TEST(Locks, when_all_are_asleep) {
   if (std::getenv("HAMGAM_TEST_EMULATOR") != nullptr) {
