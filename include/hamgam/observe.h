@@ -138,11 +138,23 @@ class LeakCheck {
 //     different orders, and a read lock that is taken again by who has it. Both stacks.
 // Waits with a limit and tries are no part of it; nor is an order that is only used while one and
 // the same third lock is held. A lock that is unlocked by another than who has it is left out from
-// then on. Locks that were had already are watched from the next time on. A pair of lock and unlock
-// takes some tens of ns more; each lock, and each order, some hundred bytes for good.
+// then on. Locks that were had already are watched from the next time on.
+//
+// Of orders, take a report as a hint to look, not as a proof: the circle may be one that cannot
+// come about, as by a lock that some of its orders are only used under. And not told of are orders
+// that go through a lock that is only read; those whose shortest way round could not deadlock,
+// though a longer one could; those used under locks that come and go at one address, which count as
+// one; a read lock taken again under another lock that was taken in between.
+//
+// A pair of lock and unlock takes some tens of ns more; each lock, and each order, some hundred
+// bytes for good. A new order takes time in proportion to those that are known (milliseconds with
+// many thousand locks), and who holds many locks at once memory in proportion to them. Memory is
+// asked of malloc, which must take no Mutex of these; if it has none, what happens at that moment
+// is not seen. The child of a fork is not watched until it calls this itself, and then from anew.
 HAMGAM_API void watch_locks();
 
-// How many of them there were; waits until those that are seen at the moment are written.
+// How many of them there were; waits until those that are seen at the moment are written. In the
+// child of a fork those of the parent count, too.
 [[nodiscard]] HAMGAM_API std::uint64_t lock_reports();
 
 // From now on SIGQUIT (Ctrl-\, kill -QUIT) prints that on standard error, from a thread of its own,

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/cache_line.h"
+#include "base/own_memory.h"
 #include "fiber/fiber.h"
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/goroutine.h"
@@ -24,6 +25,12 @@ struct GoroutineExtras {
   // See set_held().
   void* held = nullptr;
   void (*end_held)(void* held) noexcept = nullptr;
+  // They may be made under the very lock of the program's own operator new.
+  static void* operator new(std::size_t size) { return InOwnMemory::operator new(size); }
+  static void* operator new(std::size_t size, const std::nothrow_t& tag) noexcept {
+    return InOwnMemory::operator new(size, tag);
+  }
+  static void operator delete(void* memory) noexcept { InOwnMemory::operator delete(memory); }
 };
 
 // What a goroutine that is parked says of that, for those who hold it (hold.h). It stands in the

@@ -4,7 +4,6 @@
 
 #include <mutex>
 #include <new>
-#include <unordered_map>
 #include <utility>
 
 #include "fiber/stack.h"
@@ -18,7 +17,7 @@ namespace {
 
 // Whom a thread finds without a lock, nodes stay for ever; and which sequences of locks it has
 // seen.
-struct NodeCache {
+struct NodeCache : InOwnMemory {
   static constexpr std::size_t kSize = 256;
   LockNode* nodes[kSize] = {};
   std::uint64_t chains[kSize] = {};
@@ -28,7 +27,7 @@ struct NodeCache {
 };
 
 // Thread safety: its own lock.
-class Registry {
+class Registry : public InOwnMemory {
  public:
   LockNode* node(const void* lock) {
     std::lock_guard const guard(lock_);
@@ -72,7 +71,7 @@ class Registry {
   LockOrder order_;
   SpinLock lock_;
   SpinLock marking_;
-  std::unordered_map<const void*, LockNode*> nodes_;
+  OwnMap<const void*, LockNode*> nodes_;
   LockHolder* free_ = nullptr;
 };
 

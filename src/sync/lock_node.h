@@ -6,8 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "base/own_containers.h"
 #include "hamgam/detail/atomic.h"
 #include "os/spin_lock.h"
 #include "sync/lock_order.h"
@@ -16,7 +16,7 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 // What is known of the lock at an address; never freed, so anybody may look at it at any time.
-struct LockNode {
+struct LockNode : InOwnMemory {
   explicit LockNode(const void* at) noexcept : lock(at) {}
 
   struct Reader {
@@ -31,12 +31,12 @@ struct LockNode {
   atomic<bool> written{false};           // was had alone
   SpinLock guard;                        // of what follows
   LockSite taken;                        // by the owner
-  std::vector<Reader> readers;           // who have it to read
+  OwnVector<Reader> readers;             // who have it to read
 };
 
 // A goroutine or thread that has, or had, locks. Never freed. Used again for another one only if
 // the former had no lock at its end.
-struct LockHolder {
+struct LockHolder : InOwnMemory {
   atomic<std::uint64_t> wait{0};         // number of its wait; odd: it waits,
   atomic<LockNode*> lock{nullptr};       // for that,
   atomic<LockUse> use{LockUse::kAlone};  // so
@@ -44,11 +44,11 @@ struct LockHolder {
   int thread = 0;                        // with this number,
   const void* stack_bottom = nullptr;
   std::size_t stack_size = 0;
-  std::vector<HeldLock> held;       // its own
-  std::size_t count = 0;            // of its locks
-  SpinLock guard;                   // of what follows
-  std::vector<const void*> frames;  // where a thread waits
-  LockHolder* next = nullptr;       // that is free
+  OwnVector<HeldLock> held;       // its own
+  std::size_t count = 0;          // of its locks
+  SpinLock guard;                 // of what follows
+  OwnVector<const void*> frames;  // where a thread waits
+  LockHolder* next = nullptr;     // that is free
 };
 
 // What is done while one lives is not watched. It must not live over a park. False: do nothing, one

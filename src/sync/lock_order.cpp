@@ -24,7 +24,7 @@ bool is_written(const LockNode& node) noexcept {
   return node.written.load(kRelaxed);  // relaxed: a hint
 }
 
-std::uint64_t hash_of(const std::vector<const void*>& frames) noexcept {
+std::uint64_t hash_of(const OwnVector<const void*>& frames) noexcept {
   std::uint64_t hash = 0;
   for (const void* const frame : frames) {
     hash = (hash ^ reinterpret_cast<std::uintptr_t>(frame)) * 0x9E3779B97F4A7C15U;
@@ -54,13 +54,12 @@ LockOrder::Edge* LockOrder::find(const LockNode& from, const LockNode& to) {
 }
 
 // The shortest.
-bool LockOrder::find_path(const LockNode& from, const LockNode& to,
-                          std::vector<const Edge*>& path) {
+bool LockOrder::find_path(const LockNode& from, const LockNode& to, OwnVector<const Edge*>& path) {
   if (&from == &to) {
     return true;
   }
-  std::vector<std::pair<const Edge*, std::size_t>> found;  // and which one led to it
-  std::unordered_set<const LockNode*> seen{&from};
+  OwnVector<std::pair<const Edge*, std::size_t>> found;  // and which one led to it
+  OwnSet<const LockNode*> seen{&from};
   auto const expand = [&](const LockNode& node, std::size_t by) {
     auto const edges = out_.find(&node);
     if (edges == out_.end()) {
@@ -91,8 +90,8 @@ bool LockOrder::find_path(const LockNode& from, const LockNode& to,
   return reached;
 }
 
-bool LockOrder::could_deadlock(const std::vector<const Edge*>& circle) const {
-  std::vector<const LockNode*> gates = circle.front()->gates;
+bool LockOrder::could_deadlock(const OwnVector<const Edge*>& circle) const {
+  OwnVector<const LockNode*> gates = circle.front()->gates;
   for (std::size_t i = 0; i < circle.size(); ++i) {
     const Edge& edge = *circle[i];
     const Edge& next = *circle[(i + 1) % circle.size()];
@@ -112,7 +111,7 @@ bool LockOrder::could_deadlock(const std::vector<const Edge*>& circle) const {
 }
 
 void LockOrder::look(Edge& edge, LockOrderReport& report) {
-  std::vector<const Edge*> circle{&edge};
+  OwnVector<const Edge*> circle{&edge};
   if (edge.told || !report.steps.empty() || !find_path(*edge.to, *edge.from, circle) ||
       !could_deadlock(circle)) {
     return;
@@ -131,11 +130,11 @@ void LockOrder::look(Edge& edge, LockOrderReport& report) {
   edge.told = true;
 }
 
-LockOrderReport LockOrder::take(const std::vector<HeldLock>& held, const LockNode& node, bool alone,
+LockOrderReport LockOrder::take(const OwnVector<HeldLock>& held, const LockNode& node, bool alone,
                                 const LockOrderStep& who) {
   std::lock_guard const guard(lock_);
   LockOrderReport report;
-  std::vector<const void*> frames;
+  OwnVector<const void*> frames;
   bool linked = false;
   for (std::size_t i = held.size(); i-- != 0;) {
     const HeldLock& one = held[i];
@@ -147,7 +146,7 @@ LockOrderReport LockOrder::take(const std::vector<HeldLock>& held, const LockNod
       continue;  // who waits for itself is told of when it does
     }
     linked = linked || (!again && one.waited);
-    std::vector<const LockNode*> gates;
+    OwnVector<const LockNode*> gates;
     for (const HeldLock& other : held) {
       if (other.alone && other.node != one.node && other.node != &node) {
         gates.push_back(other.node);
@@ -166,9 +165,16 @@ LockOrderReport LockOrder::take(const std::vector<HeldLock>& held, const LockNod
       step.first_taken = one.taken;
       step.second = node.lock;
       step.frames = frames;
-      auto fresh =
-          std::make_unique<Edge>(Edge{one.node, &node, incarnation_of(node), one.alone, alone,
-                                      written, false, std::move(gates), std::move(step)});
+      auto fresh = std::unique_ptr<Edge>(new Edge{{},
+                                                  one.node,
+                                                  &node,
+                                                  incarnation_of(node),
+                                                  one.alone,
+                                                  alone,
+                                                  written,
+                                                  false,
+                                                  std::move(gates),
+                                                  std::move(step)});
       edge = fresh.get();
       out_[one.node].insert_or_assign(&node, std::move(fresh));  // all or nothing, if memory ends
     } else {

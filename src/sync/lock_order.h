@@ -23,10 +23,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
-#include <unordered_set>
-#include <vector>
 
+#include "base/own_containers.h"
 #include "os/spin_lock.h"
 #include "sync/lock_watch.h"
 
@@ -49,24 +47,24 @@ struct LockOrderStep {
   const void* first = nullptr;
   LockSite first_taken;
   const void* second = nullptr;
-  std::vector<const void*> frames;
+  OwnVector<const void*> frames;
 };
 
 struct LockOrderReport {
-  std::vector<LockOrderStep> steps;  // none: nothing to tell
+  OwnVector<LockOrderStep> steps;  // none: nothing to tell
 };
 
 class LockOrder {
  public:
   // `node` is about to be taken by one who holds these. Throws std::bad_alloc.
-  LockOrderReport take(const std::vector<HeldLock>& held, const LockNode& node, bool alone,
+  LockOrderReport take(const OwnVector<HeldLock>& held, const LockNode& node, bool alone,
                        const LockOrderStep& who);
 
   // It is another one now.
   void forget(const LockNode& node);
 
  private:
-  struct Edge {
+  struct Edge : InOwnMemory {
     const LockNode* from;
     const LockNode* to;
     std::uint64_t to_incarnation;
@@ -74,20 +72,20 @@ class LockOrder {
     bool to_alone;
     bool written;  // both ends, by then
     bool told;
-    std::vector<const LockNode*> gates;  // held alone each time
+    OwnVector<const LockNode*> gates;  // held alone each time
     LockOrderStep step;
   };
 
   static bool stands(const Edge& edge) noexcept;
-  bool find_path(const LockNode& from, const LockNode& to, std::vector<const Edge*>& path);
-  bool could_deadlock(const std::vector<const Edge*>& circle) const;
+  bool find_path(const LockNode& from, const LockNode& to, OwnVector<const Edge*>& path);
+  bool could_deadlock(const OwnVector<const Edge*>& circle) const;
   void look(Edge& edge, LockOrderReport& report);
   Edge* find(const LockNode& from, const LockNode& to);
 
   SpinLock lock_;
-  using Edges = std::unordered_map<const LockNode*, std::unique_ptr<Edge>>;  // by where they lead
-  std::unordered_map<const LockNode*, Edges> out_;
-  std::unordered_set<std::uint64_t> told_;  // by their stacks
+  using Edges = OwnMap<const LockNode*, std::unique_ptr<Edge>>;  // by where they lead
+  OwnMap<const LockNode*, Edges> out_;
+  OwnSet<std::uint64_t> told_;  // by their stacks
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

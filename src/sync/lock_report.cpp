@@ -4,13 +4,13 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <mutex>
 #include <new>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "base/own_containers.h"
 #include "os/fork.h"
 #include "os/signals.h"
 #include "os/spin_lock.h"
@@ -50,9 +50,9 @@ struct Report {
   LockOrderReport order;
 };
 
-struct Reports {
+struct Reports : InOwnMemory {
   SpinLock lock;  // of all
-  std::deque<Report> waiting;
+  OwnDeque<Report> waiting;
   std::uint64_t asked = 0;
   std::uint64_t done = 0;
   bool started = false;
@@ -121,9 +121,9 @@ void write_site(const LockSite& site, Symbols& symbols, std::string& text) {
   write_place(place(site.frames[0]), text);
 }
 
-void write_frames(const std::vector<const void*>& frames, Symbols& symbols, std::string& text) {
+void write_frames(const auto& frames, Symbols& symbols, std::string& text) {
   Snapshot::Group group;
-  group.frames = frames;
+  group.frames.assign(frames.begin(), frames.end());
   auto const [first, end] = shown_frames(group, symbols);
   for (std::size_t i = first; i < end; ++i) {
     write_place(symbols.at(static_cast<const char*>(group.frames[i]) - 1), text);

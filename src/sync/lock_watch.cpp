@@ -9,7 +9,6 @@
 #include <mutex>
 #include <new>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include "fiber/unwind.h"
@@ -117,7 +116,7 @@ void for_each_owner(LockNode& node, LockUse use, F f) {
   if (node.anybodys.load(kRelaxed)) {  // relaxed: a hint, sooner or later
     return;
   }
-  std::vector<LockNode::Reader> readers;
+  OwnVector<LockNode::Reader> readers;
   LockSite taken;
   {
     std::lock_guard const guard(node.guard);
@@ -151,9 +150,9 @@ bool look_at(LockHolder& who, LockCircle::Step& step) noexcept {
 
 // The circle that the caller's wait closes; empty: none.
 LockCircle find_circle(LockHolder& me) {
-  std::vector<LockCircle::Step> found;  // in the order of their distance
-  std::vector<std::size_t> before;
-  std::unordered_set<const LockHolder*> seen;
+  OwnVector<LockCircle::Step> found;  // in the order of their distance
+  OwnVector<std::size_t> before;
+  OwnSet<const LockHolder*> seen;
   LockCircle::Step step{};
   if (!look_at(me, step)) {
     return {};
@@ -235,7 +234,6 @@ HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockM
     if (waits) {
       look_at_order(*me, node, alone);
     }
-    ++me->count;
     me->held.push_back({&node, node.incarnation.load(kRelaxed),  // relaxed: ours
                         chain_with(*me, node, alone), alone, waits, site});
     if (alone) {
@@ -243,7 +241,12 @@ HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockM
     }
     std::lock_guard const guard(node.guard);
     if (use == LockUse::kShared) {
-      node.readers.push_back({me, site});
+      try {
+        node.readers.push_back({me, site});
+      } catch (const std::bad_alloc&) {
+        forget_held(*me, node, false);
+        throw;
+      }
     } else {
       if (!node.readers.empty()) {            // others unlocked for them
         node.anybodys.store(true, kRelaxed);  // relaxed: sooner or later
@@ -251,6 +254,7 @@ HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockM
       node.taken = site;
       node.owner.store(me, kRelaxed);  // relaxed: [watch.1]
     }
+    ++me->count;
   } catch (const std::bad_alloc&) {
     // Then it is not known of this lock that we have it.
   }
@@ -369,7 +373,7 @@ std::vector<LockWaiterInfo> describe(const LockCircle& circle) {
       }
     });
     std::lock_guard const guard(step.who->guard);
-    info.frames = step.who->frames;
+    info.frames.assign(step.who->frames.begin(), step.who->frames.end());
     all.push_back(std::move(info));
   }
   return all;

@@ -30,6 +30,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/own_containers.h"
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/lock_watch.h"
 
@@ -99,7 +100,7 @@ struct LockCircle {
     std::uint64_t incarnation;
     LockUse use;
   };
-  std::vector<Step> steps;
+  OwnVector<Step> steps;
 
   // It is still there.
   [[nodiscard]] bool stands() const noexcept;

@@ -234,26 +234,6 @@ TEST_F(LockOrder, readers) {
   EXPECT_EQ(reports([&] { takes_both(a, b); }), 1U);  // now that there are writers
 }
 
-// Locks that were had when watching began.
-TEST_F(LockOrder, read_before_it_was_watched) {
-  auto const child = test::in_child([] {
-    RWMutex read;
-    Mutex a;
-    read.lock_shared();
-    observe::watch_locks();
-    in_goroutine([&] { std::shared_lock const other(read); });
-    read.unlock_shared();
-    std::unique_lock write(read);
-    a.lock();
-    a.unlock();
-    write.unlock();
-    a.lock();
-    read.lock();
-    std::_Exit(observe::lock_reports() == 1 ? 0 : 1);
-  });
-  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
-}
-
 HAMGAM_TEST_FRAME void takes_after_cond(Mutex& first, Mutex& second) {
   Cond cond;
   std::unique_lock lock(first);

@@ -277,6 +277,26 @@ TEST(Locks, after_a_cond) {
   EXPECT_TRUE(child.begins("hamgam: deadlock: 2 wait for each other's locks")) << child.error;
 }
 
+// Locks that were had when watching began.
+TEST(Locks, read_before_it_was_watched) {
+  auto const child = test::in_child([] {
+    RWMutex read;
+    Mutex a;
+    read.lock_shared();
+    observe::watch_locks();
+    std::thread([&] { std::shared_lock const other(read); }).join();
+    read.unlock_shared();
+    std::unique_lock write(read);
+    a.lock();
+    a.unlock();
+    write.unlock();
+    a.lock();
+    read.lock();
+    std::_Exit(observe::lock_reports() == 1 ? 0 : 1);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
 // The report comes before the one that ends the process.
 TEST(Locks, when_all_are_asleep) {
   if (std::getenv("HAMGAM_TEST_EMULATOR") != nullptr) {

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <mutex>
 #include <new>
+#include <shared_mutex>
 #include <sstream>
+#include <thread>
 
 #include "hamgam/hamgam.h"
 #include "observe/stacks.h"
@@ -79,6 +82,26 @@ TEST_F(ObserveMemory, leaks) {
   EXPECT_GT(refuse_each([] { observe::LeakCheck().allow("a reason that is long enough"); }), 0);
   chan.close();
   left.wait();
+}
+
+// The program's own operator new may have locks, which are watched, too: what is noted while one is
+// held must not ask it for memory.
+TEST_F(ObserveMemory, watched_locks) {
+  observe::watch_locks();
+  Mutex a;
+  Mutex b;
+  RWMutex c;
+  auto const take = [&] {
+    EXPECT_EQ(refuse_each([&] {
+                std::scoped_lock const both(a, b);
+                std::shared_lock const read(c);
+              }),
+              0);
+  };
+  WaitGroup all;
+  all.go(take);
+  all.wait();
+  std::thread(take).join();
 }
 
 }  // namespace
