@@ -134,8 +134,8 @@ struct LeakCheck::State {
           auto& [state, found] = *static_cast<Search*>(raw);
           std::uint64_t const scope = scope_of(g);
           std::uint64_t const id = g.id.load(kRelaxed);  // relaxed: a glance
-          if (id != 0 && &g != state.owner && scopes().is_in(scope, state.scope)) {
-            found.push_back(id);
+          if (&g != state.owner && scopes().is_in(scope, state.scope)) {
+            found.push_back(id);  // 0: it begins or ends
           }
         },
         &search);
@@ -144,8 +144,7 @@ struct LeakCheck::State {
   }
 
   // Those of the snapshot that may not stay.
-  [[nodiscard]] Snapshot look() const {
-    std::vector<std::uint64_t> const ids = find();
+  [[nodiscard]] Snapshot look(const std::vector<std::uint64_t>& ids) const {
     Snapshot snapshot;
     if (ids.empty()) {
       return snapshot;
@@ -165,14 +164,21 @@ struct LeakCheck::State {
     return snapshot;
   }
 
+  // One that was found may have started another where nobody looked any more, and ended before the
+  // snapshot: so the same are there before and after that.
+  [[nodiscard]] bool are_settled(const std::vector<std::uint64_t>& ids) const {
+    return (ids.empty() || ids.front() != 0) && find() == ids;
+  }
+
   Snapshot wait(std::chrono::nanoseconds limit) {
     asked = true;
     auto const start = steady_clock::now();
     std::chrono::nanoseconds nap = kFirstNap;
     for (;;) {
       bool const last = nobody_else_runs() || steady_clock::now() - start >= limit;
-      Snapshot snapshot = find().empty() ? Snapshot() : look();
-      if (last || snapshot.groups.empty()) {
+      std::vector<std::uint64_t> const ids = find();
+      Snapshot snapshot = look(ids);
+      if (last || (snapshot.groups.empty() && are_settled(ids))) {
         return snapshot;
       }
       sleep(nap);
