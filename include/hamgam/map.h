@@ -11,8 +11,8 @@
 //
 // Every operation on a key is atomic, and so is clear(). From goroutines and plain threads alike.
 // Hash, Eq, the copying of V and, where one is asked for, its == may do anything but use this map;
-// if they throw, the map is as it was. The destructor destroys all values; by then nobody may use the
-// map any more, but what is destroyed.
+// if they throw, the map is as it was. The destructor destroys all values; by then nobody may use
+// the map any more, but what is destroyed.
 //
 // When and where a removed value (and its key) is destroyed: before the call that removes it
 // returns, unless somebody reads the map at that moment. Then once no such reader is left, in a
@@ -201,7 +201,8 @@ class Map {
 
  private:
   // What is to be copied, once: a second copy would be destroyed under the lock.
-  static const V& copied(const V& value) noexcept {
+  // (A deduced type: what is wrong with V is told first.)
+  static const auto& copied(const V& value) noexcept {
     static_assert(std::is_copy_constructible_v<V>,
                   "Map gives copies of its values: use a V that can be copied, such as "
                   "std::shared_ptr<T> where this one is std::unique_ptr<T>");
@@ -281,7 +282,7 @@ class Map {
       // [map.3] acquire, pairs with [map.4]
       std::uint64_t fits = detail::MapLine::matches(line->tags.load(detail::kAcquire), tag);
       for (; fits != 0; fits &= fits - 1) {
-        auto& slot = line->slots[detail::MapLine::slot_of(fits)];
+        auto& slot = line->entries[detail::MapLine::slot_of(fits)];
         // [map.7] acquire, pairs with [map.8]
         const auto* node = static_cast<const Node*>(slot.load(detail::kAcquire));
         if (HAMGAM_LIKELY(has_key(*node, key))) {
@@ -310,7 +311,7 @@ class Map {
       std::uint64_t fits = detail::MapLine::matches(tags, tag);
       for (; fits != 0; fits &= fits - 1) {
         unsigned const slot = detail::MapLine::slot_of(fits);
-        detail::MapEntry* const entry = line->slots[slot].load(detail::kRelaxed);
+        detail::MapEntry* const entry = line->entries[slot].load(detail::kRelaxed);
         if (has_key(*static_cast<Node*>(entry), key)) {
           return {line, slot, entry};
         }

@@ -71,7 +71,7 @@ void for_each_in(const MapLine& first, F f) {
   for (const MapLine* line = &first; line != nullptr; line = line->more.load(kRelaxed)) {
     std::uint64_t taken = line->tags.load(kRelaxed) & 0x808080808080U;
     for (; taken != 0; taken &= taken - 1) {
-      f(line->slots[MapLine::slot_of(taken)].load(kRelaxed));
+      f(line->entries[MapLine::slot_of(taken)].load(kRelaxed));
     }
   }
 }
@@ -117,7 +117,7 @@ bool copy(MapTable& from, MapTable& to) noexcept {
       // relaxed throughout: published with the table
       std::uint64_t const tags = place.line->tags.load(kRelaxed);
       place.line->tags.store(tags | MapLine::tag_of(order) << (8 * place.slot), kRelaxed);
-      place.line->slots[place.slot].store(entry, kRelaxed);
+      place.line->entries[place.slot].store(entry, kRelaxed);
     });
   }
   return done;

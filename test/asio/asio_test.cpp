@@ -195,9 +195,8 @@ TEST(Asio, Resolver) {
 TEST(Asio, Refused) {
   IoLoop loop;
   in_both([&] {
-    tcp::acceptor acceptor(loop.context, any_port());
-    auto const address = acceptor.local_endpoint();
-    acceptor.close();
+    tcp::socket silent(loop.context, any_port());  // it has the port, and does not listen
+    auto const address = silent.local_endpoint();
     tcp::socket socket(loop.context);
     EXPECT_EQ(code_of([&] { socket.async_connect(address, use_goroutine); }),
               io::error::connection_refused);

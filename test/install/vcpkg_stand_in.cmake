@@ -31,8 +31,9 @@ endmacro()
 
 macro(vcpkg_cmake_config_fixup)
   cmake_parse_arguments(fixup "" "CONFIG_PATH" "" ${ARGN})
-  file(MAKE_DIRECTORY ${CURRENT_PACKAGES_DIR}/share)
-  file(RENAME ${CURRENT_PACKAGES_DIR}/${fixup_CONFIG_PATH} ${CURRENT_PACKAGES_DIR}/share/${PORT})
+  file(COPY ${CURRENT_PACKAGES_DIR}/${fixup_CONFIG_PATH}/
+    DESTINATION ${CURRENT_PACKAGES_DIR}/share/${PORT})
+  file(REMOVE_RECURSE ${CURRENT_PACKAGES_DIR}/${fixup_CONFIG_PATH})
   # Paths are counted from the file, and it is one folder higher now.
   file(GLOB files ${CURRENT_PACKAGES_DIR}/share/${PORT}/*.cmake)
   foreach(file IN LISTS files)

@@ -107,7 +107,7 @@ struct alignas(64) MapLine {
   }
 
   atomic<std::uint64_t> tags{0};  // a byte for each slot, the lowest for the first; 0: free
-  atomic<MapEntry*> slots[kSlots] = {};
+  atomic<MapEntry*> entries[kSlots] = {};
   atomic<MapLine*> more{nullptr};
 };
 
@@ -235,7 +235,7 @@ class MapSection {
   // The place has been reserved.
   void insert(const MapPlace& place, MapEntry& entry) noexcept {
     std::uint64_t const order = entry.word();
-    place.line->slots[place.slot].store(&entry, kRelease);  // [map.8] release, pairs with [map.7]
+    place.line->entries[place.slot].store(&entry, kRelease);  // [map.8] release, pairs with [map.7]
     // relaxed: under the mutex
     std::uint64_t const tags = place.line->tags.load(kRelaxed);
     // [map.4] release, pairs with [map.3]: the entry
@@ -243,7 +243,7 @@ class MapSection {
     stripe_.size.store(stripe_.size.load(kRelaxed) + 1, kRelaxed);  // relaxed: readers only count
   }
   static void replace(const MapPlace& place, MapEntry& entry) noexcept {
-    place.line->slots[place.slot].store(&entry, kRelease);  // [map.8] release, pairs with [map.7]
+    place.line->entries[place.slot].store(&entry, kRelease);  // [map.8] release, pairs with [map.7]
   }
   void erase(const MapPlace& place) noexcept {
     // relaxed: under the mutex
