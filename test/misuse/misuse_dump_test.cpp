@@ -345,7 +345,8 @@ TEST(MisuseDump, quit_while_all_spin) {
     });
   });
   EXPECT_TRUE(child.succeeded()) << child.error;
-  EXPECT_TRUE(child.begins("SIGQUIT: quit\n\ngoroutine 1 [")) << child.error;
+  // What came after these lines stands before them.
+  EXPECT_TRUE(child.says("SIGQUIT: quit\n\ngoroutine 1 [")) << child.error;
   EXPECT_TRUE(child.says("went on\n")) << child.error;
 }
 

@@ -114,7 +114,12 @@ TEST(Observe, waits_of_all_kinds) {
            Expected{"catch", "chan receive", "waits_inside_catch", nullptr},
        }) {
     await_waiting(expected.name, expected.reason);
-    GoroutineInfo const info = named(expected.name);
+    GoroutineInfo info;
+    test::until([&] {  // it says so a moment before it has left its stack
+      info = named(expected.name);
+      return !stacks_are_seen() ||
+             (!info.frames.empty() && (info.waits_on != nullptr || info.wait_reason == "select"));
+    });
     EXPECT_EQ(info.state, GoroutineState::waiting) << expected.name;
     EXPECT_EQ(info.wait_reason, expected.reason) << expected.name;
     if (stacks_are_seen()) {
