@@ -188,12 +188,14 @@ struct LeakCheck::State {
 };
 
 LeakCheck::LeakCheck() : state_(std::make_unique<State>()) {
+  TsanIgnore const ignore;  // all scopes are under a lock of ours
   state_->owner = current_goroutine();
   state_->scope = scopes().add(state_->current());
   state_->set(state_->scope);
 }
 
 LeakCheck::~LeakCheck() {
+  TsanIgnore const ignore;
   // Not simply back to the outer one: they may be destroyed in any order.
   scopes().end(state_->scope);
   state_->set(scopes().living(state_->current()));

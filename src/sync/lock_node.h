@@ -62,6 +62,7 @@ class LockInside {
   explicit operator bool() const noexcept { return first_; }
 
  private:
+  TsanIgnore const ignore_;  // what follows is under our own locks
   bool const first_;
 };
 
