@@ -150,7 +150,8 @@ class LeakCheck {
 // bytes for good. A new order takes time in proportion to those that are known (milliseconds with
 // many thousand locks), and who holds many locks at once memory in proportion to them. Memory is
 // asked of malloc, which must take no Mutex of these; if it has none, what happens at that moment
-// is not seen. The child of a fork is not watched until it calls this itself, and then from anew.
+// is not seen. A deadlock of locks that are taken for the very first time is missed now and then.
+// The child of a fork is not watched until it calls this itself, and then from anew.
 HAMGAM_API void watch_locks();
 
 // How many of them there were; waits until those that are seen at the moment are written. In the
