@@ -16,7 +16,7 @@
 #include "hamgam/map.h"            // IWYU pragma: export
 #include "hamgam/mutex.h"          // IWYU pragma: export
 #include "hamgam/net.h"            // IWYU pragma: export
-#include "hamgam/observe.h"       // IWYU pragma: export
+#include "hamgam/observe.h"        // IWYU pragma: export
 #include "hamgam/once.h"           // IWYU pragma: export
 #include "hamgam/panic.h"          // IWYU pragma: export
 #include "hamgam/pool.h"           // IWYU pragma: export

@@ -15,9 +15,9 @@
 //
 // Invariants: (1) nobody enters past one who waits: a word with waiting bits is above any limit.
 // (2) inside <= limit, but for goroutines that are pinned: these keep their thread whether they
-// wait or not, so they need not wait, and they could not park. (Lookups of names are pinned: who has
-// the places may wait for an answer.) (3) Whoever waits does so because all places are taken, and
-// each place that becomes free is given on:
+// wait or not, so they need not wait, and they could not park. (Lookups of names are pinned: who
+// has the places may wait for an answer.) (3) Whoever waits does so because all places are taken,
+// and each place that becomes free is given on:
 //   who queues:  lock; RMW waiting, only if inside >= limit; push; unlocked when it is parked
 //   who leaves:  RMW inside; if it saw anybody waiting: lock; pop
 // Of the two RMWs on one word the later sees the earlier: either the place was seen to be free, or

@@ -5,8 +5,8 @@
 // what is loaded, not what was or what lies there now.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -26,9 +26,8 @@ constexpr const char* kOther = "plugin_other";
 class Plugins : public testing::Test {
  protected:
   Plugins() {
-    std::string name = (fs::temp_directory_path() / "hamgam-plugins-XXXXXX").string();
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
+    folder_ = fs::temp_directory_path() / ("hamgam-plugins-" + std::to_string(getpid()));
+    fs::create_directory(folder_);
   }
   ~Plugins() override {
     std::error_code ignored;
