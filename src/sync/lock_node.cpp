@@ -176,7 +176,7 @@ void prepare_lock_nodes() noexcept {
 
 void forget_lock_nodes() noexcept {
   t_holder = nullptr;
-  t_cache = nullptr;
+  delete std::exchange(t_cache, nullptr);
 }
 
 LockHolder* holder_here() noexcept {
