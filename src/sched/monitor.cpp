@@ -18,7 +18,7 @@
 // one fell asleep if a timer or something outside may wake one. It
 //   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits,
 //     wakes another one in its place, and gives everybody what is queued there;
-//   * wakes a worker for a runnext that is not being run;
+//   * wakes a worker for what is queued at one that comes to no scheduling point;
 //   * keeps time while no worker sleeps;
 //   * tries again to start a worker that the system refused, and tells if work waits for it;
 //   * does chores that must not be done by a thread that runs goroutines;
@@ -73,22 +73,21 @@ bool look_at(Worker& worker, Nanos time, RunQueue& loot) noexcept {
     worker.seen_since = time;
     return false;
   }
-  bool const has_next = worker.queue.has_next();
+  bool const has_work = worker.queue.has_next() || !worker.queue.ring_empty();
   if (worker.slot.load(kRelaxed) != Worker::kHeld) {
-    if (!has_next && worker.queue.ring_empty()) {
-      return false;
+    if (has_work) {
+      spread_queue(worker, loot);
     }
-    spread_queue(worker, loot);
-    return true;
+    return has_work;
   }
   if (time - worker.seen_since < kHogging) {
-    if (has_next && g_scheduler.idle.should_wake()) {
+    if (has_work && g_scheduler.idle.should_wake()) {
       wake_worker();
       return true;
     }
     return false;
   }
-  if (has_next || any_work()) {
+  if (has_work || any_work()) {
     return give_up_slot(worker);
   }
   return false;

@@ -78,8 +78,7 @@ struct Scheduler {
   IntrusiveQueue<Goroutine> starved;
   atomic<bool> has_starved{false};
 
-  atomic<std::uint32_t> futile_wakes{0};  // workers woken that found nothing
-  Immortal<TimerHeap> thread_timers;      // those that plain threads added
+  Immortal<TimerHeap> thread_timers;  // those that plain threads added
 
   // The monitor.
   atomic<std::uint32_t> monitor_wake{0};
@@ -98,7 +97,7 @@ extern constinit Scheduler g_scheduler;
 // worker_loop.cpp
 bool has_surplus_workers() noexcept;
 bool any_work() noexcept;               // that a worker without any could take
-void wake_worker() noexcept;            // after a submission, if idle.should_wake()
+void wake_worker() noexcept;            // if idle.should_wake()
 void look_again() noexcept;             // and wakes a worker for any_work(); after a fence
 void wake_sleeper(Worker& w) noexcept;  // that one, if it sleeps and may run
 bool give_up_slot(
@@ -106,7 +105,6 @@ bool give_up_slot(
 bool bind_slow(Worker& w, Goroutine& g) noexcept;
 void push_ring(Worker& w, Goroutine* g) noexcept;
 void push_global(Goroutine* g) noexcept;
-void wake_for_lone(Worker& w) noexcept;
 
 // Gives everything in the worker's queue to all. By its owner.
 void hand_queue_over(Worker& w) noexcept;

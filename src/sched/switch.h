@@ -9,8 +9,6 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-inline constexpr unsigned kEagerLooks = 8;
-
 // Runs what the goroutine that just left asked for.
 HAMGAM_INLINE void run_after_switch(Worker& w) noexcept {
   if (AfterSwitch after = w.after) {
@@ -74,6 +72,19 @@ HAMGAM_INLINE Goroutine* next_local(Worker& w) noexcept {
   return take_local(w);
 }
 
+// Is it the 1st, 2nd, 4th, 8th ... time?
+HAMGAM_INLINE bool worth_a_thief(std::uint32_t offers) noexcept {
+  return (offers & (offers - 1)) == 0;
+}
+
+// A goroutine was put into the queue of w, the calling thread's worker: is somebody to be woken to
+// take it? `many`: others wait there too. (idle.h)
+HAMGAM_INLINE void offer(Worker& w, bool many) noexcept {
+  if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake()) && (many || worth_a_thief(++w.offers))) {
+    wake_worker();
+  }
+}
+
 // Makes g the next one to run on w, the calling thread's worker.
 HAMGAM_INLINE void push_next(Worker& w, Goroutine* g) noexcept {
   // relaxed: as in next_local
@@ -81,25 +92,11 @@ HAMGAM_INLINE void push_next(Worker& w, Goroutine* g) noexcept {
     push_global(g);
     return;
   }
-  Goroutine* former = w.queue.exchange_next(g);
-  if (former == nullptr) {
-    // No fence: if a worker is falling asleep just now it may miss this goroutine, which runs here
-    // then, or is noticed by the monitor.
-    if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {
-      // Waking a thief for it costs more than running it here, so that is done less and less often
-      // as long as thieves find nothing.
-      if (w.lone_wakes_to_skip > 0) {
-        --w.lone_wakes_to_skip;
-      } else {
-        wake_for_lone(w);
-      }
-    }
-    return;
-  }
-  push_ring(w, former);
-  full_fence();  // [idle.1] seq_cst, pairs with [idle.2]
-  if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {
-    wake_worker();
+  if (Goroutine* former = w.queue.exchange_next(g)) {
+    push_ring(w, former);
+    offer(w, true);
+  } else {
+    offer(w, false);
   }
 }
 
@@ -107,20 +104,11 @@ HAMGAM_INLINE void push_next(Worker& w, Goroutine* g) noexcept {
 // before: the data they wait for is hot.)
 HAMGAM_INLINE void push_new(Worker& w, Goroutine* g) noexcept {
   if (!w.queue.has_next() && w.queue.ring_empty()) {
-    w.pushed = 0;
     push_next(w, g);
     return;
   }
   push_ring(w, g);
-  // Who starts many in a row looks for helpers often at first, then at every eighth: the fence
-  // costs as much as the rest. One that is missed is noticed at the next look, or by the monitor.
-  if (++w.pushed > kEagerLooks && w.pushed % kEagerLooks != 0) {
-    return;
-  }
-  full_fence();  // [idle.12] seq_cst, pairs with [idle.2]
-  if (HAMGAM_UNLIKELY(g_scheduler.idle.should_wake())) {
-    wake_worker();
-  }
+  offer(w, true);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

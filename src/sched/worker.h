@@ -35,12 +35,9 @@ struct alignas(kNoSharing) Worker {
   AfterSwitch after = nullptr;
   void* after_argument = nullptr;
   ThreadState thread;
-  atomic<std::uint32_t> tick{0};    // scheduling decisions so far
-  unsigned next_streak = 0;         // how often runnext came before the ring
-  unsigned pushed = 0;              // since the queue was empty; see push_new
-  unsigned lone_wakes_to_skip = 0;  // see push_next
-  unsigned lone_backoff = 0;
-  std::uint32_t seen_futile = 0;
+  atomic<std::uint32_t> tick{0};  // scheduling decisions so far
+  unsigned next_streak = 0;       // how often runnext came before the ring
+  std::uint32_t offers = 0;       // of a goroutine that was alone; see idle.h
   bool searching = false;
   std::uint64_t next_id = 0;
   std::uint64_t end_id = 0;

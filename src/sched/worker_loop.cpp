@@ -49,8 +49,7 @@ void set_this_worker(Worker* worker) noexcept { t_worker = worker; }
 namespace {
 
 constexpr int kSearchRounds = 4;
-constexpr int kStuckSpins = 100;  // some microseconds
-constexpr unsigned kMaxLoneBackoff = 65536;
+constexpr int kStuckSpins = 100;            // some microseconds
 constexpr std::uint32_t kSpareWorkers = 1;  // so that a call that blocks now and then finds one
 
 // One for each slot and for each call that blocks, and some to spare.
@@ -135,7 +134,7 @@ Goroutine* steal(Worker& w) noexcept {
 
 // Something was put into the global queue.
 void wake_for_global() noexcept {
-  full_fence();  // [idle.9] seq_cst, pairs with [idle.2]
+  full_fence();  // [idle.1] seq_cst, pairs with [idle.2]
   if (g_scheduler.idle.should_wake()) {
     wake_worker();
   }
@@ -212,12 +211,8 @@ void retire_if_surplus(Worker& w) noexcept {
 void sleep(Worker& w) noexcept {
   retire_if_surplus(w);
   Idle& idle = g_scheduler.idle;
-  bool const was_searching = w.searching;
   // [slot.1] acq_rel, pairs with [slot.2]: who gives the slot up, we or the monitor.
   bool const held = w.slot.exchange(Worker::kNone, kAcqRel) == Worker::kHeld;
-  if (was_searching) {
-    g_scheduler.futile_wakes.fetch_add(1, kRelaxed);  // relaxed: a heuristic
-  }
   idle.go_to_sleep(w, held);
   look_again();
   for (;;) {
@@ -489,18 +484,6 @@ void push_ring(Worker& w, Goroutine* g) noexcept {
 void push_global(Goroutine* g) noexcept {
   g_scheduler.global.push(g);
   wake_for_global();
-}
-
-HAMGAM_NOINLINE void wake_for_lone(Worker& w) noexcept {
-  std::uint32_t const futile = g_scheduler.futile_wakes.load(kRelaxed);  // relaxed: a heuristic
-  if (futile != w.seen_futile) {
-    w.seen_futile = futile;
-    w.lone_backoff = std::min(2 * w.lone_backoff + 32, kMaxLoneBackoff);
-    w.lone_wakes_to_skip = w.lone_backoff;
-  } else {
-    w.lone_backoff = 0;
-  }
-  wake_worker();
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

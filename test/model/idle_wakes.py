@@ -4,7 +4,8 @@
 """Exhaustive search of who is woken for what (src/sched/idle.h, worker_loop.cpp).
 
 Workers look for work in one queue, run it, block while they do (and give up their slot), search, fall asleep.
-Submitters add to the queue and wake a sleeper, or want a new worker, which the system refuses. Checked: when
+Submitters add to the queue and wake a sleeper, or want a new worker, which the system refuses. What a worker
+adds while it runs, it need not have made visible when it looks whether somebody is to be woken. Checked: when
 everything rests the queue is empty, or every worker blocks.
 
 usage: idle_wakes.py    runs the protocol and broken variants of it, in which an error must be found:
@@ -18,11 +19,11 @@ from explore import check_all, explore
 
 class Model:
     # A state: (work, active, searching, asleep, threads); asleep: workers, the last one first. A thread:
-    # (pc, a worker searches?, what it has seen of the queue before its time or None, left to submit).
+    # (pc, a worker searches?, what it has seen before its time, of the queue or the counts, or None, left to submit).
     # `wake` is a routine of several steps; its pc has where it returns to: ("claim", then).
-    def __init__(self, variant, width, workers, submissions):
+    def __init__(self, variant, width, workers, submissions, own=0):
         self.width, self.variant = width, variant
-        threads = tuple(("asleep", False, None, 0) for _ in range(workers))
+        threads = tuple(("asleep", False, None, own) for _ in range(workers))
         threads += tuple(("submit", False, None, count) for count in submissions)
         self.first = (0, 0, 0, tuple(range(workers)), threads)
 
@@ -35,7 +36,7 @@ class Model:
                 changed = list(threads)
                 changed[i] = (pc, hunts, early, left)
                 if woken is not None:
-                    changed[woken] = ("look", True, None, 0)
+                    changed[woken] = ("look", True, None, threads[woken][3])
                 return (w, a, s, z, tuple(changed))
 
             may_wake = searching == 0 and active < self.width
@@ -67,10 +68,15 @@ class Model:
                     yield to(after if last else "run", s=searching - 1, hunts=False, early=early)
             elif name == "run":
                 yield to("look")
+                if left > 0 and early is None:
+                    yield to(("claim", "run") if may_wake else "run", w=work + 1, left=left - 1)
+                    yield to("offer", early=may_wake)
                 if variant == "slot_unfenced" and early is None:
                     yield to("run_late", early=work > 0)
                 after = "blocked" if variant == "slot_no_look" else ("seen", "blocked")
                 yield to(after, a=active - 1)
+            elif name == "offer":
+                yield to(("claim", "run") if early else "run", w=work + 1, left=left - 1)
             elif name == "run_late":
                 yield to(("saw", "blocked"), a=active - 1, early=early)
             elif name == "blocked":  # without a slot, perhaps for ever
@@ -149,7 +155,7 @@ class Model:
     def search(self):
         def steps(state):
             for after in self.steps(state):
-                threads = tuple(("look", True, None, 0) if t[0] == "granted" else t for t in after[4])
+                threads = tuple(("look", True, None, t[3]) if t[0] == "granted" else t for t in after[4])
                 yield after[:4] + (threads,)
 
         def wrong(state, rests):
@@ -162,13 +168,14 @@ class Model:
 
 def main():
     runs = []
-    for variant, width, workers, submissions in [
+    for variant, width, workers, submissions, *own in [
             ("full", 2, 1, (2, 1)), ("full", 1, 2, (1, 1, 1)), ("full", 2, 2, (2, 1)), ("full", 2, 3, (1, 1)),
+            ("full", 2, 2, (1,), 2), ("full", 1, 2, (1,), 2), ("full", 2, 3, (1,), 1), ("slot_no_look", 2, 2, (1,), 1),
             ("submitter_unfenced", 2, 2, (2, 1)), ("sleeper_unfenced", 2, 2, (2, 1)),
             ("slot_unfenced", 1, 2, (1, 1)), ("no_look", 2, 2, (2, 1)), ("slot_no_look", 1, 2, (1, 1)),
             ("refused_no_look", 2, 1, (2, 1)), ("refused_counts", 2, 1, (2, 1, 1))]:
-        error, states = Model(variant, width, workers, submissions).search()
-        name = f"{variant}, {width} slots, {workers} workers, submitters of {submissions}"
+        error, states = Model(variant, width, workers, submissions, *own).search()
+        name = f"{variant}, {width} slots, {workers} workers, submitters of {submissions}, own {sum(own)}"
         runs.append((name, variant != "full", error, states))
     check_all(runs)
 
