@@ -13,9 +13,9 @@
 // RWMutex, std::shared_lock. Waiters of one Cond may use different locks. First come, first served:
 // a notify wakes those that already wait, the one that has waited longest first, and no later
 // waiter can take it from them; nobody wakes without a notify. It may be called with or without the
-// lock held, and costs one load if nobody waits. Waiters whose Mutex is held when they are notified
-// sleep on until they are given that. The object may be destroyed once all waiters were notified. 4
-// bytes.
+// lock held, and costs one load if nobody waits. Plain threads that are notified together while
+// others wait for their Mutex sleep on until they are given that. The object may be destroyed once
+// all waiters were notified. 4 bytes.
 //
 // Happens-before: notify is before the return of each wait that it ends; so is a request to stop.
 

@@ -16,8 +16,10 @@
 // waiter that is interrupted is off the queue before it was notified, or notified and no longer to
 // be interrupted.
 //
-// A waiter whose Mutex is held is put into that one's queue instead of being woken, to find it
-// locked and sleep again; its Waiter::token is the Mutex. (mutex_queue.h)
+// Of many that are notified together, those that are plain threads would wake to find their Mutex
+// locked and sleep again. Where that is held, and others sleep for it or did so lately, they are
+// put into its queue instead; their Waiter::token is the Mutex (mutex_queue.h). Goroutines are
+// woken: that is a push to a queue, and when they run the Mutex is free, mostly.
 //
 // Rejected: tickets (Go's notifyList), because a waiter with a deadline could not give its own
 // back; a sequence number to sleep on (a futex), because then a notify belongs to whoever is
@@ -126,8 +128,8 @@ void Cond::notify(bool all) noexcept {
     detail::tsan_release(waiter);
     if (waiter->awake) {
       waiter->outcome = Wake::kWoken;
-    } else if (waiter->token == 0 || !MutexQueue::enqueue(*reinterpret_cast<Mutex*>(waiter->token),
-                                                          *waiter, bucket, all)) {
+    } else if (!all || waiter->goroutine != nullptr || waiter->token == 0 ||
+               !MutexQueue::enqueue(*reinterpret_cast<Mutex*>(waiter->token), *waiter, bucket)) {
       *end = waiter;
       end = &waiter->next;
     }

@@ -292,11 +292,7 @@ bool detail::MutexQueue::unlock_alone(Mutex& mutex) noexcept {
   return false;
 }
 
-bool detail::MutexQueue::enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked, bool many) noexcept {
-  constexpr int kTries = 3;
-  if (!many && waiter.goroutine != nullptr && current_goroutine() != nullptr) {
-    return false;  // it runs here, after us: most likely when we have unlocked
-  }
+bool detail::MutexQueue::enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked) noexcept {
   if (watching_locks()) {
     return false;  // it says itself what it waits for
   }
@@ -307,36 +303,15 @@ bool detail::MutexQueue::enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked, b
     return false;
   }
   bool queued = false;
-  bool woken = false;
   std::uint32_t state = word.load(kRelaxed);  // relaxed: the CAS checks it
-  for (int tries = 0; tries < kTries && !queued && !woken; ++tries) {
-    if ((state & kLocked) != 0 && (state & kHeavy) == 0 && (!many || !make_heavy(word, state))) {
-      if (!many) {
-        break;  // a barrier for one waiter
-      }
-      state = word.load(kRelaxed);  // relaxed: the CAS checks it
-      continue;
-    }
-    if ((state & (kLocked | kAwake)) == 0 && !many) {
-      break;
-    }
-    // Somebody has the lock or is awake for it: the waiter is behind. Else it is the one that is
-    // awake, as if by an unlock; no unlock without a locked instruction is under way then, so
-    // kHeavy may be set.
-    bool const behind = (state & (kLocked | kAwake)) != 0;
+  while (!queued && (state & kLocked) != 0 && (state & kHeavy) != 0) {
     // relaxed: the bucket's lock orders it with the unlocker's look at the queue
-    if (word.compare_exchange_strong(state, (state & kFlags) | kHeavy | (behind ? kParked : kAwake),
-                                     kRelaxed, kRelaxed)) {
-      queued = behind;
-      woken = !behind;
-    }
+    queued = word.compare_exchange_weak(state, (state & kFlags) | kParked, kRelaxed, kRelaxed);
   }
-  if (queued || woken) {
+  if (queued) {
     waiter.token = kRequeued;
     waiter.since = now();
     waiter.address.store(&word, kRelaxed);  // relaxed: under the locks of both buckets
-  }
-  if (queued) {
     bucket.push_back(waiter);
   }
   if (&bucket != &locked) {

@@ -21,9 +21,8 @@ struct MutexQueue {
   static bool unlock_alone(Mutex& mutex) noexcept;
 
   // A waiter that was taken off a Cond's queue, whose bucket is locked, sleeps on for the mutex.
-  // False: it does not, and is to be woken; because the mutex is free, or it would cost more than
-  // it saves. `many`: others are notified with it.
-  static bool enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked, bool many) noexcept;
+  // False: it does not, and is to be woken: the mutex is free, or in the light mode.
+  static bool enqueue(Mutex& mutex, Waiter& waiter, Bucket& locked) noexcept;
 
   // Locks, by a waiter that wakes from what began as enqueue(). `woken`: and not interrupted.
   static void lock(Mutex& mutex, Waiter& waiter, bool woken) noexcept;
