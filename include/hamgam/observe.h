@@ -158,6 +158,45 @@ HAMGAM_API void watch_locks();
 // child of a fork those of the parent count, too.
 [[nodiscard]] HAMGAM_API std::uint64_t lock_reports();
 
+// Numbers of the scheduler. They are read one after the other while it goes on, so each is of a
+// moment of its own, but for those that are said to add up.
+struct Stats {
+  // Goroutines: all, which are the next four together.
+  std::size_t goroutines = 0;
+  std::size_t running = 0;   // on some thread
+  std::size_t runnable = 0;  // wait for a thread
+  std::size_t waiting = 0;   // for anything else
+  std::size_t blocking = 0;  // inside blocking()
+
+  // Threads that run goroutines: all, among them those of the next three, and such as look for
+  // work. And how many of them may run at once.
+  std::size_t workers = 0;
+  std::size_t workers_running = 0;  // a goroutine
+  std::size_t workers_asleep = 0;   // there is nothing to do for them
+  std::size_t workers_blocked =
+      0;  // in blocking(), or with a goroutine that keeps them as it waits
+  std::size_t max_procs = 0;
+
+  // Since the process began.
+  std::uint64_t spawned = 0;  // goroutines
+  std::uint64_t parks = 0;    // how often one left its thread because it had to wait
+  std::uint64_t steals = 0;   // how often a worker without work found some in another's queue
+
+  std::size_t timers = 0;  // that are set: of sleeps, time limits, Timers, Tickers
+
+  // Stacks: all that were ever made, and are used again; the part that goroutines have; the bytes
+  // of all, without their guards. That is address space: memory is what was touched of it, and that
+  // of stacks which are not used is given back after a second, but for some.
+  std::size_t stacks = 0;
+  std::size_t stacks_used = 0;
+  std::size_t stack_bytes = 0;
+};
+
+// Takes time in proportion to the most goroutines that there were at once: a millisecond for
+// 100,000. Nobody waits for it, and nothing is counted for it on the way of a goroutine that was
+// not before: so there are no times in it.
+[[nodiscard]] HAMGAM_API Stats stats() noexcept;
+
 // From now on SIGQUIT (Ctrl-\, kill -QUIT) prints that on standard error, from a thread of its own,
 // which also works while all workers are busy. The program goes on, unlike Go's. Once per process;
 // further calls put the handler back if it was replaced. Throws std::system_error if the system

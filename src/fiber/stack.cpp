@@ -70,6 +70,11 @@ class Depot {
     }
   }
 
+  StackTotals totals() noexcept {
+    std::lock_guard const guard(lock_);
+    return {carved_, carved_bytes_};
+  }
+
   void trim(std::size_t keep) noexcept {
     for (int log2 = 0; log2 < kClasses; ++log2) {
       Stack* const rest = cut(warm_[log2], keep);
@@ -155,6 +160,7 @@ class Depot {
       return nullptr;
     }
     ++carved_;
+    carved_bytes_ += size;
     Stack* stack = &blocks_[--blocks_left_];
     stack->next = nullptr;
     stack->bottom = start + guard;
@@ -192,6 +198,7 @@ class Depot {
   Stack* cold_[kClasses] = {};  // holds none
   Slab slabs_[kClasses];
   std::size_t carved_ = 0;
+  std::size_t carved_bytes_ = 0;
   Stack* blocks_ = nullptr;  // descriptors not used yet; never freed, as slabs never are
   std::size_t blocks_left_ = 0;
 };
@@ -249,6 +256,8 @@ void give_sized_stack(Stack* stack) noexcept {
   stack->next = nullptr;
   g_depot.give(stack);
 }
+
+StackTotals stack_totals() noexcept { return g_depot.totals(); }
 
 void trim_stacks(std::size_t keep) noexcept { g_depot.trim(keep); }
 

@@ -97,6 +97,13 @@ class StackCache {
 Stack* take_sized_stack(std::size_t bytes) noexcept;
 void give_sized_stack(Stack* stack) noexcept;
 
+// How many stacks there are, and their usable bytes. (Memory is only what was touched of them.)
+struct StackTotals {
+  std::size_t stacks;
+  std::size_t bytes;
+};
+StackTotals stack_totals() noexcept;
+
 // Gives the memory of unused stacks back, all but `keep` of them.
 void trim_stacks(std::size_t keep) noexcept;
 

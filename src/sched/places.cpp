@@ -95,6 +95,7 @@ void Places::count_retired(const Worker& worker, std::uint64_t times) noexcept {
   started_.store(started_.load(kRelaxed) + times * worker.started.load(kRelaxed), kRelaxed);
   ended_.store(ended_.load(kRelaxed) + times * worker.ended.load(kRelaxed), kRelaxed);
   parks_.store(parks_.load(kRelaxed) + times * worker.parks.load(kRelaxed), kRelaxed);
+  steals_.store(steals_.load(kRelaxed) + times * worker.steals.load(kRelaxed), kRelaxed);
 }
 
 std::uint64_t Places::sum(Counter Worker::*counter, const Counter& retired) const noexcept {

@@ -72,6 +72,7 @@ class Places {
   [[nodiscard]] std::uint64_t started() const noexcept { return sum(&Worker::started, started_); }
   [[nodiscard]] std::uint64_t ended() const noexcept { return sum(&Worker::ended, ended_); }
   [[nodiscard]] std::uint64_t parks() const noexcept { return sum(&Worker::parks, parks_); }
+  [[nodiscard]] std::uint64_t steals() const noexcept { return sum(&Worker::steals, steals_); }
 
   // For debuggers.
   [[nodiscard]] constexpr const void* list() const noexcept { return &places_; }
@@ -91,6 +92,7 @@ class Places {
   Counter started_{0};            // by those that retired; changed under lock_
   Counter ended_{0};
   Counter parks_{0};
+  Counter steals_{0};
   alignas(kCacheLine) atomic<std::uint32_t> count_{0};
   atomic<std::uint32_t> taken_{0};
   atomic<std::uint32_t> version_{0};  // odd while places change

@@ -17,6 +17,7 @@
 //   run.cpp           run(), max_procs, the start of the runtime
 //   blocking.cpp      blocking, and how many may be in it
 //   crash.cpp         panic, fatal error, stack overflow: what is printed
+//   stats.cpp         numbers for people
 //   readable.cpp      names as people read them
 
 #include <cstddef>
@@ -122,6 +123,7 @@ void take_slot_back(Worker& w) noexcept;
 
 // timers.cpp
 Nanos earliest_timer() noexcept;
+std::size_t count_timers() noexcept;              // that are set
 void tell_of_timers(Nanos when) noexcept;         // one that is due then was added or moved
 bool timers_at_rest() noexcept;                   // none is set and none being fired
 bool timers_firing() noexcept;                    // for exit(): once exiting(), none begins

@@ -161,6 +161,11 @@ bool TimerHeap::fires() noexcept {
   return firing() != 0;
 }
 
+std::size_t TimerHeap::size() noexcept {
+  std::lock_guard const guard(lock_);
+  return entries_.size();
+}
+
 bool TimerHeap::close(TimerHeap& heir) noexcept {
   std::lock_guard const guard(lock_);
   if (firing() != 0) {

@@ -64,6 +64,9 @@ class TimerHeap {
   bool close(TimerHeap& heir) noexcept;
   void open() noexcept;
 
+  // How many are in.
+  [[nodiscard]] std::size_t size() noexcept;
+
   [[nodiscard]] Nanos earliest() const noexcept {
     return earliest_.load(kRelaxed);  // relaxed: a hint; sched/timers.cpp fences
   }

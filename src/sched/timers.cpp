@@ -30,6 +30,12 @@ Nanos earliest_timer() noexcept {
   return earliest;
 }
 
+std::size_t count_timers() noexcept {
+  std::size_t count = g_scheduler.thread_timers.value.size();
+  g_places.for_each([&](Worker& worker) { count += worker.timers.size(); });
+  return count;
+}
+
 bool timers_firing() noexcept {
   bool firing = g_scheduler.thread_timers.value.fires();
   g_places.for_each([&](Worker& worker) { firing = firing || worker.timers.fires(); });

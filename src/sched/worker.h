@@ -52,6 +52,7 @@ struct alignas(kNoSharing) Worker {
   alignas(kCacheLine) atomic<std::uint64_t> started{0};
   atomic<std::uint64_t> ended{0};
   atomic<std::uint64_t> parks{0};
+  atomic<std::uint64_t> steals{0};
 
   unsigned index = 0;    // of its place
   bool retired = false;  // has none; under Places's lock, read by those who take it off a list

@@ -101,6 +101,9 @@ Goroutine* steal_from(Worker& w, Worker& victim, bool next_too) noexcept {
   if (g == nullptr && next_too && next_is_stuck(victim)) {
     g = victim.queue.steal_next();
   }
+  if (g != nullptr) {
+    w.steals.store(w.steals.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
+  }
   return g;
 }
 
