@@ -10,11 +10,19 @@
 //
 // The world is not stopped. A goroutine that does not run is held while its stack is looked at,
 // some microseconds, and whoever would run it meanwhile runs others; nobody else notices anything.
-// So each is seen at a moment of its own, and those that begin or end meanwhile may be missing. The
-// stack of one that runs on another thread, or keeps its thread while it waits, is not seen.
+// So each is seen at a moment of its own, and those that begin or end meanwhile may be missing.
 //
-// Where switches are made by ucontext, or the kernel refuses membarrier(2), there are no stacks but
-// the caller's own. Functions are named from the files' tables of symbols, not from stripped ones.
+// The thread of one that runs, is in blocking(), or blocks in a call that nobody was told of, is
+// interrupted by a signal, and tells its stack itself. What it does goes on; calls that block begin
+// again, but for those that Linux never begins again: poll, select, epoll_wait, nanosleep and their
+// like return EINTR, as they may at any time (see signal(7)). The signal is SIGURG, as in Go; a
+// program that handles that itself keeps it, and then those stacks are not seen. Nor are they of a
+// thread that blocks all signals or gets no CPU for 50 ms, of programs that are linked statically,
+// and with a C library older than glibc 2.35.
+//
+// Where switches are made by ucontext, or the kernel refuses membarrier(2), there are no stacks of
+// those that do not run. Functions are named from the files' tables of symbols, not from stripped
+// ones.
 // From goroutines and plain threads alike. It costs nothing while it is not used.
 //
 // Happens-before: none.
@@ -73,7 +81,7 @@ struct GoroutineInfo {
   GoroutineState state = GoroutineState::runnable;
   std::string wait_reason;  // in Go's words, such as "sync.Mutex.Lock"; empty if it does not wait
   // Since when it waits, or is in blocking(); 20 ms more or less. 0: it does neither, or it waits
-  // and its stack is not to be had.
+  // and it is not known.
   std::chrono::nanoseconds waiting_for{};
   const void* waits_on = nullptr;  // the Mutex, WaitGroup ...; null: none that is known
   std::uint64_t created_by = 0;    // the goroutine that did; 0: a plain thread

@@ -98,7 +98,8 @@ struct Walk {
   const void** frames;
   std::size_t most;
   std::size_t count = 0;
-  bool bridge = false;  // the first frame is the caller of the unwinder
+  bool bridge = false;   // the first frame is the caller of the unwinder
+  bool handler = false;  // up to the frame that was interrupted they are of the handler
 };
 
 _Unwind_Reason_Code visit(_Unwind_Context* context, void* raw) {
@@ -112,6 +113,10 @@ _Unwind_Reason_Code visit(_Unwind_Context* context, void* raw) {
   if (address == 0) {
     return _URC_END_OF_STACK;
   }
+  if (walk.handler && exact == 0) {
+    return _URC_NO_REASON;
+  }
+  walk.handler = false;
   if (walk.count == walk.most) {
     ++walk.count;
     return _URC_END_OF_STACK;
@@ -121,27 +126,53 @@ _Unwind_Reason_Code visit(_Unwind_Context* context, void* raw) {
   return _URC_NO_REASON;
 }
 
-#if HAMGAM_UNWINDS
-
-// Whom a fault on this thread concerns.
+// Whom a fault on this thread concerns. In the static block of each thread: handlers touch it.
+#if defined(__x86_64__) || defined(__aarch64__)
+__attribute__((tls_model("initial-exec")))
+#endif
 thread_local constinit sigjmp_buf* t_escape = nullptr;
 
+// From `context`, or null: from here. A function of its own, so that the walk is not on its stack,
+// which is read after a longjmp.
+HAMGAM_NOINLINE void walk_guarded([[maybe_unused]] const Context* context, Walk& walk) noexcept {
+  sigjmp_buf escape;
+  if (sigsetjmp(escape, 0) == 0) {
+    t_escape = &escape;
+    asm volatile("" ::: "memory");  // it is seen by handlers from here
+#if HAMGAM_UNWINDS
+    if (context != nullptr) {
+      (void)hamgam_unwind_from(context, &visit, &walk);
+    }
 #endif
+    if (context == nullptr) {
+      _Unwind_Backtrace(&visit, &walk);
+    }
+  }
+  asm volatile("" ::: "memory");  // to here
+  t_escape = nullptr;
+}
 
 }  // namespace
 
 #if HAMGAM_UNWINDS
+std::size_t unwind(const Context& context, const void** frames, std::size_t most) noexcept {
+  Walk walk{frames, most, 0, true};
+  walk_guarded(&context, walk);
+  return walk.count;
+}
+#else
+std::size_t unwind(const Context& /*context*/, const void** /*frames*/,
+                   std::size_t /*most*/) noexcept {
+  return 0;
+}
+#endif
 
-HAMGAM_NOINLINE std::size_t unwind(const Context& context, const void** frames,
-                                   std::size_t most) noexcept {
-  static thread_local Walk walk;  // not on this stack: it is read after a longjmp
-  walk = Walk{frames, most, 0, true};
-  sigjmp_buf escape;
-  if (sigsetjmp(escape, 0) == 0) {
-    t_escape = &escape;
-    (void)hamgam_unwind_from(&context, &visit, &walk);
+std::size_t unwind_interrupted(const void** frames, std::size_t most) noexcept {
+  if (t_escape != nullptr) {
+    return 0;
   }
-  t_escape = nullptr;
+  Walk walk{frames, most, 0, false, true};
+  walk_guarded(nullptr, walk);
   return walk.count;
 }
 
@@ -150,17 +181,6 @@ void escape_unwind() noexcept {
     siglongjmp(*t_escape, 1);
   }
 }
-
-#else
-
-std::size_t unwind(const Context& /*context*/, const void** /*frames*/,
-                   std::size_t /*most*/) noexcept {
-  return 0;
-}
-
-void escape_unwind() noexcept {}
-
-#endif
 
 HAMGAM_NOINLINE std::size_t unwind_here(const void** frames, std::size_t most) noexcept {
   Walk walk{frames, most, 0, true};

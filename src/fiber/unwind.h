@@ -21,6 +21,10 @@ std::size_t unwind(const Context& context, const void** frames, std::size_t most
 // The same from where it is called.
 std::size_t unwind_here(const void** frames, std::size_t most) noexcept;
 
+// The same in the handler of a signal, from where that has interrupted. May be called wherever that
+// was, after unwind_here() has been called once. 0 if it has interrupted one of these.
+std::size_t unwind_interrupted(const void** frames, std::size_t most) noexcept;
+
 // In the handler of a fault: does not return if it was an unwind() of this thread that struck it.
 void escape_unwind() noexcept;
 

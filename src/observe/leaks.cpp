@@ -144,12 +144,12 @@ struct LeakCheck::State {
   }
 
   // Those of the snapshot that may not stay.
-  [[nodiscard]] Snapshot look(const std::vector<std::uint64_t>& ids) const {
+  [[nodiscard]] Snapshot look(const std::vector<std::uint64_t>& ids, Ask ask) const {
     Snapshot snapshot;
     if (ids.empty()) {
       return snapshot;
     }
-    snapshot = take_snapshot();
+    snapshot = take_snapshot(ask);
     Symbols symbols;
     for (Snapshot::Group& group : snapshot.groups) {
       std::erase_if(group.members, [&](const Snapshot::Member& member) {
@@ -177,7 +177,7 @@ struct LeakCheck::State {
     for (;;) {
       bool const last = nobody_else_runs() || steady_clock::now() - start >= limit;
       std::vector<std::uint64_t> const ids = find();
-      Snapshot snapshot = look(ids);
+      Snapshot snapshot = look(ids, last ? Ask::kThreads : Ask::kNobody);
       if (last || (snapshot.groups.empty() && are_settled(ids))) {
         return snapshot;
       }

@@ -71,7 +71,7 @@ namespace observe {
 
 std::vector<GoroutineInfo> goroutines() {
   detail::TsanHide const hide;
-  return detail::infos_of(detail::take_snapshot());
+  return detail::infos_of(detail::take_snapshot(detail::Ask::kThreads));
 }
 
 void watch_locks() { detail::start_watching_locks(); }
@@ -79,7 +79,7 @@ void watch_locks() { detail::start_watching_locks(); }
 std::uint64_t lock_reports() { return detail::count_lock_reports(); }
 
 void dump(std::ostream& out) {
-  Snapshot const snapshot = detail::take_snapshot();
+  Snapshot const snapshot = detail::take_snapshot(detail::Ask::kThreads);
   bool first = true;
   struct Target {
     std::ostream& out;

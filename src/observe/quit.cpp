@@ -50,7 +50,7 @@ void print() noexcept {
   auto const write = [](void* /*to*/, std::string_view text) { write_error(text); };
   write_error("SIGQUIT: quit\n");
   try {
-    write_snapshot(take_snapshot(), write, nullptr);
+    write_snapshot(take_snapshot(Ask::kThreads), write, nullptr);
   } catch (const std::bad_alloc&) {
     write_error("\nthere is no memory for the goroutines\n");
   }

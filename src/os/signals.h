@@ -21,8 +21,8 @@ using FaultHook = void (*)(const void* address) noexcept;
 void install_fault_hook(FaultHook hook, FaultHook last) noexcept;
 
 // Gives the calling thread an alternate signal stack, unless it has one; and takes that back at the
-// thread's end.
-void give_signal_stack() noexcept;
+// thread's end. False: there is no memory for it.
+bool give_signal_stack() noexcept;
 void drop_signal_stack() noexcept;
 
 // From now on `told` is called when the signal comes, on the alternate stack where there is one; in

@@ -86,21 +86,21 @@ void install_fault_hook(FaultHook hook, FaultHook last) noexcept {
   sigaction(SIGBUS, &action, &g_former_bus);
 }
 
-void give_signal_stack() noexcept {
+bool give_signal_stack() noexcept {
   stack_t current{};
   if (sigaltstack(nullptr, &current) == 0 && (current.ss_flags & SS_DISABLE) == 0) {
-    return;
+    return true;
   }
   auto* const start = static_cast<char*>(reserve_memory(page_size() + kSignalStack));
   if (start == nullptr) {
-    return;
+    return false;
   }
   (void)install_guard(start, page_size());
   stack_t fresh{};
   fresh.ss_sp = start + page_size();
   fresh.ss_size = kSignalStack;
-  sigaltstack(&fresh, nullptr);
   t_signal_stack = start;
+  return sigaltstack(&fresh, nullptr) == 0;
 }
 
 void drop_signal_stack() noexcept {

@@ -11,7 +11,8 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 // Which signals a thread takes.
 enum class Signals {
-  kPrograms,  // it runs code of the program: as the thread that started the first of these
+  kPrograms,  // it runs code of the program: as the thread that started the first of these, and
+              // SIGURG, by which it is asked for its stack (ask.h)
   kFaults,    // it runs none: faults only, and SIGPROF, which profilers send to every thread
 };
 

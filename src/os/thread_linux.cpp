@@ -68,6 +68,7 @@ const sigset_t& signal_mask_of_program() noexcept {
   static const sigset_t kMask = [] {
     sigset_t mask;
     pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+    sigdelset(&mask, SIGURG);
     return mask;
   }();
   return kMask;

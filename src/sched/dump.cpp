@@ -269,6 +269,9 @@ ShownFrames shown_frames(const Snapshot::Group& group, Symbols& symbols) {
     return symbols.at(static_cast<const char*>(group.frames[i]) - 1);
   };
   ShownFrames shown{0, group.frames.size()};
+  if (shown.end > 1 && place(0).function == "syscall" && place(1).owner == Symbols::kLibrary) {
+    ++shown.first;  // it waits on its thread
+  }
   while (shown.first < shown.end && place(shown.first).owner == Symbols::kLibrary) {
     ++shown.first;
   }
@@ -309,7 +312,7 @@ void dump_others() noexcept {
   };
   TsanIgnore const ignore;
   try {
-    Snapshot const snapshot = take_snapshot(current_goroutine(), Hold::kDying);
+    Snapshot const snapshot = take_snapshot(Ask::kThreads, current_goroutine(), Hold::kDying);
     write_snapshot(snapshot, write, nullptr, kMostGroups);
   } catch (const std::bad_alloc&) {
     (void)write_error_within("\n...and others, for whom there is no memory\n", kDumpPatience);

@@ -10,12 +10,15 @@
 #include <utility>
 
 #include "fiber/unwind.h"
+#include "sched/look.h"
 #include "sched/scheduler.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 
+constexpr int kTries = 3;                            // to see one that keeps changing
+constexpr Nanos kMostPatience = 500 * kMillisecond;  // with threads that do not answer, in all
 constexpr std::uint64_t kPrime = 0x9E3779B97F4A7C15U;
 
 // What is read of one goroutine, without memory being asked for: others wait for it.
@@ -24,6 +27,9 @@ struct Glance {
   const char* state;
   bool waits;
   bool elsewhere;
+  bool held;
+  bool moved;            // it was on that thread no more
+  ThreadRecord* thread;  // that is asked for its stack
   bool named;
   const void* created_at;
   std::size_t count;
@@ -36,6 +42,7 @@ class Running {
  public:
   struct One {
     const Goroutine* goroutine;
+    ThreadRecord* thread;  // null: it can't be asked
     bool blocking;
     Nanos since;  // it is in blocking(), or waits on its thread
   };
@@ -44,15 +51,16 @@ class Running {
     all_.clear();
     g_places.for_each([this](const Worker& w) {
       // relaxed throughout: a glance
-      all_.push_back(
-          {w.current.load(kRelaxed), w.in_blocking.load(kRelaxed), w.stays_since.load(kRelaxed)});
+      all_.push_back({w.current.load(kRelaxed), w.record, w.in_blocking.load(kRelaxed),
+                      w.stays_since.load(kRelaxed)});
     });
     std::sort(all_.begin(), all_.end(), is_before);
   }
 
   // Null: it does not.
   [[nodiscard]] const One* find(const Goroutine* g) const noexcept {
-    auto const found = std::lower_bound(all_.begin(), all_.end(), One{g, false, 0}, is_before);
+    auto const found =
+        std::lower_bound(all_.begin(), all_.end(), One{g, nullptr, false, 0}, is_before);
     return found != all_.end() && found->goroutine == g ? &*found : nullptr;
   }
 
@@ -66,8 +74,11 @@ class Running {
 
 class Collector {
  public:
-  Collector(const Goroutine* except, Hold::Patience patience)
-      : except_(except), patience_(patience), glances_(new Glance[Hold::kMost]) {}
+  Collector(Ask ask, const Goroutine* except, Hold::Patience patience)
+      : except_(except),
+        patience_(patience),
+        glances_(new Glance[Hold::kMost]),
+        looks_left_(ask == Ask::kThreads ? kMostPatience : 0) {}
 
   void add(Goroutine& g) {
     if (g.id.load(kRelaxed) == 0 || &g == except_) {  // relaxed: a glance
@@ -93,33 +104,84 @@ class Collector {
   }
 
  private:
+  // Those that are off their stacks are looked at first, then those that have a thread. One that
+  // has left that meanwhile is looked at once more.
   void flush() {
-    {
-      Hold const hold(batch_, count_, patience_);
+    for (int tries = 1; count_ != 0; ++tries) {
+      {
+        Hold const hold(batch_, count_, patience_);
+        for (std::size_t i = 0; i < count_; ++i) {
+          look_at(*batch_[i], hold.has(i), glances_[i]);
+        }
+      }
+      running_.look();
       for (std::size_t i = 0; i < count_; ++i) {
-        look_at(*batch_[i], hold.has(i), glances_[i]);
+        look_at_thread(*batch_[i], glances_[i]);
+      }
+      ask_threads();
+      std::size_t again = 0;
+      for (std::size_t i = 0; i < count_; ++i) {
+        if (glances_[i].moved && tries < kTries) {
+          batch_[again++] = batch_[i];
+        } else if (glances_[i].member.id != 0) {  // else it has ended
+          put(glances_[i]);
+        }
+      }
+      count_ = again;
+    }
+  }
+
+  void look_at_thread(const Goroutine& g, Glance& glance) const noexcept {
+    const Running::One* const one = running_.find(&g);
+    if (glance.state == nullptr) {
+      glance.elsewhere = one != nullptr && &g != current_goroutine();
+      glance.state = one == nullptr ? "runnable" : one->blocking ? "blocking" : "running";
+      glance.member.since = one != nullptr && one->blocking ? one->since : 0;
+    } else if (one != nullptr && glance.state == kOnItsThread) {
+      glance.member.since = one->since;
+    }
+    if (&g == current_goroutine()) {
+      glance.count = unwind_here(glance.frames, Snapshot::kFrames);
+    } else if (one != nullptr && !glance.held) {
+      glance.thread = one->thread;
+    }
+  }
+
+  void ask_threads() noexcept {
+    auto const asked = [this](std::size_t i) { return glances_[i].thread != nullptr; };
+    std::size_t first = 0;
+    while (first < count_ && !asked(first)) {
+      ++first;
+    }
+    if (first == count_ || looks_left_ <= 0) {
+      return;
+    }
+    Nanos const start = now();
+    Looks looks(std::min(kLookPatience, looks_left_), patience_ == Hold::kDying);
+    for (std::size_t i = first; i < count_; ++i) {
+      if (asked(i)) {
+        looks.ask(*glances_[i].thread);
       }
     }
-    running_.look();
-    for (std::size_t i = 0; i < count_; ++i) {
-      Glance& glance = glances_[i];
-      if (glance.member.id == 0) {
-        continue;  // it has ended
+    looks.wait();
+    for (std::size_t i = first, answer = 0; i < count_; ++i) {
+      if (asked(i)) {
+        take_answer(*batch_[i], glances_[i], looks.answer(answer++));
       }
-      const Running::One* const one = running_.find(batch_[i]);
-      if (glance.state == nullptr) {
-        glance.elsewhere = one != nullptr && batch_[i] != current_goroutine();
-        glance.state = one == nullptr ? "runnable" : one->blocking ? "blocking" : "running";
-        glance.member.since = one != nullptr && one->blocking ? one->since : 0;
-      } else if (one != nullptr && glance.state == kOnItsThread) {
-        glance.member.since = one->since;
-      }
-      if (batch_[i] == current_goroutine()) {
-        glance.count = unwind_here(glance.frames, Snapshot::kFrames);
-      }
-      put(glance);
     }
-    count_ = 0;
+    looks_left_ -= now() - start;
+  }
+
+  static void take_answer(const Goroutine& g, Glance& glance, const Look* look) noexcept {
+    if (look == nullptr) {
+      return;
+    }
+    glance.moved = look->goroutine != &g || look->id != glance.member.id;
+    if (!glance.moved) {
+      glance.count = look->count;
+      std::copy_n(look->frames, std::min(look->count, Snapshot::kFrames), glance.frames);
+      glance.elsewhere = glance.elsewhere && look->count == 0;
+    }
   }
 
   // The object by which people know what somebody waits for; null if there is none.
@@ -143,6 +205,9 @@ class Collector {
     glance.state = reason;
     glance.waits = reason != nullptr;
     glance.elsewhere = false;
+    glance.held = held;
+    glance.moved = false;
+    glance.thread = nullptr;
     glance.created_at = g.created_at;
     glance.count = 0;
     if (held) {
@@ -208,6 +273,7 @@ class Collector {
   Goroutine* batch_[Hold::kMost] = {};
   std::size_t count_ = 0;
   std::unique_ptr<Glance[]> const glances_;
+  Nanos looks_left_;  // how long threads may take yet to answer, in all
   Running running_;
   std::unordered_map<std::uint64_t, std::size_t> places_;  // of groups, by hash
   Snapshot snapshot_;
@@ -215,9 +281,9 @@ class Collector {
 
 }  // namespace
 
-Snapshot take_snapshot(const Goroutine* except, Hold::Patience patience) {
+Snapshot take_snapshot(Ask ask, const Goroutine* except, Hold::Patience patience) {
   TsanIgnore const ignore;  // records change meanwhile: a dump is a glance
-  Collector collector(except, patience);
+  Collector collector(ask, except, patience);
   for_each_record([](Goroutine& g, void* raw) { static_cast<Collector*>(raw)->add(g); },
                   &collector);
   return collector.finish();

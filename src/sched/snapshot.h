@@ -3,8 +3,9 @@
 #pragma once
 
 // What all goroutines do, with their stacks, equal ones together. The world goes on meanwhile: each
-// goroutine is seen at a moment of its own, and is held for some microseconds at most (hold.h).
-// Those that begin or end meanwhile may be in it or not.
+// goroutine is seen at a moment of its own, and is held for some microseconds at most (hold.h); or,
+// if it has a thread, that is interrupted for as long (look.h). Those that begin or end meanwhile
+// may be in it or not.
 
 #include <cstddef>
 #include <cstdint>
@@ -30,7 +31,7 @@ struct Snapshot {
   struct Group {
     const char* state = nullptr;  // "running", "runnable", "blocking" or what it waits for
     bool waits = false;
-    bool elsewhere = false;  // it runs on another thread: its stack can't be seen
+    bool elsewhere = false;  // it has another thread, and its stack was not seen
     bool cut = false;        // there are more frames
     const void* created_at = nullptr;
     std::string name;
@@ -42,8 +43,13 @@ struct Snapshot {
   std::vector<Group> groups;  // by their first member's id
 };
 
+// Whether threads that run goroutines are asked for their stacks. Calls in which they block may
+// return EINTR for it.
+enum class Ask : std::uint8_t { kNobody, kThreads };
+
 // All, but for `except`. Throws std::bad_alloc.
-Snapshot take_snapshot(const Goroutine* except = nullptr, Hold::Patience patience = Hold::kPatient);
+Snapshot take_snapshot(Ask ask, const Goroutine* except = nullptr,
+                       Hold::Patience patience = Hold::kPatient);
 
 // The goroutine's name as the snapshot has it is cut to this.
 inline constexpr std::size_t kShownName = 128;

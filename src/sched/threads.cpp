@@ -11,6 +11,7 @@
 #include "os/fork.h"
 #include "os/futex.h"
 #include "os/spin_lock.h"
+#include "os/thread.h"
 #include "sched/exit.h"
 #include "sched/worker.h"
 
@@ -22,6 +23,10 @@ constinit SpinLock g_lock;
 constinit ThreadRecord* g_free = nullptr;        // under g_lock
 constinit atomic<ThreadRecord*> g_all{nullptr};  // pushed to under g_lock
 
+// In the static block of each thread: handlers of signals read it.
+#if defined(__x86_64__) || defined(__aarch64__)
+__attribute__((tls_model("initial-exec")))
+#endif
 thread_local constinit ThreadRecord* t_record = nullptr;
 thread_local constinit bool t_over = false;
 
@@ -92,8 +97,17 @@ HAMGAM_NOINLINE ThreadRecord* this_thread_record() noexcept {
     TsanHide const hide;  // what notes the destructor is freed by whichever goroutine exits
     static thread_local End const end;
     static_cast<void>(&end);
-    t_record = take_record();
+    ThreadRecord* const record = take_record();
+    if (record != nullptr) {
+      record->id.store(thread_id(), kRelaxed);  // relaxed: a number
+    }
+    t_record = record;
   }
+  return t_record;
+}
+
+HAMGAM_NOINLINE ThreadRecord* thread_record_in_handler() noexcept {
+  asm volatile("");  // as above
   return t_record;
 }
 

@@ -23,6 +23,7 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
+struct Look;
 struct ReaderRow;
 struct ReadRecord;
 
@@ -36,6 +37,8 @@ struct alignas(64) ThreadRecord {
   ReaderRow* row = nullptr;         // the owner's; sync/reader_slots.cpp fills it
   void (*forget_row)() noexcept = nullptr;  // before the thread gives the record back
   ReadRecord* pin = nullptr;                // the owner's; sync/read_domain.cpp fills it
+  atomic<int> id{0};                        // of the owner
+  atomic<Look*> look{nullptr};              // that it is to answer: look.h
   ThreadRecord* next = nullptr;             // in the list of all; set before it is published
   ThreadRecord* next_free = nullptr;        // under the list's lock
 
@@ -54,6 +57,9 @@ struct alignas(64) ThreadRecord {
 // The calling thread's record, made if need be; null if there is no memory or the thread is about
 // to end. Never keep it over a park.
 ThreadRecord* this_thread_record() noexcept;
+
+// The same in a signal's handler; null if there is none yet.
+ThreadRecord* thread_record_in_handler() noexcept;
 
 // The same to sleep with: a borrowed one if it must be. Fatal without memory.
 ThreadRecord* hold_thread_record() noexcept;

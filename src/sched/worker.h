@@ -26,6 +26,8 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
+struct ThreadRecord;
+
 struct alignas(kNoSharing) Worker {
   enum Slot : std::uint8_t { kNone, kHeld };
   enum Wake : std::uint32_t { kAsleep, kLookAgain, kGranted, kPolling };
@@ -57,6 +59,7 @@ struct alignas(kNoSharing) Worker {
   unsigned index = 0;    // of its place
   bool retired = false;  // has none; under Places's lock, read by those who take it off a list
   int thread_id = 0;
+  ThreadRecord* record = nullptr;  // its thread's, if it can be asked for its stack (look.h)
   Random random{1};
 
   // Shared.

@@ -322,10 +322,10 @@ void worker_main(void* raw) {
   auto* w = static_cast<Worker*>(raw);
   set_this_worker(w);
   share_thread_locals();
-  (void)this_thread_record();  // for exit() by a goroutine
+  ThreadRecord* const record = this_thread_record();  // made now, for exit() by a goroutine
   w->thread = ThreadState::of_this_thread();
   adopt_thread(w->base.fiber);
-  give_signal_stack();
+  w->record = give_signal_stack() ? record : nullptr;
   w->current.store(&w->base, kRelaxed);  // relaxed: published with the place
   w->thread_id = thread_id();
   g_places.take(*w);

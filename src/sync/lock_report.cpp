@@ -138,7 +138,7 @@ void write_thread(const LockWaiterInfo& info, Symbols& symbols, std::string& tex
 
 // Those of them, as far as they are there.
 Snapshot snapshot_of(const std::vector<LockWaiterInfo>& all) {
-  Snapshot snapshot = take_snapshot();
+  Snapshot snapshot = take_snapshot(Ask::kNobody);
   for (Snapshot::Group& group : snapshot.groups) {
     std::erase_if(group.members, [&](const Snapshot::Member& member) {
       return std::none_of(all.begin(), all.end(),

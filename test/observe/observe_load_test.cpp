@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -41,7 +42,9 @@ thread_local bool t_forbidden = false;
 extern "C" int dl_iterate_phdr(int (*visit)(dl_phdr_info*, std::size_t, void*), void* argument) {
   static auto* const kReal =
       reinterpret_cast<decltype(&dl_iterate_phdr)>(dlsym(RTLD_NEXT, "dl_iterate_phdr"));
-  g_tables_walked += t_forbidden ? 1 : 0;
+  stack_t handlers{};  // those of signals must not, either
+  sigaltstack(nullptr, &handlers);
+  g_tables_walked += t_forbidden || (handlers.ss_flags & SS_ONSTACK) != 0 ? 1 : 0;
   return kReal(visit, argument);
 }
 #endif
@@ -289,6 +292,43 @@ TEST(ObserveLoad, OB8_beside_dlopen) {
     loader.join();
   }
   chan.close();
+  all.wait();
+}
+
+HAMGAM_TEST_FRAME void uses_what_has_locks() {
+  std::vector<std::string> many;
+  for (int i = 0; i < 10; ++i) {
+    many.emplace_back(static_cast<std::size_t>(100 * i), 'x');
+  }
+  try {
+    throw Panic(many.back());
+  } catch (const Panic&) {
+    if (void* library = dlopen("libutil.so.1", RTLD_NOW)) {
+      dlclose(library);
+    }
+  }
+}
+
+// The same for those that run, which may have been interrupted where they have any lock: of malloc,
+// the loader, the unwinder.
+TEST(ObserveLoad, OB8_those_that_run_have_locks) {
+  std::atomic<bool> over{false};
+  std::atomic<int> seen{0};
+  WaitGroup all;
+  for (int i = 0; i < 4; ++i) {
+    all.go({.name = "runs"}, [&] {
+      while (!over) {
+        uses_what_has_locks();
+      }
+    });
+  }
+  for (int i = 0; i < test::scaled(100) || (seen == 0 && test::running_ones_are_seen()); ++i) {
+    for (observe::GoroutineInfo const& info : observe::goroutines()) {
+      seen += info.name == "runs" && test::stands_in(info, "uses_what_has_locks") ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(g_tables_walked, 0);
+  over = true;
   all.wait();
 }
 

@@ -4,6 +4,7 @@
 
 // What tests of observe.h have in common.
 
+#include <dlfcn.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <string_view>
 
 #include "hamgam/observe.h"
+#include "support/scale.h"
 #include "support/until.h"
 
 // A function that is to be seen in stacks. (A call that is the last thing it does would be a jump.)
@@ -35,6 +37,15 @@ inline bool stacks_are_seen() {
 #endif
 }
 
+// Of those that run. ThreadSanitizer keeps signals back, and an emulator tells no frames of one.
+inline bool running_ones_are_seen() {
+#if defined(HAMGAM_TSAN) || !defined(DLFO_STRUCT_HAS_EH_DBASE)
+  return false;
+#else
+  return !emulated();
+#endif
+}
+
 inline bool stands_in(const observe::GoroutineInfo& info, std::string_view function) {
   return std::any_of(info.frames.begin(), info.frames.end(), [function](const auto& frame) {
     return frame.function.find(function) != std::string::npos;
@@ -47,6 +58,16 @@ inline std::string text_of(const observe::GoroutineInfo& info) {
     text += "  " + frame.function + " " + frame.where + "\n";
   }
   return text;
+}
+
+// The one with this name.
+inline observe::GoroutineInfo named(std::string_view name) {
+  for (observe::GoroutineInfo& info : observe::goroutines()) {
+    if (info.name == name) {
+      return info;
+    }
+  }
+  return {};
 }
 
 inline int count_waiting(std::string_view reason) {
