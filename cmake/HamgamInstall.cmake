@@ -65,6 +65,9 @@ configure_file(cmake/hamgam.pc.in hamgam.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/hamgam.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT hamgam_dev)
 
+# What gives reports their lines of the source.
+install(PROGRAMS tools/hamgam-symbolize DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT hamgam_dev)
+
 # For gdb. Where it looks for the script of a shared library by itself is a folder that mirrors the
 # system's; with another prefix than its own, people `source` the first.
 install(FILES tools/gdb/hamgam-gdb.py DESTINATION ${CMAKE_INSTALL_DATADIR}/hamgam/gdb COMPONENT hamgam_dev)

@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The Hamgam Authors
+"""symbolize_test.py SCRIPT ADDR2LINE PROGRAM FIXED_PROGRAM: what tools/hamgam-symbolize makes of dumps of
+test/tools/symbolize_program.cpp."""
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SCRIPT, ADDR2LINE, *PROGRAMS = sys.argv[1:]
+SOURCE = (pathlib.Path(__file__).parent / "symbolize_program.cpp").read_text().splitlines()
+
+
+def line_of(mark):
+    number = next(number for number, line in enumerate(SOURCE, 1) if line.endswith(f"// {mark}"))
+    return rf"[^\n]*/symbolize_program\.cpp:{number}\n"
+
+
+def dump_of(program):
+    return subprocess.run([program], stdout=subprocess.PIPE, check=True, text=True, timeout=100).stdout
+
+
+def symbolize(text, *arguments):
+    done = subprocess.run([SCRIPT, "--tool", ADDR2LINE, *arguments], input=text, capture_output=True, check=True,
+                          text=True, timeout=100)
+    return done.stdout
+
+
+class Symbolize(unittest.TestCase):
+    def test_lines_and_inlined_functions(self):
+        for program in PROGRAMS:
+            with self.subTest(program=program):
+                text = symbolize(dump_of(program))
+                visitor = re.search(r"^goroutine \d+ \[chan receive\]: visitor\n(.+\n)+", text, re.M)[0]
+                self.assertRegex(visitor, r"takes_ticket[^\n]*\(inlined\)\n\t" + line_of("takes") +
+                                 r"[^\n]*queues_up\([^\n]*\n\t" + line_of("queues"))
+                self.assertRegex(visitor, r"created by [^\n]* at [^\n]*opens\([^\n]*\n\t" + line_of("opens"))
+                self.assertNotIn("/include/c++/", visitor.split("queues_up")[0])
+
+    def test_all(self):
+        dump = dump_of(PROGRAMS[0])
+        self.assertGreater(symbolize(dump, "--all").count(" (inlined)\n"), symbolize(dump).count(" (inlined)\n"))
+
+    def test_all_else_stays(self):
+        text = "panic: (+0x12)\n\tno such file(+0x1234)\n\t/dev/null(+0x1234)\n\t0x1234\n\nlast \udcff"
+        text = text.encode(errors="surrogateescape")
+        done = subprocess.run([SCRIPT], input=text, capture_output=True, check=True, timeout=100)
+        self.assertEqual(done.stdout, text)
+        dump = dump_of(PROGRAMS[0])
+        for line in dump.splitlines():
+            if not line.startswith("\t"):
+                self.assertIn(line, symbolize(dump))
+
+    def test_moved(self):
+        dump = dump_of(PROGRAMS[0])
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "dump"
+            file.write_text(dump.replace(str(pathlib.Path(PROGRAMS[0]).parent), "/nowhere"))
+            self.assertNotRegex(symbolize("", str(file)), line_of("queues"))
+            shutil.copy(PROGRAMS[0], folder)
+            self.assertRegex(symbolize("", "--dir", folder, str(file)), line_of("queues"))
+
+
+unittest.main(argv=sys.argv[:1])
