@@ -67,6 +67,7 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
     if (HAMGAM_LIKELY(detail::rseq_offset != 0)) {
       if (HAMGAM_UNLIKELY(!detail::store_if_equal(state_, kLocked, 0U))) {
         unlock_slow();
+        HAMGAM_STAY_ON_STACK();
       }
       return;
     }
@@ -75,6 +76,7 @@ class HAMGAM_CAPABILITY("mutex") Mutex {
     if (HAMGAM_UNLIKELY(
             !state_.compare_exchange_strong(expected, 0, detail::kRelease, detail::kRelaxed))) {
       unlock_slow();
+      HAMGAM_STAY_ON_STACK();
     }
   }
 

@@ -80,6 +80,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     if (HAMGAM_UNLIKELY(
             !state_.compare_exchange_strong(expected, 0, detail::kRelease, detail::kRelaxed))) {
       unlock_slow();
+      HAMGAM_STAY_ON_STACK();
     }
   }
 
@@ -108,6 +109,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
         0) {  // relaxed: ours, or as it was when we came in
       if (HAMGAM_UNLIKELY(!leave_slot(this, detail::slot_index(this)))) {
         unlock_shared_slow();
+        HAMGAM_STAY_ON_STACK();
       }
       return;
     }
@@ -119,6 +121,7 @@ class HAMGAM_CAPABILITY("shared_mutex") RWMutex {
     std::uint64_t const former = state_.fetch_sub(kReader, detail::kRelease);
     if (HAMGAM_UNLIKELY((former & kWatched) != 0 || count(former) <= 0)) {
       left(this, former);
+      HAMGAM_STAY_ON_STACK();
     }
   }
 

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "base/fatal.h"
+#include "wait/wait_profile.h"
 
 // Why no wake-up is lost: whoever has to wait looks for a partner and queues itself in one hold of
 // the lock, and a lone goroutine keeps the lock until it is off its stack; so whoever comes next
@@ -261,13 +262,15 @@ bool ChanCore::wait_alone(void* value, SelectOp::Kind kind) noexcept {
   me.value = value;
   me.sleeper = &sleeper;
   link(me, kind);
-  if (sleeper.goroutine != nullptr) {
-    park([](void* chan) noexcept { static_cast<ChanCore*>(chan)->unlock(); }, this,
-         kind == SelectOp::kSend ? "chan send" : "chan receive", this);
-  } else {
-    unlock();
-    (void)sleep_thread(sleeper);
-  }
+  const char* const reason = kind == SelectOp::kSend ? "chan send" : "chan receive";
+  ProfiledWait::in(reason, [&]() noexcept {
+    if (sleeper.goroutine != nullptr) {
+      park([](void* chan) noexcept { static_cast<ChanCore*>(chan)->unlock(); }, this, reason, this);
+    } else {
+      unlock();
+      (void)sleep_thread(sleeper);
+    }
+  });
   tsan_acquire(&me);
   acquire_source();
   if (!me.done) {

@@ -2,6 +2,8 @@
 // Copyright The Hamgam Authors
 #include "chan/selection.h"
 
+#include "wait/wait_profile.h"
+
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 bool Selection::interrupt(Sleeper& sleeper, Wake how) noexcept {
@@ -30,6 +32,10 @@ void Selection::sleep(const char* reason) noexcept {
     early_ = true;
     return;
   }
+  ProfiledWait::in(reason, [&]() noexcept { sleep_unclaimed(reason); });
+}
+
+void Selection::sleep_unclaimed(const char* reason) noexcept {
   if (goroutine == nullptr) {
     thread->begin_sleep();
     early_ = !enter_park();

@@ -87,6 +87,7 @@ class Selection : public Sleeper {
   enum : std::uint32_t { kSetup, kParked, kTimedOut, kStopped, kCase };
 
   static bool interrupt(Sleeper& sleeper, Wake how) noexcept;
+  HAMGAM_INLINE void sleep_unclaimed(const char* reason) noexcept;
   bool enter_park() noexcept;
 
   atomic<std::uint32_t> word_{kSetup};

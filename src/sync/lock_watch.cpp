@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/debug_words.h"
 #include "fiber/unwind.h"
 #include "os/spin_lock.h"
 #include "sched/park.h"
@@ -188,31 +189,13 @@ const char* reason_of(const LockCircle::Step& step) noexcept {
                                        : "sync.RWMutex.Lock";
 }
 
-bool asked_for() noexcept {
-  const char* const words = std::getenv("HAMGAM_DEBUG");
-  if (words == nullptr) {
-    return false;
-  }
-  std::string_view rest = words;
-  for (;;) {
-    std::size_t const end = rest.find(',');
-    if (rest.substr(0, end) == "locks") {
-      return true;
-    }
-    if (end == std::string_view::npos) {
-      return false;
-    }
-    rest.remove_prefix(end + 1);
-  }
-}
-
 }  // namespace
 
 // Set before main; what other files' initialisers lock before that is not watched.
 constinit atomic<std::uint32_t> locks_watched{0};
 
 namespace {
-[[maybe_unused]] const bool kAskedFor = asked_for() && (start_watching_locks(), true);
+[[maybe_unused]] const bool kAskedFor = debug_asks_for("locks") && (start_watching_locks(), true);
 }
 
 HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockMark mark,

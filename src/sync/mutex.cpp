@@ -247,6 +247,7 @@ void Mutex::unlock_slow() noexcept {
   // under the bucket's lock; kAwake is set by unlockers only.
   Bucket& bucket = bucket_of(&state_);
   bucket.lock();
+  Nanos const delay = profiling_waits() ? bucket.take_delay(&state_) : 0;
   Waiter* all = exiting() ? bucket.pop_all(&state_) : nullptr;
   Waiter* waiter = bucket.pop(&state_);
   std::uint32_t const stays =
@@ -269,6 +270,9 @@ void Mutex::unlock_slow() noexcept {
   }
   bucket.unlock();
   wake(*waiter);
+  if (HAMGAM_UNLIKELY(delay != 0)) {
+    note_delay(delay);
+  }
   if (waited_long && current_goroutine() != nullptr) {
     yield_goroutine();  // it is the next one here: it runs while the lock is hot
   }

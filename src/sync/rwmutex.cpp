@@ -361,6 +361,9 @@ void RWMutex::Slow::unlock() noexcept {
 void RWMutex::Slow::release(std::uint64_t staying) noexcept {
   bool const exits = detail::exiting();
   bucket_.lock();
+  Nanos const delay = detail::profiling_waits() ? bucket_.take_delay(readers(mutex_)) +
+                                                      bucket_.take_delay(writers(mutex_))
+                                                : 0;
   Waiter* const admitted = bucket_.pop_all(readers(mutex_));
   for (const Waiter* reader = admitted; reader != nullptr; reader = reader->next) {
     staying += exits && reader->goroutine != nullptr ? 0 : 1;
@@ -400,6 +403,9 @@ void RWMutex::Slow::release(std::uint64_t staying) noexcept {
   bucket_.unlock();
   detail::wake_all(admitted);
   detail::wake_all(all);
+  if (HAMGAM_UNLIKELY(delay != 0)) {
+    detail::note_delay(delay);
+  }
   if (writer != nullptr) {
     detail::wake(*writer);
     if (waited_long && detail::current_goroutine() != nullptr) {
@@ -679,10 +685,14 @@ void RWMutex::retreat(detail::atomic<const void*>& slot) noexcept {
 void RWMutex::wake_watcher(const void* lock) noexcept {
   Bucket& bucket = detail::bucket_of(lock);
   bucket.lock();
+  Nanos const delay = detail::profiling_waits() ? bucket.take_delay(Slow::watcher(lock)) : 0;
   Waiter* const writer = bucket.pop(Slow::watcher(lock));
   bucket.unlock();
   if (writer != nullptr) {
     detail::wake(*writer);
+  }
+  if (HAMGAM_UNLIKELY(delay != 0)) {
+    detail::note_delay(delay);
   }
 }
 

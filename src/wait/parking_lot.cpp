@@ -43,6 +43,9 @@ void Bucket::push_back(Waiter& waiter) noexcept {
     waiter.ahead = head->last;
     head->last->next = &waiter;
     head->last = &waiter;
+    if (profiling_waits()) {
+      count(waiter, *head);
+    }
   } else {
     insert(waiter);
   }
@@ -57,6 +60,9 @@ void Bucket::push_front(Waiter& waiter) noexcept {
     waiter.last = head->last;
     head->ahead = &waiter;
     replace(*head, waiter);
+    if (profiling_waits()) {
+      count(waiter, waiter);
+    }
   } else {
     waiter.next = nullptr;
     insert(waiter);
@@ -77,12 +83,16 @@ Waiter* Bucket::pop_all(const void* address) noexcept {
     erase(*head);
     for (Waiter* waiter = head; waiter != nullptr; waiter = waiter->next) {
       waiter->queued = false;
+      waiter->counted = false;
     }
   }
   return head;
 }
 
 void Bucket::remove(Waiter& waiter) noexcept {
+  if (HAMGAM_UNLIKELY(waiter.counted)) {
+    count_no_more(waiter);
+  }
   waiter.queued = false;
   Waiter* const heir = waiter.next;
   if (heir != nullptr) {
@@ -101,20 +111,43 @@ void Bucket::remove(Waiter& waiter) noexcept {
   }
 }
 
+void Bucket::count(Waiter& waiter, Waiter& head) noexcept {
+  head.contention.change(1, now());
+  waiter.counted = true;
+}
+
+void Bucket::count_no_more(Waiter& waiter) noexcept {
+  waiter.counted = false;
+  Waiter& head = waiter.ahead == nullptr ? waiter : *first(address_of(waiter));
+  head.contention.change(-1, now());
+}
+
+Nanos Bucket::take_delay(const void* address) noexcept {
+  Waiter* const head = first(address);
+  if (head == nullptr) {
+    return 0;
+  }
+  head->contention.change(0, now());
+  return std::exchange(head->contention.owed, 0);
+}
+
 Wake Bucket::sleep(Waiter& waiter, const char* reason) noexcept {
   if (waiter.interrupted != Wake::kNone) {
     remove(waiter);
     unlock();
     return waiter.interrupted;
   }
-  if (waiter.goroutine != nullptr) {
-    park([](void* bucket) noexcept { static_cast<Bucket*>(bucket)->unlock(); }, this, reason,
-         address_of(waiter));
-    return waiter.outcome;
-  }
-  waiter.thread->begin_sleep();  // nobody wakes it before the unlock
-  unlock();
-  return sleep_thread(waiter);
+  ProfiledWait::in(reason, [&]() noexcept {
+    if (waiter.goroutine != nullptr) {
+      park([](void* bucket) noexcept { static_cast<Bucket*>(bucket)->unlock(); }, this, reason,
+           address_of(waiter));
+    } else {
+      waiter.thread->begin_sleep();  // nobody wakes it before the unlock
+      unlock();
+      (void)sleep_thread(waiter);
+    }
+  });
+  return waiter.outcome;
 }
 
 // A new node for an address that has none.
@@ -132,6 +165,10 @@ void Bucket::insert(Waiter& waiter) noexcept {
     link = before(address_of(waiter), address_of(**link)) ? &(*link)->left : &(*link)->right;
   }
   *link = &waiter;
+  waiter.contention = {};
+  if (profiling_waits()) {
+    count(waiter, waiter);
+  }
   while (waiter.parent != nullptr && waiter.parent->priority > waiter.priority) {
     rotate_up(waiter);
   }
@@ -154,6 +191,7 @@ void Bucket::relink(Waiter& former, Waiter* other) noexcept {
 // Puts the heir, which is not in the treap, in the former's place.
 void Bucket::replace(Waiter& former, Waiter& heir) noexcept {
   heir.priority = former.priority;
+  heir.contention = former.contention;
   heir.left = former.left;
   heir.right = former.right;
   if (heir.left != nullptr) {

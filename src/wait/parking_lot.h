@@ -48,12 +48,18 @@ class alignas(kCacheLine) Bucket {
   // Takes this one off, wherever it is.
   void remove(Waiter& waiter) noexcept;
 
+  // While waits are profiled: what those on the address have waited, all together, since this was
+  // last asked.
+  Nanos take_delay(const void* address) noexcept;
+
   // Sleeps until woken or interrupted. The waiter is queued here and the bucket is locked; it is
   // unlocked on return. `reason` as for park().
   Wake sleep(Waiter& waiter, const char* reason) noexcept;
 
  private:
   friend bool discard_unused_stacks() noexcept;
+  HAMGAM_NOINLINE void count(Waiter& waiter, Waiter& head) noexcept;
+  HAMGAM_NOINLINE void count_no_more(Waiter& waiter) noexcept;
   void insert(Waiter& waiter) noexcept;
   void relink(Waiter& former, Waiter* other) noexcept;
   void replace(Waiter& former, Waiter& heir) noexcept;

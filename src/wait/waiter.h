@@ -9,6 +9,7 @@
 #include "hamgam/detail/atomic.h"
 #include "os/clock.h"
 #include "wait/sleeper.h"
+#include "wait/wait_profile.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -30,6 +31,9 @@ struct Waiter : Sleeper {
   Waiter* left = nullptr;
   Waiter* right = nullptr;
   std::uint32_t priority = 0;
+
+  Contention contention;  // in the first of an address
+  bool counted = false;   // there; under the bucket's lock
 
   // Of discard_unused_stacks() that found it asleep; under the bucket's lock.
   std::uint8_t looks = 0;

@@ -72,6 +72,8 @@
 #define HAMGAM_NOINLINE __attribute__((noinline))
 #define HAMGAM_INLINE __attribute__((always_inline)) inline
 #define HAMGAM_COLD __attribute__((cold, noinline))
+// Behind a call: it is no jump, so whoever is called finds the caller on the stack.
+#define HAMGAM_STAY_ON_STACK() __asm__ volatile("")
 #define HAMGAM_LIKELY(x) __builtin_expect(!!(x), 1)
 #define HAMGAM_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
