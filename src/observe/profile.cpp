@@ -94,7 +94,7 @@ class Collected {
 
   // One whose stack is not to be had stands where it was created.
   void add_goroutines() {
-    Snapshot snapshot = take_snapshot();
+    Snapshot snapshot = take_snapshot(Ask::kThreads);
     for (Snapshot::Group& group : snapshot.groups) {
       add(std::move(group.frames), group.cut, group.created_at, group.state,
           {static_cast<double>(group.members.size()), 0});
