@@ -5,7 +5,7 @@
 # `cpack -G DEB` makes
 #   libhamgamX.Y      the shared library; its name is that of its binary interface
 #   libhamgam-dev     what programs are built with
-#   libhamgam-doc     documentation and examples
+#   libhamgam-doc     documentation, also as a site (html/index.html), and examples
 set(runtime_package libhamgam${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 set(CPACK_COMPONENTS_ALL hamgam_dev hamgam_doc)
 if(TARGET hamgam_shared)
@@ -18,6 +18,9 @@ endif()
 install(FILES README.md CHANGELOG.md CONTRIBUTING.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libhamgam-doc
   COMPONENT hamgam_doc EXCLUDE_FROM_ALL)
 install(DIRECTORY docs examples DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libhamgam-doc
+  COMPONENT hamgam_doc EXCLUDE_FROM_ALL)
+install(CODE "set(hamgam_site_dir ${CMAKE_INSTALL_DATADIR}/doc/libhamgam-doc/html)
+  include(${CMAKE_CURRENT_LIST_DIR}/HamgamSite.cmake)"
   COMPONENT hamgam_doc EXCLUDE_FROM_ALL)
 
 set(CPACK_DEBIAN_HAMGAM_RUNTIME_PACKAGE_NAME ${runtime_package})
@@ -34,7 +37,7 @@ foreach(component IN ITEMS RUNTIME DEV DOC)
 endforeach()
 set(CPACK_COMPONENT_HAMGAM_RUNTIME_DESCRIPTION "The shared library.")
 set(CPACK_COMPONENT_HAMGAM_DEV_DESCRIPTION "Headers, libraries, CMake package and pkg-config file.")
-set(CPACK_COMPONENT_HAMGAM_DOC_DESCRIPTION "Documentation and examples.")
+set(CPACK_COMPONENT_HAMGAM_DOC_DESCRIPTION "Documentation, as Markdown and as a site, and examples.")
 
 # What the library needs of the system is asked of dpkg-shlibdeps, if it is here (dpkg-dev).
 find_program(HAMGAM_SHLIBDEPS dpkg-shlibdeps)

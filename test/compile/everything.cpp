@@ -7,8 +7,11 @@
 #include <hamgam/hamgam.h>
 #include <hamgam/version.h>
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -16,6 +19,7 @@
 #include <optional>
 #include <shared_mutex>
 #include <source_location>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <system_error>
@@ -340,6 +344,57 @@ void time() {
   check(with.err() == std::errc::operation_canceled && !with.done().recv());
 }
 
+template <class Stream>
+void streams(const Stream& a, const Stream& b) {
+  std::array<std::byte, 2> bytes{};
+  const std::array<std::span<const std::byte>, 2> pieces{bytes, bytes};
+  a.set_deadline(hamgam::Clock::now() + 1h);
+  a.write_all(std::span<const std::byte>(bytes));
+  check(a.write_all_for(pieces, 1h) == 4U && a.write_all_until(bytes, hamgam::Clock::now()) == 2U);
+  check(a.write_some_for(bytes, 1h) == 2U && a.write_all(pieces, std::stop_token()) == 4U);
+  check(b.read_exact(bytes) == 2 && b.read_exact_for(bytes, 1h) == 2U);
+  check(b.read_exact_until(bytes, std::chrono::system_clock::now()) == 2U);
+  check(b.read_exact(bytes, std::stop_token()) == 2U && b.read_some_for(bytes, 1h) == 2U);
+  check(b.read_some(bytes, std::stop_token()) == 2U && b.read_some(bytes) == 2);
+  check(!b.read_some_until(bytes, hamgam::Clock::now()) && b.idle());
+  a.shutdown_write();
+  check(hamgam::net::copy(b, a) == 0 && hamgam::net::Stream<Stream>);
+}
+
+void sockets() {
+  namespace net = hamgam::net;
+  const auto listener = net::TcpListener::bind("127.0.0.1:0", {.backlog = 4});
+  const std::string address = listener.address().to_string();
+  const auto dialed = net::TcpConn::dial(address, {.no_delay = false});
+  streams(dialed, listener.accept());
+  const auto late = net::TcpConn::dial_until(address, hamgam::Clock::now() + 1h);
+  const auto peer = listener.accept_for(1h);
+  check(late.has_value() && peer.has_value());
+  check(!listener.accept_until(std::chrono::system_clock::now()).has_value());
+  const auto [one, other] = net::pipe();
+  streams(one, other);
+  check(net::Address::parse(address).is_ipv4() && net::resolve_for(address, 1h)->size() == 1);
+  check(net::wait_writable_for(late->fd(), 1h) && !net::wait_readable_for(late->fd(), 1us));
+  const auto socket = net::UdpSocket::bind("127.0.0.1:0");
+  std::array<std::byte, 2> bytes{};
+  check(socket.send_to_for(bytes, socket.local_address(), 1h));
+  check(socket.receive_from_for(bytes, 1h)->bytes == 2);
+  std::error_code error;
+  check(!hamgam::file::read_all("/nowhere", error).empty() || error);
+  check(hamgam::file::read_all_for("/proc/self/comm", 1h)->ends_with('\n'));
+}
+
+void the_process() {
+  hamgam::Signals signals({SIGUSR1}, 1);
+  std::raise(SIGUSR1);
+  check(signals.chan().recv() == SIGUSR1);
+  signals.stop();
+  check(!hamgam::with_signals(hamgam::Context::background(), {SIGUSR2}).ctx.err());
+  hamgam::observe::LeakCheck leaks;
+  check(leaks.allow("sleep").leaks(0ns).empty());
+  check(hamgam::observe::stats().goroutines >= 1 && !hamgam::observe::goroutines().empty());
+}
+
 }  // namespace
 
 int main() {
@@ -350,6 +405,8 @@ int main() {
     values();
     channels();
     time();
+    sockets();
+    the_process();
     return g_failures;
   });
   return status == 0 && Handle::decoy() == 0 ? 0 : 1;
