@@ -385,10 +385,10 @@ void sockets() {
 }
 
 void the_process() {
-  hamgam::Signals signals({SIGUSR1}, 1);
+  hamgam::Signals taken({SIGUSR1}, 1);
   std::raise(SIGUSR1);
-  check(signals.chan().recv() == SIGUSR1);
-  signals.stop();
+  check(taken.chan().recv() == SIGUSR1);
+  taken.stop();
   check(!hamgam::with_signals(hamgam::Context::background(), {SIGUSR2}).ctx.err());
   hamgam::observe::LeakCheck leaks;
   check(leaks.allow("sleep").leaks(0ns).empty());
