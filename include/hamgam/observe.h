@@ -33,6 +33,7 @@
 #include <iosfwd>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -235,6 +236,47 @@ struct Stats {
 // 100,000. Nobody waits for it, and nothing is counted for it on the way of a goroutine that was
 // not before: so there are no times in it.
 [[nodiscard]] HAMGAM_API Stats stats() noexcept;
+
+// While it lives, a browser, curl and go tool pprof can look at the program: serve().
+class [[nodiscard]] PageServer {
+ public:
+  // Moved from, it serves nothing.
+  HAMGAM_API PageServer(PageServer&& other) noexcept;
+  HAMGAM_API PageServer& operator=(PageServer&& other) noexcept;
+  HAMGAM_API ~PageServer();  // stop()
+
+  // Where it listens, as "127.0.0.1:6060"; empty after stop().
+  [[nodiscard]] HAMGAM_API std::string address() const;
+
+  // Nobody is answered any more, and the port is free, when it returns.
+  HAMGAM_API void stop() noexcept;
+
+ private:
+  struct State;
+  friend PageServer serve(std::string_view address);
+  explicit PageServer(std::shared_ptr<State> state) noexcept;
+  std::shared_ptr<State> state_;
+};
+
+// Serves pages at http://127.0.0.1:6060/debug/ : goroutines, and which of them wait for a minute;
+// who has and who waits for which lock, if locks are watched; numbers of the scheduler; and the
+// profiles, as text and for `go tool pprof http://127.0.0.1:6060/debug/pprof/mutex`. Plain text, or
+// HTML for browsers.
+//
+//   auto const pages = observe::serve();
+//
+// It is answered by a thread of its own, which no goroutine can hold up, and which does not keep
+// the deadlock of all others from being told of. Requests are bounded in size, time and number
+// (32), and change nothing. Numeric addresses only: ":6061", "127.0.0.1:0" (some free port),
+// "[::1]:6060",
+// "/run/x" (a Unix socket). There is no password: whoever can connect sees stacks and names, so an
+// address that others can reach is to be chosen with care. Of this machine's addresses requests are
+// refused that a browser makes for a name other than localhost.
+//
+// Throws std::system_error if the address is none, or not to be had. From the end of main on, and
+// in the child of a fork, nobody is answered; there it is a fatal error to call it, if there were
+// goroutines.
+HAMGAM_API PageServer serve(std::string_view address = "127.0.0.1:6060");
 
 // From now on SIGQUIT (Ctrl-\, kill -QUIT) prints that on standard error, from a thread of its own,
 // which also works while all workers are busy. The program goes on, unlike Go's. Once per process;

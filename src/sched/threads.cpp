@@ -155,6 +155,19 @@ bool ThreadRecord::sleep(Nanos limit) noexcept {
   }
 }
 
+void ThreadRecord::begin_rest() noexcept {
+  begin_sleep();
+  count_sleep(*this);
+  of_worker.store(false, kRelaxed);  // relaxed: published with kAsleep
+  // [asleep.2] release, pairs with [asleep.3]: the count
+  word.store(kAsleep, kRelease);
+}
+
+void ThreadRecord::end_rest() noexcept {
+  word.store(kAwake, kRelaxed);  // relaxed: fenced
+  full_fence();                  // [asleep.1] seq_cst, pairs with itself: what it does comes after
+}
+
 void ThreadRecord::wake() noexcept {
   word.store(kWoken, kRelease);  // [sleeper.1] release, pairs with [sleeper.2]
   futex_wake(word, 1);

@@ -11,6 +11,7 @@
 //   any       -> kWoken    by the one waker of each sleep: from now on the thread counts as awake,
 //                          whenever its CPU gets to it
 //   any       -> kAwake    by the thread, before a waker can find it
+// One that rests (begin_rest) goes from kAwake to kAsleep and back by itself.
 // A thread that sleeps until some time stays kAwake: it ends its sleep by itself.
 //
 // The thread-local variables below have trivial destructors, so they may be read while and after
@@ -52,6 +53,11 @@ struct alignas(64) ThreadRecord {
 
   // Ends the sleep that was begun. Once for each.
   void wake() noexcept;
+
+  // In between the owner, who serves what is outside of the process and has nothing on hand that
+  // goroutines wait for, counts as asleep, though nobody here wakes it.
+  void begin_rest() noexcept;
+  void end_rest() noexcept;
 };
 
 // The calling thread's record, made if need be; null if there is no memory or the thread is about

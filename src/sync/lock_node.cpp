@@ -34,6 +34,7 @@ class Registry : public InOwnMemory {
     LockNode*& place = nodes_[lock];
     if (place == nullptr) {
       place = new LockNode(lock);
+      push(all_nodes_, place);
     }
     return place;
   }
@@ -46,7 +47,10 @@ class Registry : public InOwnMemory {
         return holder;
       }
     }
-    return new LockHolder;
+    auto* const holder = new LockHolder;
+    std::lock_guard const guard(lock_);
+    push(all_holders_, holder);
+    return holder;
   }
 
   void give(LockHolder* holder) noexcept {
@@ -66,8 +70,21 @@ class Registry : public InOwnMemory {
   }
 
   LockOrder& order() noexcept { return order_; }
+  // [watch.7] acquire, pairs with [watch.8]: what they are
+  LockNode* first_node() const noexcept { return all_nodes_.load(kAcquire); }
+  // [watch.7] acquire, pairs with [watch.8]: what they are
+  LockHolder* first_holder() const noexcept { return all_holders_.load(kAcquire); }
 
  private:
+  // Under the lock.
+  template <class T>
+  static void push(atomic<T*>& all, T* one) noexcept {
+    one->next_of_all = all.load(kRelaxed);  // relaxed: under the lock
+    all.store(one, kRelease);               // [watch.8] release, pairs with [watch.7]
+  }
+
+  atomic<LockNode*> all_nodes_{nullptr};
+  atomic<LockHolder*> all_holders_{nullptr};
   LockOrder order_;
   SpinLock lock_;
   SpinLock marking_;
@@ -169,6 +186,9 @@ LockInside::~LockInside() {
 }
 
 LockOrder& order() noexcept { return registry().order(); }
+
+LockNode* first_node() noexcept { return registry().first_node(); }
+LockHolder* first_holder() noexcept { return registry().first_holder(); }
 
 void prepare_lock_nodes() noexcept {
   g_registry.store(new Registry, kRelaxed);  // relaxed: [watch.5] publishes it

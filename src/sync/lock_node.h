@@ -32,6 +32,7 @@ struct LockNode : InOwnMemory {
   SpinLock guard;                        // of what follows
   LockSite taken;                        // by the owner
   OwnVector<Reader> readers;             // who have it to read
+  LockNode* next_of_all = nullptr;       // set before it is published
 };
 
 // A goroutine or thread that has, or had, locks. Never freed. Used again for another one only if
@@ -44,11 +45,12 @@ struct LockHolder : InOwnMemory {
   int thread = 0;                        // with this number,
   const void* stack_bottom = nullptr;
   std::size_t stack_size = 0;
-  OwnVector<HeldLock> held;       // its own
-  std::size_t count = 0;          // of its locks
-  SpinLock guard;                 // of what follows
-  OwnVector<const void*> frames;  // where a thread waits
-  LockHolder* next = nullptr;     // that is free
+  OwnVector<HeldLock> held;           // its own
+  std::size_t count = 0;              // of its locks
+  SpinLock guard;                     // of what follows
+  OwnVector<const void*> frames;      // where a thread waits
+  LockHolder* next = nullptr;         // that is free
+  LockHolder* next_of_all = nullptr;  // set before it is published
 };
 
 // What is done while one lives is not watched. It must not live over a park. False: do nothing, one
@@ -78,6 +80,10 @@ LockNode* node_of(const void* lock);
 void mark_lock(LockNode& node, LockMark mark);
 
 LockOrder& order() noexcept;
+
+// All that there ever were; null: none.
+LockNode* first_node() noexcept;
+LockHolder* first_holder() noexcept;
 
 // As prepare_lock_reports.
 void prepare_lock_nodes() noexcept;

@@ -19,6 +19,7 @@
 #include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/threads.h"
+#include "sync/lock_list.h"
 #include "sync/lock_order.h"
 #include "sync/lock_watch.h"
 
@@ -343,6 +344,10 @@ void forget_lock_reports() noexcept {
 }
 
 void await_lock_reports() noexcept { await_reports(kLastWords); }
+
+std::uint64_t lock_reports_told() noexcept {
+  return g_told.load(kRelaxed);  // relaxed: a number
+}
 
 std::uint64_t count_lock_reports() noexcept {
   await_reports(kForever);

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#pragma once
+
+// What observe::serve() answers, apart from sockets: page.cpp; and the sockets: page_server.cpp.
+
+#include <string>
+#include <string_view>
+
+#include "hamgam/detail/config.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+struct PageReply {
+  const char* status = "200 OK";
+  std::string type = "text/plain; charset=utf-8";
+  std::string head;  // more lines, each with its end
+  std::string body;
+};
+
+// The answer to a request whose head is whole (an empty line ends it). `local`: only this machine
+// can ask, so the browser must have meant it: a name that resolves to here is refused. Throws
+// std::bad_alloc.
+PageReply answer_page(std::string_view request, bool local);
+
+// A whole answer to be sent; without the body if it was asked for by HEAD.
+std::string page_text(const PageReply& reply, bool with_body);
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

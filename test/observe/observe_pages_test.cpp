@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "hamgam/hamgam.h"
+#include "observe/stacks.h"
+#include "support/child.h"
+#include "support/pprof.h"
+#include "support/until.h"
+
+// Pages about the program: what they say, and that nobody who asks can hurt it.
+
+namespace hamgam {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+bool emulated() { return std::getenv("HAMGAM_TEST_EMULATOR") != nullptr; }
+
+// A plain blocking socket: no worker is needed to ask.
+class Client {
+ public:
+  explicit Client(const std::string& address)
+      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port =
+        htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+    timeval const limit{60, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    connected_ = connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0;
+  }
+  ~Client() { close(fd_); }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  [[nodiscard]] bool connected() const { return connected_; }
+  [[nodiscard]] bool send(const std::string& text) const {
+    return ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+  }
+  // Until it is closed.
+  [[nodiscard]] std::string rest() const {
+    std::string all;
+    char buffer[4096];
+    for (ssize_t got; (got = recv(fd_, buffer, sizeof buffer, 0)) > 0;) {
+      all.append(buffer, static_cast<std::size_t>(got));
+    }
+    return all;
+  }
+  [[nodiscard]] bool first_byte() const {
+    char byte;
+    return recv(fd_, &byte, 1, MSG_PEEK) == 1;
+  }
+
+ private:
+  int const fd_;
+  bool connected_;
+};
+
+struct Answer {
+  std::string status;
+  std::string head;
+  std::string body;
+};
+
+Answer answer_to(const std::string& address, const std::string& request) {
+  Client const client(address);
+  EXPECT_TRUE(client.connected());
+  EXPECT_TRUE(client.send(request));
+  std::string const text = client.rest();
+  std::size_t const line = std::min(text.find("\r\n"), text.size());
+  std::size_t const end = std::min(text.find("\r\n\r\n"), text.size());
+  std::size_t const body = std::min(end + 4, text.size());
+  return {text.substr(0, line), text.substr(0, end), text.substr(body)};
+}
+
+Answer get(const observe::PageServer& pages, const std::string& path,
+           const std::string& head = {}) {
+  return answer_to(pages.address(), "GET " + path + " HTTP/1.1\r\nHost: " + pages.address() +
+                                        "\r\n" + head + "\r\n");
+}
+
+bool is_in(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+std::string output_of(const std::string& command) {
+  std::string output;
+  std::FILE* const pipe = popen((command + " 2>&1").c_str(), "re");
+  char buffer[4096];
+  for (std::size_t got;
+       pipe != nullptr && (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) {
+    output.append(buffer, got);
+  }
+  if (pipe != nullptr) {
+    (void)pclose(pipe);
+  }
+  return output;
+}
+
+TEST(Pages, index_and_ways_to_it) {
+  auto const pages = observe::serve(":0");
+  EXPECT_EQ(pages.address().rfind("127.0.0.1:", 0), 0U) << pages.address();
+  Answer const text = get(pages, "/debug/");
+  EXPECT_EQ(text.status, "HTTP/1.1 200 OK");
+  EXPECT_TRUE(is_in(text.head, "Content-Type: text/plain")) << text.head;
+  EXPECT_TRUE(is_in(text.head, "Content-Length: " + std::to_string(text.body.size()))) << text.head;
+  EXPECT_TRUE(is_in(text.body, "/debug/goroutines ")) << text.body;
+  Answer const html = get(pages, "/debug/", "Accept: text/html,*/*\r\n");
+  EXPECT_TRUE(is_in(html.head, "Content-Type: text/html")) << html.head;
+  EXPECT_TRUE(is_in(html.body, "<a href=\"/debug/locks\">")) << html.body;
+  for (const char* path : {"/", "/debug", "/debug/pprof"}) {
+    Answer const moved = get(pages, path);
+    EXPECT_EQ(moved.status, "HTTP/1.1 302 Found") << path;
+    EXPECT_TRUE(is_in(moved.head, "Location: /debug/")) << path;
+  }
+  EXPECT_EQ(get(pages, "/etc/passwd").status, "HTTP/1.1 404 Not Found");
+  EXPECT_EQ(get(pages, "/debug/pprof/heap").status, "HTTP/1.1 404 Not Found");
+  EXPECT_TRUE(is_in(get(pages, "/debug/scheduler").body, "goroutines          "));
+  Answer const head =
+      answer_to(pages.address(), "HEAD /debug/ HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_EQ(head.status, "HTTP/1.1 200 OK");
+  EXPECT_EQ(head.body, "");
+}
+
+TEST(Pages, goroutines) {
+  auto const pages = observe::serve(":0");
+  auto const chan = make_chan<int>();
+  WaitGroup all;
+  for (int i = 0; i < 12; ++i) {
+    all.go({.name = "<waits>"}, [&] { EXPECT_FALSE(chan.recv().has_value()); });
+  }
+  test::until([] { return test::count_waiting("chan receive") == 12; });
+  std::string const grouped = get(pages, "/debug/goroutines").body;
+  EXPECT_TRUE(is_in(grouped, "(12 in all) [chan receive]: <waits>\n")) << grouped;
+  std::string const single = get(pages, "/debug/goroutines?group=0").body;
+  EXPECT_FALSE(is_in(single, "in all")) << single;
+  EXPECT_TRUE(is_in(single, " [chan receive]: <waits>\n")) << single;
+  std::string const html = get(pages, "/debug/goroutines", "accept: text/html\r\n").body;
+  EXPECT_TRUE(is_in(html, "[chan receive]: &lt;waits&gt;\n")) << html;
+  EXPECT_FALSE(is_in(html, "<waits>")) << html;
+  std::string const old = get(pages, "/debug/goroutines?min_wait=1h").body;
+  EXPECT_EQ(old, "0 goroutines that wait for 3600.000 s or longer\n");
+  EXPECT_TRUE(test::comes_true([&] {
+    return is_in(get(pages, "/debug/goroutines?min_wait=50ms").body, "12 goroutines that wait") ||
+           !test::stacks_are_seen();
+  }));
+  EXPECT_EQ(get(pages, "/debug/goroutines?min_wait=soon").status, "HTTP/1.1 400 Bad Request");
+  EXPECT_TRUE(is_in(get(pages, "/debug/pprof/goroutine?debug=2").body, "<waits>"));
+  chan.close();
+  all.wait();
+}
+
+HAMGAM_TEST_FRAME void has_the_lock(Mutex& mutex, const Chan<int>& done) {
+  mutex.lock();
+  (void)done.recv();
+  mutex.unlock();
+}
+
+TEST(Pages, locks_that_are_not_watched) {
+  auto const pages = observe::serve(":0");
+  EXPECT_TRUE(is_in(get(pages, "/debug/locks").body, "Locks are not watched"));
+}
+
+TEST(Pages, locks) {
+  auto const child = test::in_child(
+      [] {
+        auto const pages = observe::serve(":0");
+        static Mutex cellar;
+        auto const done = make_chan<int>();
+        WaitGroup all;
+        all.go({.name = "owner"}, [&] { has_the_lock(cellar, done); });
+        test::await_waiting("owner", "chan receive");
+        all.go({.name = "guest"}, [&] { std::lock_guard const guard(cellar); });
+        test::await_waiting("guest", "sync.Mutex.Lock");
+        std::string page;
+        auto const shows = [&] {
+          page = get(pages, "/debug/locks").body;
+          return is_in(page, "cellar\"\n") && is_in(page, " \"owner\" has it, since\n") &&
+                 is_in(page, "has_the_lock") && is_in(page, " \"guest\" waits for it, for 0 s, at");
+        };
+        EXPECT_TRUE(test::comes_true(shows)) << page;
+        done.send(1);
+        all.wait();
+        page = get(pages, "/debug/locks").body;
+        EXPECT_TRUE(is_in(page, "0 locks that somebody has or waits for; 0 reports so far\n"));
+        std::fputs(page.c_str(), stderr);
+        std::_Exit(testing::Test::HasFailure() ? 1 : 0);
+      },
+      {"HAMGAM_DEBUG=locks"});
+  EXPECT_TRUE(child.succeeded()) << child.error;
+}
+
+TEST(Pages, profiles) {
+  observe::profile_waits();
+  auto const pages = observe::serve(":0");
+  Mutex mutex;
+  {
+    WaitGroup all;
+    std::unique_lock lock(mutex);
+    all.go([&] { std::lock_guard const guard(mutex); });
+    test::until([] { return test::count_waiting("sync.Mutex.Lock") == 1; });
+    lock.unlock();
+    all.wait();
+  }
+  observe::profile_waits(false);
+  for (const char* name : {"mutex", "block", "goroutine"}) {
+    Answer const answer = get(pages, std::string("/debug/pprof/") + name);
+    EXPECT_TRUE(is_in(answer.head, "application/octet-stream")) << answer.head;
+    EXPECT_FALSE(test::read_pprof(answer.body).types.empty()) << name;
+  }
+  EXPECT_GE(test::read_pprof(get(pages, "/debug/pprof/mutex").body).samples.size(), 1U);
+  EXPECT_TRUE(is_in(get(pages, "/debug/pprof/mutex?debug=1").body, "--- mutex:\n"));
+  if (!output_of("command -v go").empty() && !emulated()) {
+    std::string const url = "http://" + pages.address() + "/debug/pprof/mutex";
+    std::string const file = testing::TempDir() + "hamgam_pprof" + std::to_string(getpid());
+    std::string const top = output_of("PPROF_TMPDIR=" + file + " go tool pprof -top " + url);
+    EXPECT_TRUE(is_in(top, "Type: delay")) << top;
+    (void)output_of("rm -r " + file);
+  }
+}
+
+// (tokio-console, issue 177: no answer from a program that is busy.)
+TEST(Pages, answered_while_all_workers_spin) {
+  auto const pages = observe::serve(":0");
+  std::atomic<bool> over{false};
+  std::atomic<int> spinning{0};
+  WaitGroup all;
+  int const procs = max_procs(0);
+  std::thread asker([&] {
+    while (spinning.load() < procs) {
+      std::this_thread::yield();
+    }
+    Clock::duration best = 1min;
+    for (int i = 0; i < 20; ++i) {
+      auto const start = Clock::now();
+      Client const client(pages.address());
+      EXPECT_TRUE(client.send("GET /debug/goroutines HTTP/1.0\r\n\r\n"));
+      EXPECT_TRUE(client.first_byte());
+      best = std::min(best, Clock::now() - start);
+      EXPECT_TRUE(is_in(client.rest(), "[running]"));
+    }
+    over = true;
+    if (!emulated()) {
+      EXPECT_LT(best, 100ms);
+    }
+  });
+  for (int i = 0; i < procs; ++i) {
+    all.go([&] {
+      ++spinning;
+      while (!over.load()) {
+      }
+    });
+  }
+  asker.join();
+  all.wait();
+}
+
+TEST(Pages, hostile_requests) {
+  auto const pages = observe::serve(":0");
+  auto const status = [&](const std::string& request) {
+    return answer_to(pages.address(), request).status;
+  };
+  EXPECT_EQ(status("POST /debug/ HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"),
+            "HTTP/1.1 405 Method Not Allowed");
+  EXPECT_EQ(status("rubbish\r\n\r\n"), "HTTP/1.1 400 Bad Request");
+  EXPECT_EQ(status("GET debug HTTP/1.1\r\n\r\n"), "HTTP/1.1 400 Bad Request");
+  EXPECT_EQ(status("\r\n\r\n"), "HTTP/1.1 400 Bad Request");
+  EXPECT_EQ(status("GET /debug/ HTTP/1.1\r\nHost: evil.example:80\r\n\r\n"),
+            "HTTP/1.1 403 Forbidden");
+  EXPECT_EQ(status("GET /debug/ HTTP/1.1\r\nHost: LocalHost:80\r\n\r\n"), "HTTP/1.1 200 OK");
+  EXPECT_EQ(status("GET /debug/ HTTP/1.0\n\n"), "HTTP/1.1 200 OK");
+  EXPECT_EQ(status("GET /debug/ HTTP/1.1\r\nX: " + std::string(9000, 'x')),
+            "HTTP/1.1 431 Request Header Fields Too Large");
+  EXPECT_EQ(status("GET /debug/?" + std::string(7000, '%') + " HTTP/1.1\r\n\r\n"),
+            "HTTP/1.1 200 OK");
+  // Those who ask slowly, or nothing at all, do not keep others out.
+  std::vector<std::unique_ptr<Client>> slow;
+  for (int i = 0; i < 100; ++i) {
+    slow.push_back(std::make_unique<Client>(pages.address()));
+    (void)slow.back()->send("GET /de");
+  }
+  EXPECT_EQ(get(pages, "/debug/").status, "HTTP/1.1 200 OK");
+  // The last ones are still there, the first ones went.
+  EXPECT_TRUE(slow.back()->send("bug/ HTTP/1.0\r\n\r\n"));
+  EXPECT_TRUE(is_in(slow.back()->rest(), "200 OK"));
+  EXPECT_EQ(slow.front()->rest(), "");
+}
+
+TEST(Pages, stop_frees_the_port) {
+  std::string address;
+  {
+    auto pages = observe::serve(":0");
+    address = pages.address();
+    Client const waiting(address);
+    EXPECT_TRUE(waiting.send("GET "));
+    EXPECT_THROW((void)observe::serve(address), std::system_error);
+    pages.stop();
+    EXPECT_EQ(pages.address(), "");
+    EXPECT_EQ(waiting.rest(), "");
+    pages = observe::serve(address);
+    auto const moved = std::move(pages);
+    EXPECT_EQ(get(moved, "/debug/").status, "HTTP/1.1 200 OK");
+  }
+  EXPECT_FALSE(Client(address).connected());
+  EXPECT_THROW((void)observe::serve("nonsense"), std::system_error);
+  // By a goroutine, too.
+  WaitGroup all;
+  all.go([&] { EXPECT_EQ(get(observe::serve(address), "/debug/").status, "HTTP/1.1 200 OK"); });
+  all.wait();
+}
+
+// A child that lives on does not keep the port.
+TEST(Pages, fork) {
+  if (emulated()) {
+    return;  // the child of a process with threads
+  }
+  int ready[2];  // the child has come so far
+  int over[2];   // it may end
+  ASSERT_EQ(pipe2(ready, O_CLOEXEC), 0);
+  ASSERT_EQ(pipe2(over, O_CLOEXEC), 0);
+  auto pages = observe::serve(":0");
+  std::string const address = pages.address();
+  pid_t const pid = fork();
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    close(over[1]);
+    pages.stop();
+    char byte = 1;
+    bool const told = write(ready[1], &byte, 1) == 1;
+    _exit(told && read(over[0], &byte, 1) == 0 ? 0 : 1);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  EXPECT_EQ(get(pages, "/debug/").status, "HTTP/1.1 200 OK");
+  pages.stop();
+  EXPECT_EQ(get(observe::serve(address), "/debug/").status, "HTTP/1.1 200 OK");
+  for (int end : {ready[0], ready[1], over[0], over[1]}) {
+    close(end);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(status, 0);
+}
+
+// Its thread is no unknown one.
+TEST(Pages, deadlocks_are_told_of) {
+  auto const child = test::in_child([] {
+    (void)run([] {
+      auto const pages = observe::serve(":0");
+      EXPECT_EQ(get(pages, "/debug/").status, "HTTP/1.1 200 OK");
+      Client const idle(pages.address());
+      (void)make_chan<int>().recv();
+    });
+  });
+  EXPECT_TRUE(child.aborted()) << child.status;
+  EXPECT_TRUE(child.begins("fatal error: all goroutines are asleep - deadlock!\n")) << child.error;
+}
+
+TEST(Pages, static_ones_end_at_exit) {
+  auto const child = test::in_child([] {
+    static observe::PageServer const pages = observe::serve(":0");
+    static observe::PageServer const more = observe::serve(":0");
+    EXPECT_EQ(get(pages, "/debug/").status, "HTTP/1.1 200 OK");
+    go([] { (void)make_chan<int>().recv(); });
+    std::exit(testing::Test::HasFailure() ? 1 : 0);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+TEST(Pages, html_is_good) {
+  if (output_of("command -v tidy").empty() || emulated()) {
+    return;
+  }
+  auto const pages = observe::serve(":0");
+  go({.name = "<&\"\x01>"}, [] { sleep(1ms); });
+  std::string const file = testing::TempDir() + "hamgam_page" + std::to_string(getpid());
+  for (const char* path : {"/debug/", "/debug/goroutines", "/debug/goroutines?group=0",
+                           "/debug/locks", "/debug/scheduler"}) {
+    std::ofstream(file) << get(pages, path, "Accept: text/html\r\n").body;
+    EXPECT_EQ(output_of("tidy -errors -quiet -utf8 " + file), "") << path;
+  }
+  (void)std::remove(file.c_str());
+}
+
+}  // namespace
+}  // namespace hamgam
