@@ -54,7 +54,7 @@ enum class GoroutineState : std::uint8_t {
 struct Frame {
   const void* address = nullptr;  // of the call, or directly behind it
   std::string function;           // with its parameters; "??": not known
-  std::string where;              // "file(+0x1234)" for addr2line -e file 0x1234; or the address
+  std::string where;              // "file(+0x1234)", for hamgam-symbolize; or the address
 };
 
 // Shared by all goroutines of a call of goroutines() that stand at the same place.
@@ -85,7 +85,10 @@ struct GoroutineInfo {
   // and it is not known.
   std::chrono::nanoseconds waiting_for{};
   const void* waits_on = nullptr;  // the Mutex, WaitGroup ...; null: none that is known
-  std::uint64_t created_by = 0;    // the goroutine that did; 0: a plain thread
+  // The goroutine that has it, if locks are watched (watch_locks) and one alone does. 0: it is not
+  // known, or a plain thread. It is asked a moment later than all else.
+  std::uint64_t held_by = 0;
+  std::uint64_t created_by = 0;  // the goroutine that did; 0: a plain thread
   Frame created_at;
   // Innermost first, at most 64. At both ends the library's own functions are left out, public ones
   // too, but for instances of its templates, into which the compiler may have put your code: such
@@ -97,7 +100,9 @@ struct GoroutineInfo {
 // By their ids. Throws std::bad_alloc.
 [[nodiscard]] HAMGAM_API std::vector<GoroutineInfo> goroutines();
 
-// Prints them in Go's form, those that do the same at the same place together. Throws
+// Prints them in Go's form, those that do the same at the same place together, and who has the lock
+// that they wait for, if locks are watched; then plain threads that wait for something of Hamgam's.
+// hamgam-symbolize puts lines of the source in. Throws
 // std::bad_alloc, and what the stream throws. Written when nobody is held any more, so the stream
 // may be a slow one; it is the calling thread that waits for it.
 HAMGAM_API void dump(std::ostream& out);
@@ -178,7 +183,8 @@ class LeakCheck {
 //     different orders, and a read lock that is taken again by who has it. Both stacks.
 // Waits with a limit and tries are no part of it; nor is an order that is only used while one and
 // the same third lock is held. A lock that is unlocked by another than who has it is left out from
-// then on. Locks that were had already are watched from the next time on.
+// then on. Locks that were had already are watched from the next time on. Dumps say who has what
+// others wait for.
 //
 // Of orders, take a report as a hint to look, not as a proof: the circle may be one that cannot
 // come about, as by a lock that some of its orders are only used under. And not told of are orders

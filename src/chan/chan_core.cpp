@@ -257,18 +257,18 @@ void ChanCore::dequeue(ChanWaiter& waiter, SelectOp::Kind kind) noexcept {
 
 // Under the lock, which it releases. False: the channel was closed.
 bool ChanCore::wait_alone(void* value, SelectOp::Kind kind) noexcept {
+  const char* const reason = kind == SelectOp::kSend ? "chan send" : "chan receive";
   Sleeper sleeper(nullptr);
   ChanWaiter me;
   me.value = value;
   me.sleeper = &sleeper;
   link(me, kind);
-  const char* const reason = kind == SelectOp::kSend ? "chan send" : "chan receive";
   ProfiledWait::in(reason, [&]() noexcept {
     if (sleeper.goroutine != nullptr) {
       park([](void* chan) noexcept { static_cast<ChanCore*>(chan)->unlock(); }, this, reason, this);
     } else {
       unlock();
-      (void)sleep_thread(sleeper);
+      (void)sleep_thread(sleeper, reason, this);
     }
   });
   tsan_acquire(&me);

@@ -40,7 +40,7 @@ void Selection::sleep_unclaimed(const char* reason) noexcept {
     thread->begin_sleep();
     early_ = !enter_park();
     if (!early_) {
-      (void)sleep_thread(*this);
+      (void)sleep_thread(*this, reason);
     }
     return;
   }

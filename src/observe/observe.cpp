@@ -42,6 +42,12 @@ observe::GoroutineState state_of(const Snapshot::Group& group) noexcept {
                                : waiting;
 }
 
+std::uint64_t owner_of(const observe::GoroutineInfo& info) noexcept {
+  detail::LockOwner owner;
+  bool const alone = detail::find_owners(info.wait_reason, info.waits_on, &owner, 1) == 1;
+  return alone && owner.goroutine != info.id ? owner.goroutine : 0;
+}
+
 }  // namespace
 
 std::vector<observe::GoroutineInfo> detail::infos_of(const Snapshot& snapshot) {
@@ -59,6 +65,7 @@ std::vector<observe::GoroutineInfo> detail::infos_of(const Snapshot& snapshot) {
       info.waiting_for = std::chrono::nanoseconds(
           member.since == 0 ? 0 : std::max<Nanos>(0, snapshot.time - member.since));
       info.waits_on = member.object;
+      info.held_by = owner_of(info);
       info.created_by = member.created_by;
       all.push_back(info);
     }

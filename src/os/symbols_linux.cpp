@@ -193,7 +193,10 @@ std::string find_object(const void* address) {
   std::uintptr_t start = 0;
   auto const at = reinterpret_cast<std::uintptr_t>(address) - map->l_addr;
   {
-    std::lock_guard const guard(g_lock);
+    if (!g_lock.try_lock_patiently()) {
+      return {};
+    }
+    std::lock_guard const guard(g_lock, std::adopt_lock);
     bool const program = map->l_name == nullptr || *map->l_name == '\0';
     const Image* const image =
         image_of(map, info.dli_fbase, program ? "/proc/self/exe" : map->l_name);

@@ -26,6 +26,13 @@ constinit atomic<std::uint32_t> g_progress{0};  // what was written, by those wh
 #define HAMGAM_TEXT_OF(x) #x
 #define HAMGAM_TEXT(x) HAMGAM_TEXT_OF(x)
 constexpr std::string_view kAbi = HAMGAM_TEXT(HAMGAM_ABI);
+constexpr std::string_view kOwn = "hamgam::" HAMGAM_TEXT(HAMGAM_ABI) "::";
+
+constinit atomic<FindOwners> g_find_owners{nullptr};
+
+bool begins(std::string_view text, std::string_view with) noexcept {
+  return text.substr(0, with.size()) == with;
+}
 
 bool skip(std::string_view& name, std::string_view text) noexcept {
   bool const there = name.substr(0, text.size()) == text;
@@ -117,6 +124,37 @@ class Writer {
   void group(const Snapshot::Group& group) {
     text_ = "\n";
     head(group);
+    stack(group);
+    if (group.frames.empty() && group.elsewhere) {
+      text_ += "\tgoroutine running on other thread; stack unavailable\n";
+    }
+    created_by(group);
+    write_(to_, text_);
+  }
+
+  void thread(const Snapshot::Thread& thread) {
+    text_ = "\nthread ";
+    number(static_cast<std::uint64_t>(thread.id));
+    state(thread.group);
+    text_ += "\n";
+    stack(thread.group);
+    if (thread.group.elsewhere) {
+      text_ += "\tstack unavailable\n";
+    }
+    write_(to_, text_);
+  }
+
+ private:
+  void number(std::uint64_t n) { text_ += std::to_string(n); }
+
+  void state(const Snapshot::Group& group) {
+    text_ += " [";
+    text_ += group.state;
+    ages(group);
+    text_ += "]:";
+  }
+
+  void stack(const Snapshot::Group& group) {
     object(group);
     auto const [first, end] = shown_frames(group, symbols_);
     for (std::size_t i = first; i < end; ++i) {
@@ -124,15 +162,8 @@ class Writer {
     }
     if (group.cut) {
       text_ += "...additional frames elided...\n";
-    } else if (group.elsewhere) {
-      text_ += "\tgoroutine running on other thread; stack unavailable\n";
     }
-    created_by(group);
-    write_(to_, text_);
   }
-
- private:
-  void number(std::uint64_t n) { text_ += std::to_string(n); }
 
   void head(const Snapshot::Group& group) {
     auto const& members = group.members;
@@ -146,10 +177,7 @@ class Writer {
       number(members.size());
       text_ += " in all)";
     }
-    text_ += " [";
-    text_ += group.state;
-    ages(group);
-    text_ += "]:";
+    state(group);
     if (!group.name.empty()) {
       text_ += " ";
       text_ += group.name;
@@ -200,8 +228,43 @@ class Writer {
                                   [object](const auto& member) { return member.object == object; });
     if (object != nullptr && same) {
       char line[64];
-      std::snprintf(line, sizeof line, "waits for %p\n", object);
+      std::snprintf(line, sizeof line, "waits for %p", object);
       text_ += line;
+      if (std::string const name = find_object(object); !name.empty()) {
+        text_ += " \"" + name + "\"";
+      }
+      owners(group, object);
+      text_ += "\n";
+    }
+  }
+
+  // ", held by goroutine 7, which locked it at f()", as far as that is known, and who waited has
+  // not got it meanwhile.
+  void owners(const Snapshot::Group& group, const void* object) {
+    constexpr std::size_t kShown = 3;
+    LockOwner all[kShown];
+    std::size_t const count = find_owners(group.state, object, all, kShown);
+    std::size_t const shown = std::min(count, kShown);
+    for (std::size_t i = 0; i < shown; ++i) {
+      auto const& members = group.members;
+      if (all[i].goroutine != 0 &&
+          std::any_of(members.begin(), members.end(), [&](const Snapshot::Member& member) {
+            return member.id == all[i].goroutine;
+          })) {
+        return;
+      }
+    }
+    for (std::size_t i = 0; i < shown; ++i) {
+      text_ += i != 0 ? " and " : all[i].shares ? ", read by " : ", held by ";
+      text_ += all[i].goroutine != 0 ? "goroutine " : "thread ";
+      text_ += std::to_string(all[i].goroutine != 0 ? all[i].goroutine
+                                                    : static_cast<std::uint64_t>(all[i].thread));
+    }
+    if (count > shown) {
+      text_ += " and others";
+    } else if (count == 1 && all[0].frames[0] != nullptr) {
+      const Symbols::Place& taken = symbols_.of_program(all[0].frames, LockOwner::kFrames);
+      text_ += ", which locked it at " + taken.function + "\n\t" + taken.where;
     }
   }
 
@@ -264,6 +327,32 @@ const Symbols::Place& Symbols::at(const void* address) {
   return place;
 }
 
+const Symbols::Place& Symbols::of_program(const void* const* frames, std::size_t count) {
+  auto const place = [&](std::size_t i) -> const Place& {
+    return at(static_cast<const char*>(frames[i]) - 1);
+  };
+  for (std::size_t i = 0; i < count && frames[i] != nullptr; ++i) {
+    const Place& found = place(i);
+    if (found.owner == kOthers && found.function != "??" && !begins(found.function, kOwn) &&
+        !begins(found.function, "std::") && !begins(found.function, "void std::")) {
+      return found;
+    }
+  }
+  return place(0);
+}
+
+void set_find_owners(FindOwners find) noexcept {
+  g_find_owners.store(find, kRelease);  // [owners.1] release, pairs with [owners.2]
+}
+
+std::size_t find_owners(std::string_view reason, const void* object, LockOwner* owners,
+                        std::size_t most) noexcept {
+  // [owners.2] acquire, pairs with [owners.1]: what it looks at
+  FindOwners const find = g_find_owners.load(kAcquire);
+  bool const lock = begins(reason, "sync.Mutex") || begins(reason, "sync.RWMutex");
+  return find != nullptr && lock && object != nullptr ? find(object, owners, most) : 0;
+}
+
 ShownFrames shown_frames(const Snapshot::Group& group, Symbols& symbols) {
   auto const place = [&](std::size_t i) -> const Symbols::Place& {
     return symbols.at(static_cast<const char*>(group.frames[i]) - 1);
@@ -299,6 +388,9 @@ void write_snapshot(const Snapshot& snapshot, Write write, void* to, std::size_t
       return;
     }
     writer.group(group);
+  }
+  for (const Snapshot::Thread& thread : snapshot.threads) {
+    writer.thread(thread);
   }
 }
 

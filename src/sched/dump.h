@@ -37,6 +37,10 @@ class Symbols {
   // `address`: in an instruction, not behind it.
   const Place& at(const void* address);
 
+  // The first of some return addresses that is in the program's own code, and not in the library's,
+  // nor in the standard library's guards; or else the first of all. They end with a null.
+  const Place& of_program(const void* const* frames, std::size_t count);
+
  private:
   std::unordered_map<const void*, Place> places_;
 };
@@ -48,6 +52,24 @@ struct ShownFrames {
   std::size_t end;
 };
 ShownFrames shown_frames(const Snapshot::Group& group, Symbols& symbols);
+
+// One who has the lock that others wait for, and where it was taken.
+struct LockOwner {
+  static constexpr std::size_t kFrames = 6;
+  std::uint64_t goroutine = 0;  // 0: a plain thread,
+  int thread = 0;               // with this number
+  bool shares = false;          // has it to read
+  const void* frames[kFrames] = {};
+};
+
+// Looks for those who have a lock, as far as that is known: writes `most` of them at most, and
+// returns how many there are. A layer above says how; null: nobody knows.
+using FindOwners = std::size_t (*)(const void* lock, LockOwner* owners, std::size_t most) noexcept;
+void set_find_owners(FindOwners find) noexcept;
+
+// The same of what a goroutine waits for that waits for this reason.
+std::size_t find_owners(std::string_view reason, const void* object, LockOwner* owners,
+                        std::size_t most) noexcept;
 
 using Write = void (*)(void* to, std::string_view text);
 

@@ -27,6 +27,7 @@ void on_asked(const void* stack) noexcept {
   }
   look->goroutine = nullptr;
   look->id = 0;
+  look->reason = nullptr;
   look->count = 0;
   const auto* const at = static_cast<const char*>(stack);
   const Goroutine* const g = current_goroutine();
@@ -34,6 +35,9 @@ void on_asked(const void* stack) noexcept {
   if (own != nullptr && at >= own->bottom && at < own->bottom + own->size) {
     look->goroutine = g;
     look->id = g->id.load(kRelaxed);  // relaxed: of this thread
+    look->count = unwind_interrupted(look->frames, Look::kFrames);
+  } else if (this_worker() == nullptr) {
+    look->reason = thread->reason.load(kRelaxed);  // relaxed: of this thread
     look->count = unwind_interrupted(look->frames, Look::kFrames);
   }
   Look::State asked = Look::kAsked;

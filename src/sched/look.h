@@ -2,9 +2,9 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// The stacks of those that run, or keep their thread while they wait: the thread is asked by a
-// signal (os/ask.h), and its handler walks what it has interrupted. It takes no lock and no memory,
-// and writes into a Look, of which there is a fixed number.
+// The stacks of those that run, or keep their thread while they wait, plain threads among them: the
+// thread is asked by a signal (os/ask.h), and its handler walks what it has interrupted. It takes
+// no lock and no memory, and writes into a Look, of which there is a fixed number.
 //
 // Look::state                                    by
 //   kFree      -> kAsked       who asks, under `asking`
@@ -31,7 +31,8 @@
 // and what is done the first time was done before (unwind_here). The thread_locals that are read
 // are in the static block of the thread. Code without tables, or with wrong ones, ends the walk, or
 // makes it fault, which ends it as well (escape_unwind). A thread without an alternate stack is not
-// asked if it runs goroutines: their stacks may have no room.
+// asked if it runs goroutines: their stacks may have no room. Plain threads are asked if they wait
+// for something of ours.
 //
 // Calls that block go on afterwards, or begin anew (SA_RESTART); but for those that never do, as
 // poll, epoll_wait and nanosleep: they return EINTR. That is why nobody is asked but for people who
@@ -54,9 +55,10 @@ struct Look {
 
   atomic<State> state{kFree};
   // By the handler.
-  const Goroutine* goroutine = nullptr;  // null: none, or nothing could be seen
+  const Goroutine* goroutine = nullptr;  // null: none, or nothing could be seen of it
   std::uint64_t id = 0;
-  std::size_t count = 0;  // as unwind() returns it
+  const char* reason = nullptr;  // what a plain thread waits for
+  std::size_t count = 0;         // as unwind() returns it
   const void* frames[kFrames] = {};
 };
 

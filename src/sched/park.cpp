@@ -5,6 +5,7 @@
 #include "os/thread.h"
 #include "sched/exit.h"
 #include "sched/switch.h"
+#include "sched/threads.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -96,6 +97,19 @@ SleepingWorker::~SleepingWorker() {
   }
 }
 
+ThreadWait::ThreadWait(ThreadRecord& thread, const char* reason, const void* object) noexcept
+    : thread_(thread) {
+  // relaxed throughout: for dumps
+  thread.object.store(object, kRelaxed);
+  thread.since.store(coarse_now(), kRelaxed);
+  thread.as_goroutine.store(current_goroutine() != nullptr, kRelaxed);
+  thread.reason.store(reason, kRelaxed);
+}
+
+ThreadWait::~ThreadWait() {
+  thread_.reason.store(nullptr, kRelaxed);  // relaxed: for dumps
+}
+
 // One function for all, where programs are optimised as a whole, too: so the note is at the same
 // place of its frame each time.
 #if defined(__clang__)
@@ -121,13 +135,21 @@ void park(AfterSwitch after, void* argument, const char* reason, const void* obj
   Goroutine* next = kSwitchDirectly ? next_local(*w) : nullptr;
   if (next == nullptr || !bind(*w, *next)) {
     next = &w->base;
-    // The same each time, so it is told only here.
-    auto const* const frame = static_cast<const char*>(__builtin_frame_address(0));
-    // relaxed: it is told before this goroutine can be held
-    g_note_distance.store(frame - reinterpret_cast<const char*>(&note), kRelaxed);
+    if (HAMGAM_UNLIKELY(g == next)) {
+      auto const* const frame = static_cast<const char*>(__builtin_frame_address(0));
+      // relaxed: it is told before any goroutine can park
+      g_note_distance.store(frame - reinterpret_cast<const char*>(&note), kRelaxed);
+    }
   }
   switch_to(w, *g, *next);
   asm volatile("" : "+m"(note));  // to here
+}
+
+void tell_where_notes_are(Worker& w) noexcept {
+#if !defined(HAMGAM_ASAN)
+  park(nullptr, nullptr, nullptr);  // to itself
+  w.parks.store(0, kRelaxed);       // relaxed: ours
+#endif
 }
 
 #if defined(HAMGAM_ASAN)

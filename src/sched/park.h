@@ -16,6 +16,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 struct Goroutine;
 struct GoroutineHead;
+struct ThreadRecord;
 
 // Runs on another stack once the goroutine that parked is off its own. Must be short and must not
 // park.
@@ -49,6 +50,19 @@ class SleepingWorker {
  private:
   bool const gave_slot_;
   Nanos outer_since_ = 0;
+};
+
+// While it lives the calling thread waits, and dumps say for what. It keeps its thread: a plain
+// one, or a goroutine that is pinned. `thread`: what it sleeps on.
+class ThreadWait {
+ public:
+  ThreadWait(ThreadRecord& thread, const char* reason, const void* object) noexcept;
+  ~ThreadWait();
+  ThreadWait(const ThreadWait&) = delete;
+  ThreadWait& operator=(const ThreadWait&) = delete;
+
+ private:
+  ThreadRecord& thread_;
 };
 
 // Suspends the running goroutine until ready(). `reason`: shown in dumps, a literal in Go's words;

@@ -78,7 +78,8 @@ class Collector {
       : except_(except),
         patience_(patience),
         glances_(new Glance[Hold::kMost]),
-        looks_left_(ask == Ask::kThreads ? kMostPatience : 0) {}
+        asks_(ask == Ask::kThreads),
+        looks_left_(asks_ ? kMostPatience : 0) {}
 
   void add(Goroutine& g) {
     if (g.id.load(kRelaxed) == 0 || &g == except_) {  // relaxed: a glance
@@ -92,6 +93,9 @@ class Collector {
 
   Snapshot finish() {
     flush();
+    if (asks_) {
+      add_threads();
+    }
     for (Snapshot::Group& group : snapshot_.groups) {
       std::sort(group.members.begin(), group.members.end(),
                 [](const auto& a, const auto& b) { return a.id < b.id; });
@@ -139,6 +143,12 @@ class Collector {
       glance.member.since = one != nullptr && one->blocking ? one->since : 0;
     } else if (one != nullptr && glance.state == kOnItsThread) {
       glance.member.since = one->since;
+      if (one->thread != nullptr) {
+        // relaxed throughout: a glance
+        const char* const reason = one->thread->reason.load(kRelaxed);
+        glance.member.object =
+            reason == nullptr ? nullptr : object_of(reason, one->thread->object.load(kRelaxed));
+      }
     }
     if (&g == current_goroutine()) {
       glance.count = unwind_here(glance.frames, Snapshot::kFrames);
@@ -182,6 +192,64 @@ class Collector {
       std::copy_n(look->frames, std::min(look->count, Snapshot::kFrames), glance.frames);
       glance.elsewhere = glance.elsewhere && look->count == 0;
     }
+  }
+
+  // Plain threads that wait for something of ours.
+  void add_threads() {
+    std::vector<ThreadRecord*> waiting;
+    for_each_thread(
+        [](ThreadRecord& thread, void* all) {
+          // relaxed throughout: a glance
+          if (thread.reason.load(kRelaxed) != nullptr && !thread.as_goroutine.load(kRelaxed)) {
+            static_cast<std::vector<ThreadRecord*>*>(all)->push_back(&thread);
+          }
+        },
+        &waiting);
+    for (std::size_t first = 0; first < waiting.size(); first += Looks::kMost) {
+      std::size_t const count = std::min(waiting.size() - first, Looks::kMost);
+      look_at_threads(waiting.data() + first, count);
+    }
+    std::sort(snapshot_.threads.begin(), snapshot_.threads.end(),
+              [](const auto& a, const auto& b) { return a.id < b.id; });
+  }
+
+  void look_at_threads(ThreadRecord* const* threads, std::size_t count) {
+    std::size_t const before = snapshot_.threads.size();
+    for (std::size_t i = 0; i < count; ++i) {
+      // relaxed throughout: a glance
+      const char* const reason = threads[i]->reason.load(kRelaxed);
+      Snapshot::Thread thread{threads[i]->id.load(kRelaxed), {}};
+      thread.group.state = reason;
+      thread.group.waits = true;
+      thread.group.elsewhere = true;
+      thread.group.members.push_back(
+          {0, 0, reason == nullptr ? nullptr : object_of(reason, threads[i]->object.load(kRelaxed)),
+           threads[i]->since.load(kRelaxed)});
+      snapshot_.threads.push_back(std::move(thread));
+    }
+    Nanos const start = now();
+    Looks looks(std::min(kLookPatience, looks_left_), patience_ == Hold::kDying);
+    for (std::size_t i = 0; i < count; ++i) {
+      looks.ask(*threads[i]);
+    }
+    looks.wait();
+    for (std::size_t i = 0; i < count; ++i) {
+      Snapshot::Group& group = snapshot_.threads[before + i].group;
+      const Look* const look = looks.answer(i);
+      if (look == nullptr || look->goroutine != nullptr) {
+        continue;
+      }
+      if (look->reason != group.state) {
+        group.state = nullptr;  // it waits no more
+        continue;
+      }
+      std::size_t const frames = std::min(look->count, Snapshot::kFrames);
+      group.cut = look->count > frames;
+      group.elsewhere = frames == 0;
+      group.frames.assign(look->frames, look->frames + frames);
+    }
+    looks_left_ -= now() - start;
+    std::erase_if(snapshot_.threads, [](const auto& one) { return one.group.state == nullptr; });
   }
 
   // The object by which people know what somebody waits for; null if there is none.
@@ -273,6 +341,7 @@ class Collector {
   Goroutine* batch_[Hold::kMost] = {};
   std::size_t count_ = 0;
   std::unique_ptr<Glance[]> const glances_;
+  bool const asks_;
   Nanos looks_left_;  // how long threads may take yet to answer, in all
   Running running_;
   std::unordered_map<std::uint64_t, std::size_t> places_;  // of groups, by hash

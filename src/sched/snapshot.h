@@ -31,7 +31,7 @@ struct Snapshot {
   struct Group {
     const char* state = nullptr;  // "running", "runnable", "blocking" or what it waits for
     bool waits = false;
-    bool elsewhere = false;  // it has another thread, and its stack was not seen
+    bool elsewhere = false;  // it has a thread, and its stack was not seen
     bool cut = false;        // there are more frames
     const void* created_at = nullptr;
     std::string name;
@@ -39,8 +39,15 @@ struct Snapshot {
     std::vector<Member> members;      // by id
   };
 
-  Nanos time = 0;             // when it was complete
-  std::vector<Group> groups;  // by their first member's id
+  // A plain thread that waits for something of ours; a group of one, without an id.
+  struct Thread {
+    int id;
+    Group group;
+  };
+
+  Nanos time = 0;               // when it was complete
+  std::vector<Group> groups;    // by their first member's id
+  std::vector<Thread> threads;  // none, if no threads were asked
 };
 
 // Whether threads that run goroutines are asked for their stacks. Calls in which they block may

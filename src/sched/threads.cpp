@@ -88,6 +88,13 @@ void for_each_thread(F f) noexcept {
 
 }  // namespace
 
+void for_each_thread(void (*f)(ThreadRecord& record, void* argument), void* argument) {
+  // [threads.2] acquire, pairs with [threads.1]: the records are constructed
+  for (ThreadRecord* record = g_all.load(kAcquire); record != nullptr; record = record->next) {
+    f(*record, argument);
+  }
+}
+
 HAMGAM_NOINLINE ThreadRecord* this_thread_record() noexcept {
   asm volatile("");  // the address of a thread_local must not be known to callers
   if (HAMGAM_UNLIKELY(t_record == nullptr && !t_over)) {

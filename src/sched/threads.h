@@ -40,8 +40,14 @@ struct alignas(64) ThreadRecord {
   ReadRecord* pin = nullptr;                // the owner's; sync/read_domain.cpp fills it
   atomic<int> id{0};                        // of the owner
   atomic<Look*> look{nullptr};              // that it is to answer: look.h
-  ThreadRecord* next = nullptr;             // in the list of all; set before it is published
-  ThreadRecord* next_free = nullptr;        // under the list's lock
+  // For dumps: what the owner waits for (park.h), null: nothing; since when, by coarse_now(); and
+  // whether it is a goroutine that keeps its thread.
+  atomic<const char*> reason{nullptr};
+  atomic<const void*> object{nullptr};
+  atomic<Nanos> since{0};
+  atomic<bool> as_goroutine{false};
+  ThreadRecord* next = nullptr;       // in the list of all; set before it is published
+  ThreadRecord* next_free = nullptr;  // under the list's lock
 
   // By the owner, before a waker can find it.
   void begin_sleep() noexcept {
@@ -70,6 +76,9 @@ ThreadRecord* thread_record_in_handler() noexcept;
 // The same to sleep with: a borrowed one if it must be. Fatal without memory.
 ThreadRecord* hold_thread_record() noexcept;
 void release_thread_record(ThreadRecord* record) noexcept;
+
+// Calls f for every record there is, also those that are nobody's. Throws what f throws.
+void for_each_thread(void (*f)(ThreadRecord& record, void* argument), void* argument);
 
 // How many threads are asleep, and how often any has fallen asleep or ended: see monitor.cpp.
 struct SleepingThreads {

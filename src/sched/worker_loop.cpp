@@ -328,6 +328,7 @@ void worker_main(void* raw) {
   w->record = give_signal_stack() ? record : nullptr;
   w->current.store(&w->base, kRelaxed);  // relaxed: published with the place
   w->thread_id = thread_id();
+  tell_where_notes_are(*w);
   g_places.take(*w);
   w->random = Random(w->index + 1);
   for (;;) {

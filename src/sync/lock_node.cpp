@@ -39,6 +39,15 @@ class Registry : public InOwnMemory {
     return place;
   }
 
+  LockNode* known(const void* lock) noexcept {
+    if (!lock_.try_lock_patiently()) {
+      return nullptr;
+    }
+    std::lock_guard const guard(lock_, std::adopt_lock);
+    auto const found = nodes_.find(lock);
+    return found != nodes_.end() ? found->second : nullptr;
+  }
+
   LockHolder* take_holder() {
     {
       std::lock_guard const guard(lock_);
@@ -220,6 +229,8 @@ LockNode* node_of(const void* lock) {
   }
   return find_node(lock);
 }
+
+LockNode* known_node_of(const void* lock) noexcept { return registry().known(lock); }
 
 void mark_lock(LockNode& node, LockMark mark) {
   registry().mark([&] {

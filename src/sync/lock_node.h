@@ -75,6 +75,10 @@ LockHolder* make_holder_here();
 // That of the lock at the address. Throws std::bad_alloc.
 LockNode* node_of(const void* lock);
 
+// The same, null if nothing is known of it; for dumps, also in a process that dies: it does not
+// wait for ever for who is at work there.
+LockNode* known_node_of(const void* lock) noexcept;
+
 // The lock, which the caller has, or waits for, is another one than what was known there, unless it
 // has the mark by now. Throws std::bad_alloc.
 void mark_lock(LockNode& node, LockMark mark);

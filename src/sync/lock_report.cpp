@@ -38,10 +38,6 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 
-#define HAMGAM_TEXT_OF(x) #x
-#define HAMGAM_TEXT(x) HAMGAM_TEXT_OF(x)
-constexpr std::string_view kOwn = "hamgam::" HAMGAM_TEXT(HAMGAM_ABI) "::";
-
 constexpr Nanos kMoment = 20 * kMillisecond;
 constexpr Nanos kPatience = 1000 * kMillisecond;
 constexpr Nanos kLastWords = 2000 * kMillisecond;  // at exit
@@ -91,15 +87,6 @@ std::string who(const auto& info) {
                              : "thread " + std::to_string(info.thread);
 }
 
-// And not of the library's, nor of the standard library's guards.
-bool is_users(const Symbols::Place& place) {
-  auto const begins = [&place](std::string_view text) {
-    return place.function.compare(0, text.size(), text) == 0;
-  };
-  return place.owner == Symbols::kOthers && place.function != "??" && !begins(kOwn) &&
-         !begins("std::") && !begins("void std::");
-}
-
 void write_place(const Symbols::Place& place, std::string& text) {
   text += place.function + "\n\t" + place.where + "\n";
 }
@@ -110,16 +97,7 @@ void write_site(const LockSite& site, Symbols& symbols, std::string& text) {
     text += "\t(not known)\n";
     return;
   }
-  auto const place = [&](const void* frame) -> const Symbols::Place& {
-    return symbols.at(static_cast<const char*>(frame) - 1);
-  };
-  for (const void* const frame : site.frames) {
-    if (frame != nullptr && is_users(place(frame))) {
-      write_place(place(frame), text);
-      return;
-    }
-  }
-  write_place(place(site.frames[0]), text);
+  write_place(symbols.of_program(site.frames, LockSite::kMost), text);
 }
 
 void write_frames(const auto& frames, Symbols& symbols, std::string& text) {

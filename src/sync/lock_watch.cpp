@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <mutex>
 #include <new>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "base/debug_words.h"
 #include "fiber/unwind.h"
 #include "os/spin_lock.h"
+#include "sched/dump.h"
 #include "sched/park.h"
 #include "sync/lock_node.h"
 #include "sync/lock_order.h"
@@ -364,10 +366,40 @@ std::vector<LockWaiterInfo> describe(const LockCircle& circle) {
 
 namespace {
 
+// For dumps: who have the lock, whatever others want it for.
+std::size_t find_lock_owners(const void* lock, LockOwner* owners, std::size_t most) noexcept {
+  TsanIgnore const ignore;
+  LockNode* const node = known_node_of(lock);
+  if (node == nullptr || node->anybodys.load(kRelaxed) ||  // relaxed: a hint
+      !node->guard.try_lock_patiently()) {
+    return 0;
+  }
+  std::lock_guard const guard(node->guard, std::adopt_lock);
+  std::size_t count = 0;
+  auto const add = [&](const LockHolder& who, const LockSite& taken, bool shares) {
+    if (count < most) {
+      owners[count] = {who.goroutine, who.thread, shares, {}};
+      std::copy(std::begin(taken.frames), std::end(taken.frames), owners[count].frames);
+    }
+    ++count;
+  };
+  for (const LockNode::Reader& reader : node->readers) {
+    add(*reader.who, reader.taken, true);
+  }
+  // A writer that waits for the readers to leave has noted itself, too.
+  const LockHolder* const owner = node->owner.load(kRelaxed);  // relaxed: a glance
+  if (owner != nullptr && count == 0) {
+    add(*owner, node->taken, false);
+  }
+  return count;
+}
+static_assert(LockSite::kMost == LockOwner::kFrames);
+
 // In the child of a fork.
 void forget_locks() noexcept {
   if (watching_locks()) {
     locks_watched.store(0, kRelaxed);  // relaxed: there is one thread
+    set_find_owners(nullptr);
     forget_lock_nodes();
     forget_lock_reports();
   }
@@ -388,6 +420,7 @@ void start_watching_locks() noexcept {
     (void)std::atexit(&await_lock_reports);
     (void)pthread_atfork(nullptr, nullptr, &forget_locks);
   }
+  set_find_owners(&find_lock_owners);
   locks_watched.store(1, kRelease);  // [watch.5] release, pairs with [watch.6]: what is prepared
 }
 

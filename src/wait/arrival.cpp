@@ -26,7 +26,7 @@ struct ArrivalSleeper : Sleeper {
   void sleep() noexcept {
     if (goroutine == nullptr) {
       if (enter()) {
-        (void)sleep_thread(*this);
+        (void)sleep_thread(*this, "IO wait");
       }
       return;
     }

@@ -142,9 +142,10 @@ Wake Bucket::sleep(Waiter& waiter, const char* reason) noexcept {
       park([](void* bucket) noexcept { static_cast<Bucket*>(bucket)->unlock(); }, this, reason,
            address_of(waiter));
     } else {
-      waiter.thread->begin_sleep();  // nobody wakes it before the unlock
+      waiter.thread->begin_sleep();                    // nobody wakes it before the unlock
+      const void* const address = address_of(waiter);  // it may be moved after the unlock
       unlock();
-      (void)sleep_thread(waiter);
+      (void)sleep_thread(waiter, reason, address);
     }
   });
   return waiter.outcome;

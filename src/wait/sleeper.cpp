@@ -27,8 +27,9 @@ void wake(Sleeper& sleeper) noexcept {
   end_sleep(sleeper);
 }
 
-Wake sleep_thread(Sleeper& sleeper) noexcept {
+Wake sleep_thread(Sleeper& sleeper, const char* reason, const void* object) noexcept {
   SleepingWorker const sleeps;
+  ThreadWait const waits(*sleeper.thread, reason, object);
   if (!sleeper.thread->sleep(sleeper.deadline) && !sleeper.take_out(sleeper, Wake::kTimedOut)) {
     (void)sleeper.thread->sleep(kForever);  // a waker got in first and is about to set the word
   }
@@ -42,7 +43,7 @@ void sleep_for_ever(const char* reason) noexcept {
       park(nullptr, nullptr, reason);
     } else {
       me.thread->begin_sleep();
-      (void)sleep_thread(me);
+      (void)sleep_thread(me, reason);
     }
   }
 }

@@ -56,8 +56,8 @@ struct Sleeper {
 };
 
 // A plain thread sleeps until it is woken or interrupted; wakers can find it, no lock is held. It
-// has not slept otherwise since thread->begin_sleep().
-Wake sleep_thread(Sleeper& sleeper) noexcept;
+// has not slept otherwise since thread->begin_sleep(). `reason` and `object` as for park().
+Wake sleep_thread(Sleeper& sleeper, const char* reason, const void* object = nullptr) noexcept;
 
 // Sleeps for ever. `reason` as for park().
 [[noreturn]] void sleep_for_ever(const char* reason) noexcept;

@@ -94,7 +94,7 @@ void Interrupt::remove_callback_elsewhere() noexcept {
          "stop callback");
   } else {
     add_chore(removal);
-    (void)sleep_thread(removal.sleeper);
+    (void)sleep_thread(removal.sleeper, "stop callback");
   }
   tsan_acquire(static_cast<Chore*>(&removal));
 }

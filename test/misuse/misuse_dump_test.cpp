@@ -51,9 +51,7 @@ void start_sleeper() {
   g_second.lock();
   go({.name = "sleeper"}, [] { takes_second(); });
   test::await_waiting("sleeper", "sync.Mutex.Lock");
-  // Objects are known as soon as a worker was idle.
-  test::until([] {
-    sleep(std::chrono::milliseconds(1));
+  test::until([] {  // it says so a moment before it has left its stack
     for (const observe::GoroutineInfo& info : observe::goroutines()) {
       if (info.name == "sleeper" && info.waits_on != nullptr) {
         return true;

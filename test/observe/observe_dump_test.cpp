@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <latch>
 #include <mutex>
@@ -18,6 +19,7 @@
 
 #include "hamgam/hamgam.h"
 #include "observe/stacks.h"
+#include "support/child.h"
 #include "support/crew.h"
 #include "support/until.h"
 
@@ -327,6 +329,31 @@ TEST(Observe, creator) {
   all.wait();
   EXPECT_EQ(info.created_by, creator);
   EXPECT_NE(info.created_at.function, "");
+}
+
+// Only when a worker had been idle it was known what others wait for.
+TEST(Observe, waits_of_the_first_who_waits) {
+  auto child = test::in_child(
+      [] {
+        auto const chan = make_chan<int>();
+        std::atomic<bool> done{false};
+        go({.name = "first"}, [&] {
+          go([&] {
+            GoroutineInfo const info = named("first");
+            if (stacks_are_seen() && (info.waits_on == nullptr || info.waiting_for > 1min)) {
+              std::_Exit(1);
+            }
+            done = true;
+          });
+          waits_to_receive(chan);
+        });
+        while (!done) {
+          std::this_thread::yield();
+        }
+        std::_Exit(0);
+      },
+      {"HAMGAM_PROCS=1"});
+  EXPECT_TRUE(child.succeeded()) << child.error;
 }
 
 // The age is never less than it was, and more by what the coarse clock is behind.

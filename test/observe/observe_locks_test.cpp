@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
+#include <iostream>
 #include <mutex>
 #include <new>
 #include <numeric>
@@ -307,6 +308,59 @@ TEST(Locks, read_before_it_was_watched) {
 }
 
 // The report comes before the one that ends the process.
+Mutex g_counter;
+RWMutex g_shelf;
+
+HAMGAM_TEST_FRAME void has_counter(const Chan<int>& chan) {
+  std::lock_guard const guard(g_counter);
+  (void)chan.recv();
+}
+
+// Dumps say who has what others wait for.
+TEST(Locks, dumps_say_who_has_them) {
+  auto const child = test::in_child(
+      [] {
+        auto const chan = make_chan<int>();
+        WaitGroup all;
+        all.go({.name = "keeper"}, [&] { has_counter(chan); });
+        test::await_waiting("keeper", "chan receive");
+        all.go({.name = "reader"}, [&] {
+          SharedLockGuard const guard(g_shelf);
+          (void)chan.recv();
+        });
+        test::await_waiting("reader", "chan receive");
+        all.go({.name = "wants"}, [] { std::lock_guard const guard(g_counter); });
+        all.go({.name = "writes"}, [] { std::lock_guard const guard(g_shelf); });
+        observe::GoroutineInfo wants;
+        observe::GoroutineInfo writes;
+        test::until([&] {
+          wants = test::named("wants");
+          writes = test::named("writes");
+          return wants.wait_reason == "sync.Mutex.Lock" &&
+                 writes.wait_reason == "sync.RWMutex.Lock" &&
+                 (!test::stacks_are_seen() ||
+                  (wants.waits_on != nullptr && writes.waits_on != nullptr));
+        });
+        observe::dump(std::cerr);
+        bool const told =
+            wants.held_by == test::named("keeper").id && writes.held_by == test::named("reader").id;
+        leave(told || !test::stacks_are_seen());
+      },
+      {"HAMGAM_DEBUG=locks"});
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+  if (test::stacks_are_seen()) {
+    EXPECT_TRUE(std::regex_search(
+        child.error,
+        std::regex("\nwaits for 0x[0-9a-f]+ \".*g_counter\", held by goroutine [0-9]+, "
+                   "which locked it at .*has_counter.*\n\t.*\n")))
+        << child.error;
+    EXPECT_TRUE(std::regex_search(
+        child.error,
+        std::regex("\nwaits for 0x[0-9a-f]+ \".*g_shelf\", read by goroutine [0-9]+, ")))
+        << child.error;
+  }
+}
+
 TEST(Locks, when_all_are_asleep) {
   if (std::getenv("HAMGAM_TEST_EMULATOR") != nullptr) {
     return;  // nothing is taken for a deadlock there

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "hamgam/hamgam.h"
 #include "observe/stacks.h"
@@ -112,6 +113,7 @@ TEST(ObserveRunning, wherever_they_are) {
            (stands_in(waits, "locks") || !running_ones_are_seen());
   });
   EXPECT_EQ(waits.wait_reason, "waits on its thread");
+  EXPECT_EQ(waits.waits_on, &mutex);
   std::ostringstream text;
   observe::dump(text);
   EXPECT_EQ(named("spins").state, GoroutineState::running);
@@ -128,6 +130,45 @@ TEST(ObserveRunning, wherever_they_are) {
   polled.put('z');
   read_from.put('z');
   all.wait();
+}
+
+HAMGAM_TEST_FRAME void receives(const Chan<int>& chan) {
+  (void)chan.recv();
+  ++g_done;
+}
+
+std::string dumped() {
+  std::ostringstream text;
+  observe::dump(text);
+  return "\n" + text.str() + "\n";
+}
+
+// Plain threads that wait for something of ours are told of, too.
+TEST(ObserveRunning, threads_that_wait) {
+  Mutex mutex;
+  auto const chan = make_chan<int>();
+  mutex.lock();
+  std::thread locker([&] { locks(mutex); });
+  std::thread receiver([&] { receives(chan); });
+  for (auto const& [reason, function] :
+       {std::pair("sync.Mutex.Lock", "locks("), std::pair("chan receive", "receives(")}) {
+    std::string part;
+    test::until([&] {
+      std::string const text = dumped();
+      std::size_t const state = text.find(std::string(" [") + reason);
+      std::size_t const begin = text.rfind("\nthread ", state);
+      part = begin == std::string::npos ? "" : text.substr(begin, text.find("\n\n", state) - begin);
+      return part.find(reason) != std::string::npos &&
+             (part.find(function) != std::string::npos || !running_ones_are_seen());
+    });
+    EXPECT_NE(part.find("]:\nwaits for 0x"), std::string::npos) << part;
+    EXPECT_EQ(part.find("\nsyscall"), std::string::npos) << part;
+  }
+  mutex.unlock();
+  chan.close();
+  locker.join();
+  receiver.join();
+  EXPECT_EQ(dumped().find("\nthread "), std::string::npos);
 }
 
 // A call that blocks is not ended by it.
