@@ -243,6 +243,46 @@ struct Stats {
 // not before: so there are no times in it.
 [[nodiscard]] HAMGAM_API Stats stats() noexcept;
 
+struct TraceOptions {
+  // For what is recorded, in bytes: it takes 32 for each switch, wake-up, start. It is asked of the
+  // system at once, but taken only as it is used. When it is full the oldest goes.
+  std::size_t memory = std::size_t{64} << 20;
+};
+
+// From now on it is recorded which goroutine runs on which worker, what it then waits for, who
+// wakes and who starts it, when it keeps its thread (blocking()), and Regions. stop_trace() writes
+// that, or the exit of the process (but not _exit, nor its death by a signal): as JSON of Chrome's
+// trace events, for ui.perfetto.dev. There each thread has a track with a slice for each time that
+// a goroutine runs, "then" is why it stopped, arrows go from who woke or started one to where it
+// ran; there are tracks for Regions, and counters. If older records went, it says how many.
+//
+// A record takes some 20 ns. One trace at a time: else, and if the file can't be opened, this
+// throws std::system_error, and std::bad_alloc if there is no memory. What is in the file is
+// overwritten only when the trace is written. The child of a fork is not traced, and starts none.
+HAMGAM_API void start_trace(const std::string& path, TraceOptions options = {});
+
+// Takes as long as it takes to write, some 0.5 us for each record, and memory for it, 40 bytes for
+// each; goroutines go on meanwhile. Nothing is on: nothing is done. Throws std::system_error, as if
+// the disk is full, or std::bad_alloc: then what was recorded is kept, and the next call tries to
+// write it again; start_trace() gives it up.
+HAMGAM_API void stop_trace();
+
+// A part of the program, from its construction to its destruction, as a slice on a track of the
+// goroutine's, or plain thread's, own. Destroyed where it was made, the last one first.
+//
+//   observe::Region const region("parse");
+class Region {
+ public:
+  // The name is not copied: a literal, or text that stays until the trace is written.
+  HAMGAM_API explicit Region(const char* name) noexcept;
+  HAMGAM_API ~Region();
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+
+ private:
+  const char* const name_;  // null: there was no trace
+};
+
 // While it lives, a browser, curl and go tool pprof can look at the program: serve().
 class [[nodiscard]] PageServer {
  public:

@@ -15,4 +15,8 @@ inline constexpr Nanos kMillisecond = 1'000'000;
 
 Nanos now() noexcept;
 
+// A clock that takes less than half of the time of now(), where the machine has one that counts
+// evenly and is the same on all processors; else nanoseconds. In a unit of its own.
+std::uint64_t ticks() noexcept;
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail

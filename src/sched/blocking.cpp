@@ -107,6 +107,9 @@ void enter_blocking() noexcept {
       // relaxed throughout: for exit(), and dumps
       this_worker()->stays_since.store(coarse_now(), kRelaxed);
       this_worker()->in_blocking.store(true, kRelaxed);
+      if (tracing()) {
+        trace_span(TraceKind::kBlock, kInBlocking);
+      }
       lend_slot(*this_worker());
     }
   }
@@ -120,6 +123,9 @@ void exit_blocking() noexcept {
     --g->pinned;
     if (--g->blocking == 0) {
       this_worker()->in_blocking.store(false, kRelaxed);  // relaxed: noticed at the next look
+      if (tracing()) {
+        trace_span(TraceKind::kUnblock, kInBlocking);
+      }
       g_scheduler.blocking.leave();
       take_slot_back(*this_worker());
     }

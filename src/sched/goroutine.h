@@ -127,6 +127,7 @@ bool set_held(Goroutine& g, void* held, void (*end)(void* held) noexcept) noexce
 // seconds. On a line of its own that is written rarely. 0: nobody has said yet.
 extern constinit struct alignas(kCacheLine) CoarseClock {
   atomic<Nanos> time{0};
+  atomic<std::uint32_t> traced{0};  // see trace.h; who asks for this has asked for the time, mostly
 } g_coarse_clock;
 HAMGAM_INLINE Nanos coarse_now() noexcept {
   return g_coarse_clock.time.load(kRelaxed);  // relaxed: a number

@@ -78,6 +78,9 @@ SleepingWorker::SleepingWorker() noexcept
     outer_since_ = since.load(kRelaxed);
     since.store(coarse_now(), kRelaxed);
     g->wait_reason.store(kOnItsThread, kRelaxed);
+    if (tracing()) {
+      trace_span(TraceKind::kBlock, kOnItsThread);
+    }
   }
 }
 
@@ -88,6 +91,9 @@ SleepingWorker::~SleepingWorker() {
   }
   if (exiting()) {
     stop_for_good();
+  }
+  if (tracing()) {
+    trace_span(TraceKind::kUnblock, kOnItsThread);
   }
   // relaxed throughout: for dumps
   g->wait_reason.store(nullptr, kRelaxed);
@@ -170,13 +176,30 @@ void discard_unused_stack(const Goroutine& parked) noexcept {
   }
 }
 
-void ready(Goroutine* g) noexcept {
+namespace {
+
+HAMGAM_INLINE void make_runnable(Goroutine* g) noexcept {
   g->wait_reason.store(nullptr, kRelaxed);  // relaxed: for dumps
   if (Worker* w = this_worker()) {
     push_next(*w, g);
   } else {
     push_global(g);
   }
+}
+
+HAMGAM_COLD void ready_traced(Goroutine* g) noexcept {
+  trace_wake(*g);
+  make_runnable(g);
+}
+
+}  // namespace
+
+void ready(Goroutine* g) noexcept {
+  if (tracing()) {
+    ready_traced(g);  // apart, so that nothing need be kept over a call
+    return;
+  }
+  make_runnable(g);
 }
 
 void yield_goroutine() noexcept {

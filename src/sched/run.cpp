@@ -89,6 +89,7 @@ void end_run(void* raw, unsigned /*count*/) noexcept {
 // what wants to start or wait then meets ensure_started or ThreadRecord::sleep.
 void become_orphan() noexcept {
   g_scheduler.started.store(false, kRelaxed);  // relaxed: there is one thread
+  forget_trace();
   set_this_worker(nullptr);
   set_worker_slot(0);
 }

@@ -18,6 +18,7 @@
 //   blocking.cpp      blocking, and how many may be in it
 //   crash.cpp         panic, fatal error, stack overflow: what is printed
 //   stats.cpp         numbers for people
+//   trace.cpp         who ran where and when
 //   readable.cpp      names as people read them
 
 #include <cstddef>

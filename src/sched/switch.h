@@ -38,6 +38,10 @@ inline void tell_ends(Worker& w) noexcept {
 // the worker it is on then.
 template <bool kEnding = false>
 HAMGAM_INLINE Worker* switch_to(Worker* w, Goroutine& from, Goroutine& to) noexcept {
+  if (tracing()) {
+    // relaxed: ours
+    trace_switch(*w, from, to, kEnding ? kTraceEnded : from.wait_reason.load(kRelaxed));
+  }
   w->current.store(&to, kRelaxed);  // relaxed: for the monitor and dumps
   auto* now_on = static_cast<Worker*>(switch_fiber<kEnding>(w->thread, from.fiber, to.fiber, w));
   run_after_switch(*now_on);

@@ -23,6 +23,7 @@
 #include "sched/park.h"
 #include "sched/run_queue.h"
 #include "sched/timer_heap.h"
+#include "sched/trace.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -80,6 +81,9 @@ struct alignas(kNoSharing) Worker {
   // The monitor's.
   std::uint32_t seen_tick = 0;
   Nanos seen_since = 0;
+
+  // Its own again.
+  alignas(kCacheLine) TraceRing trace;
 
   // The exiting thread's: the CPU time it had; negative: not looked at yet.
   Nanos cpu_seen = -1;

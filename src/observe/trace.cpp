@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <system_error>
+
+#include "hamgam/go.h"
+#include "hamgam/mutex.h"
+#include "hamgam/observe.h"
+#include "observe/trace_file.h"
+#include "observe/trace_story.h"
+#include "os/fork.h"
+#include "os/signals.h"
+#include "sched/exit.h"
+#include "sched/trace.h"
+
+// start_trace, stop_trace, Region.
+//
+// The trace is off; on; or over and not written yet, if that failed: then it is kept. All of it is
+// under a Mutex, by which one of several who stop it writes, and the others wait for that.
+
+namespace hamgam::inline HAMGAM_ABI {
+
+namespace {
+
+using namespace detail;
+
+class Tracer {
+ public:
+  void start(const std::string& path, observe::TraceOptions options) {
+    std::lock_guard const guard(mutex_);
+    if (on_) {
+      throw std::system_error(std::make_error_code(std::errc::device_or_resource_busy),
+                              "observe::start_trace: there is a trace already, for " + path_);
+    }
+    // What is there is overwritten when there is something better.
+    int const file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);  // NOLINT: variadic
+    if (file < 0) {
+      throw std::system_error(errno, std::system_category(), "observe::start_trace: " + path);
+    }
+    drop();
+    file_ = file;
+    path_ = path;
+    try {
+      look_around();
+    } catch (...) {
+      drop();
+      throw;
+    }
+    if (!begin_trace(options.memory)) {
+      drop();
+      throw std::bad_alloc();
+    }
+    on_ = true;
+    frame_.running_first = std::move(running_);
+    static int const kRegistered = std::atexit(&at_exit);  // 0; else no memory: not at the exit
+    static_cast<void>(kRegistered);
+  }
+
+  void stop() {
+    std::lock_guard const guard(mutex_);
+    end_and_write();
+  }
+
+  // At the exit: nobody waits for who was stopped there.
+  void stop_at_exit() {
+    std::unique_lock const lock(mutex_, std::try_to_lock);
+    if (lock.owns_lock()) {
+      end_and_write();
+    }
+  }
+
+ private:
+  static void at_exit() noexcept;
+
+  void end_and_write() {
+    if (on_) {
+      end_trace();
+      on_ = false;
+      frame_.end_ticks = ticks();
+      frame_.end = now();
+    }
+    if (file_ < 0) {
+      return;
+    }
+    frame_.running_last = trace_running();
+    write();
+    drop();
+  }
+
+  void write() {
+    (void)ftruncate(file_, 0);  // a pipe can't
+    (void)lseek(file_, 0, SEEK_SET);
+    TraceOutput output(file_);
+    tell_trace(frame_, ended_trace(), *json_trace(output));
+    if (output.error() != 0) {
+      throw std::system_error(output.error(), std::system_category(),
+                              "observe::stop_trace: " + path_);
+    }
+  }
+
+  // Gives everything back.
+  void drop() noexcept {
+    free_trace();
+    frame_ = {};
+    if (file_ >= 0) {
+      close(file_);
+      file_ = -1;
+    }
+  }
+
+  // What there is already.
+  void look_around() {
+    observe::Stats const stats = observe::stats();
+    frame_.goroutines = static_cast<std::int64_t>(stats.goroutines);
+    frame_.runnable = static_cast<std::int64_t>(stats.runnable);
+    TsanIgnore const ignore;
+    for_each_record(
+        [](Goroutine& g, void* raw) {
+          char name[128];
+          std::uint64_t const id = g.id.load(kRelaxed);  // relaxed: a glance
+          if (id != 0 && g.extras != nullptr) {
+            copy_name(g, name, sizeof name);
+            if (*name != '\0') {
+              static_cast<TraceFrame*>(raw)->names.emplace(id, name);
+            }
+          }
+        },
+        &frame_);
+    running_ = trace_running();
+    frame_.begin_ticks = ticks();
+    frame_.begin = now();
+  }
+
+  Mutex mutex_;
+  bool on_ = false;
+  int file_ = -1;
+  std::string path_;
+  TraceFrame frame_;
+  std::vector<TraceRunning> running_;
+};
+
+Tracer& tracer() {
+  static auto* const kTracer = new Tracer;  // for the exit
+  return *kTracer;
+}
+
+void Tracer::at_exit() noexcept {
+  if (is_forked_child()) {
+    return;
+  }
+  try {
+    tracer().stop_at_exit();
+  } catch (const std::exception& e) {
+    write_error("hamgam: the trace is lost: ");
+    write_error(e.what());
+    write_error("\n");
+  }
+}
+
+}  // namespace
+
+namespace observe {
+
+void start_trace(const std::string& path, TraceOptions options) {
+  if (is_forked_child()) {
+    refuse_in_child();
+  }
+  tracer().start(path, options);
+}
+
+void stop_trace() {
+  if (is_forked_child()) {
+    return;
+  }
+  BlockingScope const others_run;
+  tracer().stop();
+}
+
+Region::Region(const char* name) noexcept : name_(tracing() ? name : nullptr) {
+  if (name_ != nullptr) {
+    trace_span(TraceKind::kBegin, name_);
+  }
+}
+
+Region::~Region() {
+  if (name_ != nullptr && tracing()) {
+    trace_span(TraceKind::kEnd, name_);
+  }
+}
+
+}  // namespace observe
+
+}  // namespace hamgam::inline HAMGAM_ABI

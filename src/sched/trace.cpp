@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sched/trace.h"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "hamgam/detail/light_barrier.h"
+#include "os/membarrier.h"
+#include "os/memory.h"
+#include "os/spin_lock.h"
+#include "os/thread.h"
+#include "sched/scheduler.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr std::size_t kLeastChunks = 4;
+
+// Thread safety: everything under lock_, but for what the ender has for itself once it has waited.
+class TraceBuffer {
+ public:
+  bool begin(std::size_t bytes) noexcept {
+    std::size_t const count = std::max(bytes / sizeof(TraceChunk), kLeastChunks);
+    void* const memory = reserve_memory(count * sizeof(TraceChunk));
+    if (memory == nullptr) {
+      return false;
+    }
+    light_.store(heavy_barrier_available(), kRelaxed);  // relaxed: published by [trace.3]
+    std::lock_guard const guard(lock_);
+    chunks_ = static_cast<TraceChunk*>(memory);
+    count_ = count;
+    used_ = 0;
+    oldest_ = newest_ = nullptr;
+    lost_ = 0;
+    order_ = 0;
+    number_ = number_ == UINT32_MAX ? 1 : number_ + 1;
+    // [trace.3] release, pairs with [trace.1]: what was set up
+    g_coarse_clock.traced.store(number_, kRelease);
+    return true;
+  }
+
+  void end() noexcept {
+    {
+      std::lock_guard const guard(lock_);
+      g_coarse_clock.traced.store(0, kRelaxed);  // relaxed: fenced below
+    }
+    full_fence();           // [trace.2] seq_cst, pairs with [trace.1]
+    (void)heavy_barrier();  // if it is refused writers fence
+    // All that are in use: nobody takes another one.
+    for (std::size_t i = 0; i < used_; ++i) {
+      const TraceRing& ring = *chunks_[i].owner;
+      // [trace.2] acquire, pairs with [trace.4]: the record
+      while (ring.writing.load(kAcquire)) {
+        yield_thread();
+      }
+    }
+  }
+
+  TraceEnd ended() {
+    TraceEnd end;
+    end.lost = lost_;
+    for (std::size_t i = 0; i < used_; ++i) {
+      end.chunks.push_back(&chunks_[i]);
+    }
+    std::sort(end.chunks.begin(), end.chunks.end(),
+              [](const auto* a, const auto* b) { return a->order < b->order; });
+    return end;
+  }
+
+  void free() noexcept {
+    if (chunks_ != nullptr) {
+      release_memory(chunks_, count_ * sizeof(TraceChunk));
+      chunks_ = nullptr;
+      used_ = 0;
+    }
+  }
+
+  // By the ring's owner.
+  void write(TraceRing& ring, TraceKind kind, std::uint64_t who, std::uint64_t a,
+             std::uint64_t b) noexcept {
+    // relaxed: who does not see it yet fences in vain
+    if (HAMGAM_LIKELY(light_.load(kRelaxed))) {
+      ring.writing.store(true, kRelaxed);  // relaxed: [trace.1] pairs with [trace.2], fenced
+      light_barrier();
+    } else {
+      ring.writing.exchange(true, kSeqCst);  // [trace.1] seq_cst, pairs with [trace.2]
+    }
+    // [trace.1] acquire, pairs with [trace.3]
+    if (std::uint32_t const number = g_coarse_clock.traced.load(kAcquire); number != 0) {
+      if (HAMGAM_LIKELY(ring.number == number && ring.chunk != nullptr &&
+                        ring.chunk->count != TraceChunk::kRecords) ||
+          take_chunk(ring)) {
+        TraceChunk& chunk = *ring.chunk;
+        chunk.records[chunk.count++] = {ticks(), static_cast<std::uint64_t>(kind) << 56 | who, a,
+                                        b};
+      }
+    }
+    ring.writing.store(false, kRelease);  // [trace.4] release, pairs with [trace.2]
+  }
+
+ private:
+  HAMGAM_NOINLINE bool take_chunk(TraceRing& ring) noexcept {
+    std::lock_guard const guard(lock_);
+    // relaxed: changed under the lock
+    std::uint32_t const number = g_coarse_clock.traced.load(kRelaxed);
+    if (number == 0) {
+      return false;
+    }
+    if (ring.number != number) {
+      ring.number = number;
+      ring.chunk = nullptr;
+      ring.lost = false;
+    }
+    if (TraceChunk* const full = ring.chunk) {
+      full->next = nullptr;
+      (newest_ != nullptr ? newest_->next : oldest_) = full;
+      newest_ = full;
+    }
+    if (used_ < count_) {
+      ring.chunk = &chunks_[used_++];
+    } else if ((ring.chunk = oldest_) != nullptr) {
+      oldest_ = oldest_->next;
+      newest_ = oldest_ != nullptr ? newest_ : nullptr;
+      lost_ += ring.chunk->count;
+      ring.chunk->owner->lost = true;
+    } else {  // there are more workers than chunks
+      ++lost_;
+      ring.lost = true;
+      return false;
+    }
+    ring.chunk->owner = &ring;
+    ring.chunk->order = order_++;
+    ring.chunk->count = 0;
+    return true;
+  }
+
+  SpinLock lock_;
+  atomic<bool> light_{false};  // no fences: there is a heavy barrier
+  TraceChunk* chunks_ = nullptr;
+  std::size_t count_ = 0;
+  std::size_t used_ = 0;  // the others are untouched
+  TraceChunk* oldest_ = nullptr;
+  TraceChunk* newest_ = nullptr;
+  std::uint64_t order_ = 0;
+  std::uint64_t lost_ = 0;
+  std::uint32_t number_ = 0;
+};
+
+constinit TraceBuffer g_buffer;
+constinit SpinLock g_thread_lock;
+constinit TraceRing g_thread_ring;  // under g_thread_lock
+
+void record(TraceKind kind, std::uint64_t a, std::uint64_t b) noexcept {
+  if (Worker* const w = this_worker()) {
+    // relaxed throughout: ours
+    const Goroutine* const g = w->current.load(kRelaxed);
+    std::uint64_t const who = g != &w->base ? g->id.load(kRelaxed) : 0;
+    g_buffer.write(w->trace, kind, who, a, b);
+  } else {
+    std::lock_guard const guard(g_thread_lock);
+    auto const who = kTraceThread | static_cast<std::uint64_t>(thread_id());
+    g_buffer.write(g_thread_ring, kind, who, a, b);
+  }
+}
+
+void record_name(const Goroutine& g) noexcept {
+  char name[128];
+  copy_name(g, name, sizeof name);
+  for (const char* part = name; *part != '\0';) {
+    std::uint64_t word = 0;
+    std::size_t const length = strnlen(part, sizeof word);
+    std::memcpy(&word, part, length);
+    record(TraceKind::kName, g.id.load(kRelaxed), word);  // relaxed: ours
+    part += length;
+  }
+}
+
+}  // namespace
+
+void trace_switch(Worker& w, const Goroutine& from, const Goroutine& to, const char* why) noexcept {
+  // relaxed throughout: both are ours; the id of the worker's own stack is 0
+  g_buffer.write(w.trace, TraceKind::kSwitch, from.id.load(kRelaxed), to.id.load(kRelaxed),
+                 reinterpret_cast<std::uintptr_t>(why));
+}
+
+void trace_wake(const Goroutine& g) noexcept {
+  record(TraceKind::kWake, g.id.load(kRelaxed), 0);  // relaxed: ours until it is queued
+}
+
+void trace_spawn(const Goroutine& g) noexcept {
+  TsanIgnore const ignore;
+  if (g.extras != nullptr) {
+    record_name(g);
+  }
+  record(TraceKind::kSpawn, g.id.load(kRelaxed), 0);  // relaxed: ours until it is queued
+}
+
+void trace_span(TraceKind kind, const char* name) noexcept {
+  record(kind, 0, reinterpret_cast<std::uintptr_t>(name));
+}
+
+std::vector<TraceRunning> trace_running() {
+  std::vector<TraceRunning> all;
+  g_places.for_each([&all](const Worker& w) {
+    // relaxed throughout: a glance
+    const Goroutine* const g = w.current.load(kRelaxed);
+    all.push_back(
+        {w.thread_id, g != nullptr && g != &w.base ? g->id.load(kRelaxed) : std::uint64_t{0}});
+  });
+  return all;
+}
+
+bool begin_trace(std::size_t bytes) noexcept {
+  ensure_started();
+  return g_buffer.begin(bytes);
+}
+
+void end_trace() noexcept { g_buffer.end(); }
+
+TraceEnd ended_trace() { return g_buffer.ended(); }
+
+void free_trace() noexcept { g_buffer.free(); }
+
+void forget_trace() noexcept {
+  g_coarse_clock.traced.store(0, kRelaxed);  // relaxed: there is one thread
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail
