@@ -115,6 +115,7 @@ enum class Profile : std::uint8_t {
               // unlocked it, each with what all who were waiting have waited meanwhile
 };
 
+// How write_profile() tells it.
 enum class ProfileFormat : std::uint8_t {
   text,   // for people, in Go's form (debug=1); times in nanoseconds
   pprof,  // profile.proto, not compressed: go tool pprof FILE
