@@ -239,6 +239,7 @@ struct PageServer::State {
   bool local = false;
   int process = process_id();
   std::string address;
+  std::string file;  // of a Unix socket; empty: there is none
   atomic<bool> stop{false};
   WaitGroup ended;
 
@@ -325,6 +326,9 @@ void PageServer::State::run() noexcept {
     serve_once(all, quiet_until);
   }
   listener = Socket();
+  if (!file.empty()) {
+    (void)unlink(file.c_str());
+  }
 }
 
 PageServer::PageServer(std::shared_ptr<State> state) noexcept : state_(std::move(state)) {}
@@ -379,6 +383,9 @@ PageServer serve(std::string_view text) {
     fail(errno, address);
   }
   state->address = net::Address::from_raw(&name, size).to_string();
+  if (address.is_unix() && state->address.substr(0, 1) == "/") {
+    state->file = state->address;
+  }
   state->ended.add(1);
   auto const run = [](void* raw_state) {
     TsanHide const unseen;

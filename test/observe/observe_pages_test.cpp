@@ -332,6 +332,16 @@ TEST(Pages, stop_frees_the_port) {
   all.wait();
 }
 
+TEST(Pages, unix_sockets_take_their_files_with_them) {
+  std::string const file = testing::TempDir() + "hamgam_pages" + std::to_string(getpid());
+  for (int i = 0; i < 2; ++i) {
+    auto const pages = observe::serve(file);
+    EXPECT_EQ(pages.address(), file);
+    EXPECT_EQ(access(file.c_str(), F_OK), 0);
+  }
+  EXPECT_NE(access(file.c_str(), F_OK), 0);
+}
+
 // A child that lives on does not keep the port.
 TEST(Pages, fork) {
   if (emulated()) {
