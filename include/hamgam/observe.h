@@ -205,6 +205,28 @@ HAMGAM_API void watch_locks();
 // child of a fork those of the parent count, too.
 [[nodiscard]] HAMGAM_API std::uint64_t lock_reports();
 
+// While it lives, the goroutine or plain thread that made it must not wait: for a lock that another
+// has, a channel, a timer. One that would is a fatal error, which says for what, and both places.
+// For code that a wait would break: it holds a std::mutex, which must be unlocked by the thread
+// that locked it, or uses what a library keeps for its thread.
+//
+//   std::lock_guard lock(plain_mutex);
+//   observe::NoParkScope no_waits;
+//   ...                                // an uncontended Mutex, a buffered send, try_lock: fine
+//
+// A goroutine keeps its thread in it, so yield() does not let others run there. Made and destroyed
+// by the same one, the latest first. It takes some nanoseconds.
+class NoParkScope {
+ public:
+  HAMGAM_API NoParkScope() noexcept;
+  HAMGAM_API ~NoParkScope();
+  NoParkScope(const NoParkScope&) = delete;
+  NoParkScope& operator=(const NoParkScope&) = delete;
+
+ private:
+  const void* const outer_;
+};
+
 // Numbers of the scheduler. They are read one after the other while it goes on, so each is of a
 // moment of its own, but for those that are said to add up.
 struct Stats {

@@ -8,6 +8,7 @@
 
 #include "observe/infos.h"
 #include "sched/dump.h"
+#include "sched/park.h"
 #include "sched/snapshot.h"
 #include "sync/lock_watch.h"
 
@@ -80,6 +81,11 @@ std::vector<GoroutineInfo> goroutines() {
   detail::TsanHide const hide;
   return detail::infos_of(detail::take_snapshot(detail::Ask::kThreads));
 }
+
+HAMGAM_NOINLINE NoParkScope::NoParkScope() noexcept
+    : outer_(detail::forbid_waits(__builtin_return_address(0))) {}
+
+NoParkScope::~NoParkScope() { detail::allow_waits(outer_); }
 
 void watch_locks() { detail::start_watching_locks(); }
 

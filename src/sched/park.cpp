@@ -2,7 +2,13 @@
 // Copyright The Hamgam Authors
 #include "sched/park.h"
 
+#include <new>
+#include <string>
+#include <utility>
+
+#include "base/fatal.h"
 #include "os/thread.h"
+#include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/switch.h"
 #include "sched/threads.h"
@@ -103,8 +109,44 @@ SleepingWorker::~SleepingWorker() {
   }
 }
 
+namespace {
+
+thread_local constinit const void* t_no_waits = nullptr;  // since there
+
+[[noreturn]] void refuse_to_wait(const char* reason) noexcept {
+  try {
+    Symbols symbols;
+    const Symbols::Place& made = symbols.at(static_cast<const char*>(t_no_waits) - 1);
+    std::string text = "observe: ";
+    text += reason;
+    text += " inside a NoParkScope, which was made at\n" + made.function + "\n\t" + made.where;
+    fatal(text.c_str());
+  } catch (const std::bad_alloc&) {
+    fatal("observe: a wait inside a NoParkScope");
+  }
+}
+
+}  // namespace
+
+HAMGAM_NOINLINE const void* forbid_waits(const void* place) noexcept {
+  if (Goroutine* g = current_goroutine()) {
+    ++g->pinned;
+  }
+  return std::exchange(t_no_waits, place);
+}
+
+HAMGAM_NOINLINE void allow_waits(const void* former) noexcept {
+  if (Goroutine* g = current_goroutine()) {
+    --g->pinned;
+  }
+  t_no_waits = former;
+}
+
 ThreadWait::ThreadWait(ThreadRecord& thread, const char* reason, const void* object) noexcept
     : thread_(thread) {
+  if (HAMGAM_UNLIKELY(t_no_waits != nullptr)) {
+    refuse_to_wait(reason);
+  }
   // relaxed throughout: for dumps
   thread.object.store(object, kRelaxed);
   thread.since.store(coarse_now(), kRelaxed);

@@ -54,6 +54,7 @@ class SleepingWorker {
 
 // While it lives the calling thread waits, and dumps say for what. It keeps its thread: a plain
 // one, or a goroutine that is pinned. `thread`: what it sleeps on.
+// A fatal error if that is forbidden.
 class ThreadWait {
  public:
   ThreadWait(ThreadRecord& thread, const char* reason, const void* object) noexcept;
@@ -64,6 +65,12 @@ class ThreadWait {
  private:
   ThreadRecord& thread_;
 };
+
+// From now on the calling thread, or goroutine, which keeps its thread, must not wait; `place`: the
+// return address of who says so. It gives the former one, null if there is none, which is to be put
+// back.
+const void* forbid_waits(const void* place) noexcept;
+void allow_waits(const void* former) noexcept;
 
 // Suspends the running goroutine until ready(). `reason`: shown in dumps, a literal in Go's words;
 // and so is the address of what it waits for, if there is such a thing. May return on another

@@ -390,6 +390,7 @@ void the_process() {
   check(taken.chan().recv() == SIGUSR1);
   taken.stop();
   check(!hamgam::with_signals(hamgam::Context::background(), {SIGUSR2}).ctx.err());
+  { hamgam::observe::NoParkScope const no_waits; }
   hamgam::observe::LeakCheck leaks;
   check(leaks.allow("sleep").leaks(0ns).empty());
   check(hamgam::observe::stats().goroutines >= 1 && !hamgam::observe::goroutines().empty());
