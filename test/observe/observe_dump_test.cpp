@@ -245,8 +245,9 @@ TEST(Observe, runnable) {
   all.go({.name = "main"}, [&] {
     all.go({.name = "yields"}, [&] { keeps_yielding(over); });
     test::until([&] {
-      seen = named("yields");
-      return !stacks_are_seen() || stands_in(seen, "keeps_yielding");
+      seen = named("yields");  // on another thread now and then, if this one takes its time
+      return seen.state == GoroutineState::runnable &&
+             (!stacks_are_seen() || stands_in(seen, "keeps_yielding"));
     });
     over = true;
   });
