@@ -194,7 +194,7 @@ TEST_F(TraceTest, a_million_records) {
 #if defined(__OPTIMIZE__)
   int const count = test::scaled_spawns(400'000);
 #else
-  int const count = 10'000;  // it takes long to read
+  int const count = test::scaled(10'000);  // it takes long to read
 #endif
   start(std::size_t{256} << 20);
   WaitGroup group;
