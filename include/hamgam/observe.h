@@ -266,6 +266,7 @@ struct Stats {
 // not before: so there are no times in it.
 [[nodiscard]] HAMGAM_API Stats stats() noexcept;
 
+// How start_trace() records.
 struct TraceOptions {
   // For what is recorded, in bytes: it takes 32 for each switch, wake-up, start. It is asked of the
   // system at once, but taken only as it is used. When it is full the oldest goes.
