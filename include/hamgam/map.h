@@ -81,7 +81,8 @@ class Map {
     std::uint64_t const order = order_of(key);
     detail::ReadDomain::Pin const pin(core_.domain());
     const Node* node = find(order, key);
-    return node != nullptr ? std::optional<V>(std::in_place, copied(node->get())) : std::nullopt;
+    return node != nullptr ? std::optional<V>(std::in_place, copied(Look(*node).value()))
+                           : std::nullopt;
   }
 
   // The key has this value from now on, whether it had one or not.
@@ -95,14 +96,14 @@ class Map {
     {
       detail::ReadDomain::Pin const pin(core_.domain());
       if (const Node* node = find(order, key)) {
-        return {copied(node->get()), true};
+        return {copied(Look(*node).value()), true};
       }
     }
     auto node = std::make_unique<Node>(order, std::move(key), value);
     Section section(core_, core_.made_stripe(order));
     Place place = locate(section, order, node->key);
     if (place.entry != nullptr) {
-      return {copied(node_of(place).get()), true};
+      return {copied(Look(node_of(place)).value()), true};
     }
     section.reserve(place, order);
     Commit const commit(section, place, node);  // once there is a result: a copy may throw
@@ -113,7 +114,7 @@ class Map {
   [[nodiscard]] std::optional<V> load_and_erase(const K& key) {
     std::optional<V> value;
     (void)remove(key, [&value](const Node& had) {
-      value.emplace(copied(had.get()));
+      value.emplace(copied(Look(had).value()));
       return true;
     });
     return value;
@@ -128,7 +129,7 @@ class Map {
   std::optional<V> swap(K key, V value) {
     std::optional<V> former;
     put(std::move(key), std::move(value),
-        [&former](const Node& had) { former.emplace(copied(had.get())); });
+        [&former](const Node& had) { former.emplace(copied(Look(had).value())); });
     return former;
   }
 
@@ -148,7 +149,7 @@ class Map {
     {
       Section section(core_, core_.made_stripe(order));
       Place const place = locate(section, order, key);
-      if (place.entry == nullptr || !(node_of(place).get() == old)) {
+      if (place.entry == nullptr || !(Look(node_of(place)).value() == old)) {
         return false;
       }
       if constexpr (kInPlace) {
@@ -167,7 +168,7 @@ class Map {
   [[nodiscard]] bool compare_and_erase(const K& key, const V& old)
     requires std::equality_comparable<V>
   {
-    return remove(key, [&old](const Node& had) { return had.get() == old; });
+    return remove(key, [&old](const Node& had) { return Look(had).value() == old; });
   }
 
   // Calls f(key, value) for each key, none twice, until f returns false (if it returns bool). Keys
@@ -183,7 +184,8 @@ class Map {
     while (std::size_t const count = walk.next()) {
       for (std::size_t i = 0; i < count; ++i) {
         const auto* node = static_cast<const Node*>(walk.entries()[i]);
-        const V& value = node->get();  // or a copy, which lives as long
+        Look const look(*node);
+        const V& value = look.value();  // or a copy, which lives as long
         if constexpr (std::is_void_v<std::invoke_result_t<F&, const K&, const V&>>) {
           std::invoke(f, node->key, value);
         } else if (!std::invoke(f, node->key, value)) {
@@ -239,8 +241,27 @@ class Map {
       value.store(v, detail::kRelease);  // [map.12] release, pairs with [map.11]
     }
 
+    // What readers did, for who destroys it.
+    [[nodiscard]] const void* looks() const noexcept { return &key; }
+
+    ~Node() { detail::tsan_acquire(looks()); }
+
     const K key;
     std::conditional_t<kInPlace, detail::atomic<V>, const V> value;
+  };
+
+  // While it lives, the value is read. That is before its destruction, and so before that of what
+  // it is the last but one to lead to: a shared_ptr counts both, and ThreadSanitizer follows.
+  class Look {
+   public:
+    explicit Look(const Node& node) noexcept : node_(node) {}
+    ~Look() { detail::tsan_release(node_.looks()); }
+    Look(const Look&) = delete;
+    Look& operator=(const Look&) = delete;
+    [[nodiscard]] decltype(auto) value() const noexcept { return node_.get(); }
+
+   private:
+    const Node& node_;
   };
 
   // Inserts the node at the end of the scope, but if that is left by an exception.
@@ -297,7 +318,7 @@ class Map {
   [[nodiscard]] bool is(std::uint64_t order, const K& key, const V& value) const {
     detail::ReadDomain::Pin const pin(core_.domain());
     const Node* node = find(order, key);
-    return node != nullptr && node->get() == value;
+    return node != nullptr && Look(*node).value() == value;
   }
 
   // Under the stripe's mutex.

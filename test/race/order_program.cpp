@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <shared_mutex>
 #include <stdexcept>
@@ -102,18 +103,6 @@ void order_by_waitgroup() {
   touch();
 }
 
-void order_by_guarded_map() {
-  Guarded<std::map<std::string, int>> words;
-  run([&] {
-    WaitGroup group;
-    for (int i = 0; i < 50; ++i) {
-      group.go(GoOptions{"worker " + std::to_string(i)},
-               [&, i] { words.with([&](auto& map) { ++map[std::to_string(i % 7)]; }); });
-    }
-    group.wait();
-  });
-}
-
 void order_by_atomic() {
   Atomic<int> flag;
   run([&] {
@@ -127,22 +116,6 @@ void order_by_atomic() {
       flag.wait(0);
       touch();
     });
-    group.wait();
-  });
-}
-
-void order_by_atomic_value() {
-  AtomicValue<std::vector<int>> value(std::vector<int>{1});
-  run([&] {
-    WaitGroup group;
-    for (int i = 0; i < 4; ++i) {
-      group.go([&, i] {
-        for (int k = 0; k < 100; ++k) {
-          value.store(std::vector<int>(static_cast<std::size_t>(k % 5 + 1), i));
-          shared_number == static_cast<int>(value.load()->size()) ? yield() : void();
-        }
-      });
-    }
     group.wait();
   });
 }
@@ -511,29 +484,6 @@ void order_by_cond() {
   });
 }
 
-void order_by_once() {
-  run([] {
-    for (int i = 0; i < 50; ++i) {
-      Once once;
-      auto value = once_value([] { return std::string(40, 'x'); });
-      WaitGroup group;
-      for (int k = 0; k < 4; ++k) {
-        group.go([&, value]() mutable {
-          once.call(touch);
-          static_cast<void>(shared_number + static_cast<int>(value().size()));
-        });
-      }
-      group.go([&] {
-        while (!once.done()) {
-          yield();
-        }
-        static_cast<void>(shared_number + 1);
-      });
-      group.wait();
-    }
-  });
-}
-
 void order_by_semaphore() {
   Semaphore one(1);
   run([&] {
@@ -545,62 +495,6 @@ void order_by_semaphore() {
           touch();
           yield();
           one.release();
-        }
-      });
-    }
-    group.wait();
-  });
-}
-
-void order_by_pool() {
-  Pool<std::vector<int>> pool;
-  run([&] {
-    WaitGroup group;
-    for (int k = 0; k < 8; ++k) {
-      group.go([&] {
-        for (int i = 0; i < 200; ++i) {
-          auto numbers = pool.get();
-          numbers->push_back(i);
-          if (numbers->size() > 20) {
-            numbers->clear();
-            numbers->shrink_to_fit();
-          }
-          i % 10 == 0 ? yield() : void();
-        }
-      });
-    }
-    group.go([&] {
-      for (int i = 0; i < 20; ++i) {
-        pool.trim();
-        yield();
-      }
-    });
-    group.wait();
-  });
-}
-
-void order_by_map() {
-  Map<std::string, std::shared_ptr<int>> map;
-  Map<int, std::string> texts;
-  run([&] {
-    WaitGroup group;
-    for (int k = 0; k < 4; ++k) {
-      group.go([&, k] {
-        for (int i = 0; i < 200; ++i) {
-          map.store("key " + std::to_string(k), std::make_shared<int>(i));
-          texts.store(i % 40, std::string(30, static_cast<char>('a' + k)));
-          if (auto const found = map.load("key " + std::to_string((k + 1) % 4))) {
-            static_cast<void>(**found + 1);
-          }
-          (void)texts.load((i * 7) % 40);
-          i % 5 == 0 ? (void)texts.erase((i * 3) % 40) : (void)texts.swap(i % 40, "swapped");
-          i % 16 == 0 ? yield() : void();
-          if (i % 50 == 0) {
-            texts.for_each([](int, const std::string& text) { static_cast<void>(text.size()); });
-          }
-          if (i % 90 == 0) {
-            texts.clear();
-          }
         }
       });
     }
@@ -649,32 +543,6 @@ void order_by_nothing_thread_local() {
   });
 }
 
-void order_by_flight() {
-  SingleFlight<int, std::string> flights;
-  run([&] {
-    for (int round = 0; round < 20; ++round) {
-      WaitGroup group;
-      for (int i = 0; i < 4; ++i) {
-        group.go([&] {
-          try {
-            (void)flights.call(round, [&]() -> std::string {
-              touch();
-              yield();
-              if (round % 2 == 0) {
-                throw std::runtime_error("no");
-              }
-              return "yes";
-            });
-          } catch (const std::runtime_error&) {
-          }
-        });
-        i == 2 ? group.wait() : void();
-      }
-      group.wait();
-    }
-  });
-}
-
 void order_by_task() {
   run([] {
     std::vector<Task<std::vector<int>>> tasks;
@@ -690,52 +558,6 @@ void order_by_task() {
       } catch (const std::runtime_error&) {
       }
     }
-  });
-}
-
-// Each resource is one goroutine's at a time.
-void order_by_resource_pool() {
-  run([] {
-    ResourcePool<std::string> pool([] { return std::string("new"); }, {.max_open = 2});
-    WaitGroup group;
-    for (int k = 0; k < 6; ++k) {
-      group.go([&] {
-        for (int i = 0; i < 30; ++i) {
-          auto resource = pool.acquire();
-          *resource += '.';
-          yield();
-        }
-      });
-    }
-    group.wait();
-  });
-}
-
-// Stacks, records and closures are used again by goroutines that nothing orders.
-void order_by_nothing_shared() {
-  run([] {
-    WaitGroup group;
-    for (int i = 0; i < 5000; ++i) {
-      group.go(
-          [](std::vector<int> mine, std::string text) {
-            for (int& n : mine) {
-              n += static_cast<int>(text.size());
-            }
-            if (mine.size() % 3 == 0) {
-              yield();
-            }
-            try {
-              throw std::runtime_error(text);
-            } catch (const std::exception&) {
-              yield();
-            }
-          },
-          std::vector<int>(static_cast<std::size_t>(i % 100), i), std::string(40, 'x'));
-      if (i % 500 == 0) {
-        group.wait();
-      }
-    }
-    group.wait();
   });
 }
 
@@ -759,13 +581,10 @@ int main(int argc, char** argv) {
           {"order_by_mutex_4", [] { order_by_mutex(4); }},
           {"order_by_timed_lock", order_by_timed_lock},
           {"order_by_waitgroup", order_by_waitgroup},
-          {"order_by_guarded_map", order_by_guarded_map},
           {"order_by_atomic", order_by_atomic},
-          {"order_by_atomic_value", order_by_atomic_value},
           {"order_by_channel_0", [] { order_by_channel(0); }},
           {"order_by_channel_3", [] { order_by_channel(3); }},
           {"order_by_select", order_by_select},
-          {"order_by_nothing_shared", order_by_nothing_shared},
           {"order_by_run", order_by_run},
           {"order_by_rwmutex_1", [] { order_by_rwmutex(1); }},
           {"order_by_rwmutex_4", [] { order_by_rwmutex(4); }},
@@ -777,15 +596,10 @@ int main(int argc, char** argv) {
           {"order_by_stop_of_each", order_by_stop_of_each},
           {"order_by_timer", order_by_timer},
           {"order_by_cond", order_by_cond},
-          {"order_by_once", order_by_once},
           {"order_by_semaphore", order_by_semaphore},
-          {"order_by_pool", order_by_pool},
-          {"order_by_map", order_by_map},
           {"order_by_nothing_thrown", order_by_nothing_thrown},
           {"order_by_nothing_thread_local", order_by_nothing_thread_local},
-          {"order_by_flight", order_by_flight},
           {"order_by_task", order_by_task},
-          {"order_by_resource_pool", order_by_resource_pool},
       },
       argc, argv);
 }

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+
+#include "race/program.h"
+
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace hamgam;
+using namespace hamgam::test;
+using namespace std::chrono_literals;
+
+void order_by_guarded_map() {
+  Guarded<std::map<std::string, int>> words;
+  run([&] {
+    WaitGroup group;
+    for (int i = 0; i < 50; ++i) {
+      group.go(GoOptions{"worker " + std::to_string(i)},
+               [&, i] { words.with([&](auto& map) { ++map[std::to_string(i % 7)]; }); });
+    }
+    group.wait();
+  });
+}
+
+void order_by_atomic_value() {
+  AtomicValue<std::vector<int>> value(std::vector<int>{1});
+  run([&] {
+    WaitGroup group;
+    for (int i = 0; i < 4; ++i) {
+      group.go([&, i] {
+        for (int k = 0; k < 100; ++k) {
+          value.store(std::vector<int>(static_cast<std::size_t>(k % 5 + 1), i));
+          shared_number == static_cast<int>(value.load()->size()) ? yield() : void();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+void order_by_once() {
+  run([] {
+    for (int i = 0; i < 50; ++i) {
+      Once once;
+      auto value = once_value([] { return std::string(40, 'x'); });
+      WaitGroup group;
+      for (int k = 0; k < 4; ++k) {
+        group.go([&, value]() mutable {
+          once.call(touch);
+          static_cast<void>(shared_number + static_cast<int>(value().size()));
+        });
+      }
+      group.go([&] {
+        while (!once.done()) {
+          yield();
+        }
+        static_cast<void>(shared_number + 1);
+      });
+      group.wait();
+    }
+  });
+}
+
+void order_by_pool() {
+  Pool<std::vector<int>> pool;
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 8; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 200; ++i) {
+          auto numbers = pool.get();
+          numbers->push_back(i);
+          if (numbers->size() > 20) {
+            numbers->clear();
+            numbers->shrink_to_fit();
+          }
+          i % 10 == 0 ? yield() : void();
+        }
+      });
+    }
+    group.go([&] {
+      for (int i = 0; i < 20; ++i) {
+        pool.trim();
+        yield();
+      }
+    });
+    group.wait();
+  });
+}
+
+void order_by_map() {
+  Map<std::string, std::shared_ptr<int>> map;
+  Map<int, std::string> texts;
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 4; ++k) {
+      group.go([&, k] {
+        for (int i = 0; i < 200; ++i) {
+          map.store("key " + std::to_string(k), std::make_shared<int>(i));
+          texts.store(i % 40, std::string(30, static_cast<char>('a' + k)));
+          if (auto const found = map.load("key " + std::to_string((k + 1) % 4))) {
+            static_cast<void>(**found + 1);
+          }
+          (void)texts.load((i * 7) % 40);
+          i % 5 == 0 ? (void)texts.erase((i * 3) % 40) : (void)texts.swap(i % 40, "swapped");
+          i % 16 == 0 ? yield() : void();
+          if (i % 50 == 0) {
+            texts.for_each([](int, const std::string& text) { static_cast<void>(text.size()); });
+          }
+          if (i % 90 == 0) {
+            texts.clear();
+          }
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+// Who comes when, which ThreadSanitizer does not see.
+class Turns {
+ public:
+  void await(int turn) const {
+    while (turn_.load(std::memory_order_relaxed) < turn) {
+      yield();
+    }
+  }
+  void next() { turn_.fetch_add(1, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<int> turn_{0};
+};
+
+// One reads without a copy, then one removes, then one drops the last copy.
+void order_by_map_walk() {
+  Map<int, std::shared_ptr<int>> map;
+  map.store(1, std::make_shared<int>(1));
+  Turns turns;
+  run([&] {
+    WaitGroup group;
+    group.go([&, last = map.load(1)]() mutable {
+      turns.await(2);
+      last.reset();
+    });
+    group.go([&] {
+      map.for_each([](int, const std::shared_ptr<int>& value) { shared_number = *value; });
+      turns.next();
+    });
+    group.go([&] {
+      turns.await(1);
+      map.erase(1);
+      turns.next();
+    });
+    group.wait();
+  });
+}
+
+void order_by_flight() {
+  SingleFlight<int, std::string> flights;
+  run([&] {
+    for (int round = 0; round < 20; ++round) {
+      WaitGroup group;
+      for (int i = 0; i < 4; ++i) {
+        group.go([&] {
+          try {
+            (void)flights.call(round, [&]() -> std::string {
+              touch();
+              yield();
+              if (round % 2 == 0) {
+                throw std::runtime_error("no");
+              }
+              return "yes";
+            });
+          } catch (const std::runtime_error&) {
+          }
+        });
+        i == 2 ? group.wait() : void();
+      }
+      group.wait();
+    }
+  });
+}
+
+// Each resource is one goroutine's at a time.
+void order_by_resource_pool() {
+  run([] {
+    ResourcePool<std::string> pool([] { return std::string("new"); }, {.max_open = 2});
+    WaitGroup group;
+    for (int k = 0; k < 6; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 30; ++i) {
+          auto resource = pool.acquire();
+          *resource += '.';
+          yield();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+// Stacks, records and closures are used again by goroutines that nothing orders.
+void order_by_nothing_shared() {
+  run([] {
+    WaitGroup group;
+    for (int i = 0; i < 5000; ++i) {
+      group.go(
+          [](std::vector<int> mine, std::string text) {
+            for (int& n : mine) {
+              n += static_cast<int>(text.size());
+            }
+            if (mine.size() % 3 == 0) {
+              yield();
+            }
+            try {
+              throw std::runtime_error(text);
+            } catch (const std::exception&) {
+              yield();
+            }
+          },
+          std::vector<int>(static_cast<std::size_t>(i % 100), i), std::string(40, 'x'));
+      if (i % 500 == 0) {
+        group.wait();
+      }
+    }
+    group.wait();
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_program(
+      {
+          {"order_by_guarded_map", order_by_guarded_map},
+          {"order_by_atomic_value", order_by_atomic_value},
+          {"order_by_nothing_shared", order_by_nothing_shared},
+          {"order_by_once", order_by_once},
+          {"order_by_pool", order_by_pool},
+          {"order_by_map", order_by_map},
+          {"order_by_map_walk", order_by_map_walk},
+          {"order_by_flight", order_by_flight},
+          {"order_by_resource_pool", order_by_resource_pool},
+      },
+      argc, argv);
+}
