@@ -113,6 +113,7 @@ RecvChan<Unit> Context::done() const {
       detail::TsanHide const hide;  // whoever makes it is before nobody by that
       node->done = make_chan<Unit>();
       if (node->error.load(detail::kRelaxed) != 0) {
+        detail::tsan_acquire(&node->error);
         node->done.close();
       }
       node->made.fetch_or(CancelNode::kDone,
@@ -135,6 +136,7 @@ std::stop_token Context::stop_token() const {
       detail::TsanHide const hide;  // as in done()
       node->stop = std::stop_source();
       if (node->error.load(detail::kRelaxed) != 0) {
+        detail::tsan_acquire(&node->error);
         detail::request_stop(node->stop);  // nobody has registered a callback yet
       }
       node->made.fetch_or(CancelNode::kStop,

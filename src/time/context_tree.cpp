@@ -69,9 +69,12 @@ void mark(CancelNode& node, ContextError code, const std::exception_ptr& cause) 
   node.error.store(error, kRelease);
 }
 
+// For who passes it on, with all that was before it.
 ContextError code_of(const CancelNode& node) noexcept {
   // [ctx.3] acquire, pairs with [ctx.2]
-  return static_cast<ContextError>(node.error.load(kAcquire) & ~kClosing);
+  std::uint32_t const error = node.error.load(kAcquire);
+  tsan_acquire(&node.error);
+  return static_cast<ContextError>(error & ~kClosing);
 }
 
 bool is_open(const CancelNode& node) noexcept {

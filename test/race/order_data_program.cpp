@@ -3,7 +3,6 @@
 
 #include "race/program.h"
 
-#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -123,20 +122,6 @@ void order_by_map() {
     group.wait();
   });
 }
-
-// Who comes when, which ThreadSanitizer does not see.
-class Turns {
- public:
-  void await(int turn) const {
-    while (turn_.load(std::memory_order_relaxed) < turn) {
-      yield();
-    }
-  }
-  void next() { turn_.fetch_add(1, std::memory_order_relaxed); }
-
- private:
-  std::atomic<int> turn_{0};
-};
 
 // One reads without a copy, then one removes, then one drops the last copy.
 void order_by_map_walk() {

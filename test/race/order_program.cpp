@@ -411,6 +411,75 @@ void order_by_context() {
   });
 }
 
+// Whoever asks first when it is over already.
+void order_by_former_cancel(bool (*sees)(const Context& ctx)) {
+  run([&] {
+    auto derived = with_cancel(Context::background());
+    Turns turns;
+    WaitGroup group;
+    group.go([&] {
+      touch();
+      derived.cancel();
+      turns.next();
+    });
+    group.go([&] {
+      turns.await(1);
+      if (sees(derived.ctx)) {
+        touch();
+      }
+    });
+    group.wait();
+  });
+}
+
+// The same for what runs then, and in an ErrGroup.
+void order_by_former_cancel() {
+  order_by_former_cancel([](const Context& ctx) { return ctx.done().recv() == std::nullopt; });
+  order_by_former_cancel([](const Context& ctx) { return ctx.stop_token().stop_requested(); });
+  order_by_former_cancel([](const Context& ctx) { return !sleep(1h, ctx.stop_token()); });
+  order_by_former_cancel([](const Context& ctx) { return bool(with_cancel(ctx).ctx.err()); });
+  order_by_former_cancel([](const Context& ctx) { return bool(with_timeout(ctx, 1h).ctx.err()); });
+  order_by_former_cancel([](const Context& ctx) {
+    std::stop_callback const now(ctx.stop_token(), touch);
+    return false;
+  });
+  order_by_former_cancel([](const Context& ctx) {
+    WaitGroup ran;
+    ran.add(1);
+    auto const after = after_func(ctx, [&ran] {
+      touch();
+      ran.done();
+    });
+    ran.wait();
+    return false;
+  });
+  run([] {
+    ErrGroup group;
+    Turns turns;
+    group.go([&] {
+      touch();
+      turns.next();
+      throw std::runtime_error("thrown");
+    });
+    group.go([&] {
+      turns.await(1);
+      while (!group.context().err()) {
+        yield();
+      }
+    });
+    group.go([&] {
+      turns.await(1);
+      sleep(1ms);
+      group.context().done().recv();
+      touch();
+    });
+    try {
+      group.wait();
+    } catch (const std::runtime_error&) {
+    }
+  });
+}
+
 void order_by_after_func() {
   run([] {
     for (int i = 0; i < 20; ++i) {
@@ -592,6 +661,7 @@ int main(int argc, char** argv) {
           {"order_by_destroyed_rwmutex", order_by_destroyed<RWMutex>},
           {"order_by_stop", order_by_stop},
           {"order_by_context", order_by_context},
+          {"order_by_former_cancel", [] { order_by_former_cancel(); }},
           {"order_by_after_func", order_by_after_func},
           {"order_by_stop_of_each", order_by_stop_of_each},
           {"order_by_timer", order_by_timer},

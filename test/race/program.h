@@ -9,6 +9,7 @@
 
 #include <hamgam/hamgam.h>
 
+#include <atomic>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -26,6 +27,20 @@ inline void touch() {
     ++shared_number;
   }
 }
+
+// Who comes when, which ThreadSanitizer does not see.
+class Turns {
+ public:
+  void await(int turn) const {
+    while (turn_.load(std::memory_order_relaxed) < turn) {
+      yield();
+    }
+  }
+  void next() { turn_.fetch_add(1, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<int> turn_{0};
+};
 
 inline void await_last() {
   while (num_goroutine() > 1) {
