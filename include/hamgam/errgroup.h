@@ -18,7 +18,8 @@
 //
 // Each f, with its arguments and what it captured, is destroyed when it has ended, and before
 // wait() can return. Happens-before: go(f) is before the start of f; the end of each f is before
-// the return of wait().
+// the return of wait(), and, with a limit, before the go() or try_go() that gets a place after
+// that.
 
 #include <cstdint>
 #include <exception>

@@ -29,7 +29,8 @@
 // have a piece of memory for each entry, and a store over one takes a new piece.
 //
 // Happens-before: a write is before each read that observes it, as in Go: load, for_each and those
-// that return or compare a value read; store, erase and those that succeed in replacing write.
+// that return or compare a value, or that there is none, read; store, erase, clear and those that
+// succeed in replacing write. What removed a value, and who read it, is before its destructor.
 
 #include <concepts>
 #include <cstddef>
@@ -81,13 +82,17 @@ class Map {
     std::uint64_t const order = order_of(key);
     detail::ReadDomain::Pin const pin(core_.domain());
     const Node* node = find(order, key);
-    return node != nullptr ? std::optional<V>(std::in_place, copied(Look(*node).value()))
-                           : std::nullopt;
+    if (node == nullptr) {
+      core_.found_none(order);
+      return std::nullopt;
+    }
+    return std::optional<V>(std::in_place, copied(Look(*node).value()));
   }
 
   // The key has this value from now on, whether it had one or not.
   void store(K key, V value) {
-    put(std::move(key), std::move(value), [](const Node&) {});
+    std::uint64_t const order = order_of(key);
+    (void)put(order, std::move(key), std::move(value), [](const Node&) {});
   }
 
   // The key's value, if it has one (true: loaded); else the given one, which it has from now on.
@@ -105,6 +110,7 @@ class Map {
     if (place.entry != nullptr) {
       return {copied(Look(node_of(place)).value()), true};
     }
+    core_.found_none(order);
     section.reserve(place, order);
     Commit const commit(section, place, node);  // once there is a result: a copy may throw
     return {std::move(value), false};
@@ -128,8 +134,13 @@ class Map {
   // The former value.
   std::optional<V> swap(K key, V value) {
     std::optional<V> former;
-    put(std::move(key), std::move(value),
-        [&former](const Node& had) { former.emplace(copied(Look(had).value())); });
+    std::uint64_t const order = order_of(key);
+    bool const had_one = put(order, std::move(key), std::move(value), [&former](const Node& had) {
+      former.emplace(copied(Look(had).value()));
+    });
+    if (!had_one) {
+      core_.found_none(order);
+    }
     return former;
   }
 
@@ -149,7 +160,11 @@ class Map {
     {
       Section section(core_, core_.made_stripe(order));
       Place const place = locate(section, order, key);
-      if (place.entry == nullptr || !(Look(node_of(place)).value() == old)) {
+      if (place.entry == nullptr) {
+        core_.found_none(order);
+        return false;
+      }
+      if (!(Look(node_of(place)).value() == old)) {
         return false;
       }
       if constexpr (kInPlace) {
@@ -160,7 +175,7 @@ class Map {
         Section::replace(place, *node.release());
       }
     }
-    core_.domain().retire(former);
+    retire(former);
     return true;
   }
 
@@ -241,10 +256,13 @@ class Map {
       value.store(v, detail::kRelease);  // [map.12] release, pairs with [map.11]
     }
 
-    // What readers did, for who destroys it.
+    // What readers did, and who removed it, for who destroys it.
     [[nodiscard]] const void* looks() const noexcept { return &key; }
 
-    ~Node() { detail::tsan_acquire(looks()); }
+    ~Node() {
+      detail::tsan_acquire(this);
+      detail::tsan_acquire(looks());
+    }
 
     const K key;
     std::conditional_t<kInPlace, detail::atomic<V>, const V> value;
@@ -318,7 +336,11 @@ class Map {
   [[nodiscard]] bool is(std::uint64_t order, const K& key, const V& value) const {
     detail::ReadDomain::Pin const pin(core_.domain());
     const Node* node = find(order, key);
-    return node != nullptr && Look(*node).value() == value;
+    if (node == nullptr) {
+      core_.found_none(order);
+      return false;
+    }
+    return Look(*node).value() == value;
   }
 
   // Under the stripe's mutex.
@@ -345,10 +367,9 @@ class Map {
     return free;
   }
 
-  // The key gets the value; look(its node) before that, if it had one.
-  template <class Look>
-  void put(K key, V value, Look look) {
-    std::uint64_t const order = order_of(key);
+  // The key gets the value; look(its node) before that, if it had one, which it says.
+  template <class F>
+  [[nodiscard]] bool put(std::uint64_t order, K key, V value, F look) {
     core_.prefetch(order);
     std::unique_ptr<Node> node;
     if constexpr (!kInPlace) {
@@ -364,18 +385,24 @@ class Map {
         }
         section.reserve(place, order);
         section.insert(place, *node.release());
-        return;
+        return false;
       }
       look(std::as_const(node_of(place)));
       if constexpr (kInPlace) {
         node_of(place).set(value);
-        return;
+        return true;
       } else {
         former = &node_of(place);
         Section::replace(place, *node.release());
       }
     }
-    core_.domain().retire(former);
+    retire(former);
+    return true;
+  }
+
+  void retire(Node* node) {
+    detail::tsan_release(node->looks());
+    core_.domain().retire(node);
   }
 
   // Removes the key if it is there and may(its node); whether it did.
@@ -390,13 +417,17 @@ class Map {
     {
       Section section(core_, *stripe);
       Place const place = locate(section, order, key);
-      if (place.entry == nullptr || !may(std::as_const(node_of(place)))) {
+      if (place.entry == nullptr) {
+        core_.found_none(order);
+        return false;
+      }
+      if (!may(std::as_const(node_of(place)))) {
         return false;
       }
       former = &node_of(place);
       section.erase(place);
     }
-    core_.domain().retire(former);
+    retire(former);
     return true;
   }
 

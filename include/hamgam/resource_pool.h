@@ -28,7 +28,8 @@
 // throws there is dropped, and it is tried again after a second; no acquire waits for that.
 //
 // Happens-before: the return of a resource to the pool is before the return of the acquire that
-// gets it next. A request to stop is before the return of the acquire that it ends.
+// gets it next. A request to stop is before the return of the acquire that it ends. Calls of `open`
+// are in no order, also if only one may be open.
 
 #include <chrono>
 #include <cstddef>

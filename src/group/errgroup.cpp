@@ -20,7 +20,9 @@ namespace hamgam::inline HAMGAM_ABI {
 namespace {
 
 using detail::Bucket;
+using detail::kAcquire;
 using detail::kRelaxed;
+using detail::kRelease;
 using detail::Waiter;
 
 constexpr const char* kReason = "errgroup.Group.Go";
@@ -56,7 +58,11 @@ bool ErrGroup::try_enter() noexcept {
     if (state / kOne >= limit) {
       return false;
     }
-  } while (!active_.compare_exchange_weak(state, state + kOne, kRelaxed, kRelaxed));
+    // [errgroup.1] acquire, pairs with [errgroup.2]
+  } while (!active_.compare_exchange_weak(state, state + kOne, kAcquire, kRelaxed));
+  if (limit != kNoLimit) {
+    detail::tsan_acquire(&limit_);
+  }
   return true;
 }
 
@@ -74,16 +80,21 @@ void ErrGroup::enter_limited() noexcept {
     Waiter me(&active_);
     bucket.push_back(me);
     (void)bucket.sleep(me, kReason);
+    detail::tsan_acquire(&limit_);
     return;  // with the place of the one that woke us
   }
 }
 
 void ErrGroup::leave() noexcept {
   // relaxed throughout: running_ gives the edge to wait(), the bucket's lock the one to a sleeper
+  if (limit_.load(kRelaxed) != kNoLimit) {
+    detail::tsan_release(&limit_);
+  }
   std::int64_t state = active_.load(kRelaxed);
   for (;;) {
     if ((state & kParked) == 0) {
-      if (active_.compare_exchange_weak(state, state - kOne, kRelaxed, kRelaxed)) {
+      // [errgroup.2] release, pairs with [errgroup.1]: to who gets the place
+      if (active_.compare_exchange_weak(state, state - kOne, kRelease, kRelaxed)) {
         break;
       }
       continue;

@@ -125,6 +125,24 @@ bool copy(MapTable& from, MapTable& to) noexcept {
 
 }  // namespace
 
+// As if each key had been looked for.
+void MapStripe::all_seen() const noexcept {
+#if defined(HAMGAM_TSAN)
+  for (std::size_t i = 0; i < sizeof(MapStripe); ++i) {
+    tsan_acquire(reinterpret_cast<const char*>(this) + i);
+  }
+#endif
+}
+
+// As if each key had been removed.
+void MapStripe::all_gone() const noexcept {
+#if defined(HAMGAM_TSAN)
+  for (std::size_t i = 0; i < sizeof(MapStripe); ++i) {
+    tsan_release(reinterpret_cast<const char*>(this) + i);
+  }
+#endif
+}
+
 MapCore::~MapCore() {
   delete[] stripes_.load(kRelaxed);  // relaxed: nobody else is here
 }
@@ -157,6 +175,7 @@ void MapCore::clear() noexcept HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
   }
   for (unsigned i = 0; i < kMapStripes; ++i) {
     all[i].mutex.lock();
+    all[i].all_gone();
   }
   Retired* tables = take_tables();
   for (unsigned i = 0; i < kMapStripes; ++i) {
@@ -182,6 +201,7 @@ Retired* MapCore::take_tables() noexcept {
     if (MapTableWord const word = stripe.table.load(kRelaxed)) {  // relaxed: under the mutex
       MapTable* const table = table_of(word);
       table->owner = true;
+      tsan_release(table);  // for the destructors
       table->set_next(tables);
       tables = table;
     }
@@ -196,6 +216,7 @@ Retired* MapCore::take_tables() noexcept {
 void MapCore::destroy_table(Retired* retired, void (*destroy)(MapEntry*) noexcept) noexcept {
   auto* const table = static_cast<MapTable*>(retired);
   if (table->owner) {
+    tsan_acquire(table);
     for (MapLine& line : *table) {
       if (table->bits >= kCachedBits && &line + 1 != table->end()) {
         prefetch_entries(*(&line + 1));
@@ -203,6 +224,7 @@ void MapCore::destroy_table(Retired* retired, void (*destroy)(MapEntry*) noexcep
       for_each_in(line, destroy);
     }
   }
+  TsanHide const hide;
   free_table(table);
 }
 
@@ -238,6 +260,7 @@ std::size_t MapWalk::next() {
   std::size_t count = 0;
   for (; all != nullptr && stripe_ < kMapStripes; ++stripe_, table_ = 0, line_ = 0) {
     std::lock_guard const lock(all[stripe_].mutex);
+    all[stripe_].all_seen();
     if (table_ == 0) {
       table_ = all[stripe_].table.load(kRelaxed);  // relaxed: under the mutex
     }

@@ -454,12 +454,15 @@ PoolCore::PoolCore(Destroy destroy, std::size_t max_count, std::size_t max_weigh
     : state_(new State(*this, destroy, max_count, max_weight, weighed)) {}
 
 PoolCore::~PoolCore() {
-  strike_off(*state_);
-  Doomed doomed;
-  state_->take_victims(doomed);
-  (void)state_->make_victims(doomed, false);
-  state_->take_victims(doomed);
-  doomed.destroy(state_->destroy);
+  std::size_t destroyed = 0;
+  do {  // until no destructor puts anything back, for which the janitor may have been called
+    strike_off(*state_);
+    Doomed doomed;
+    state_->take_victims(doomed);
+    (void)state_->make_victims(doomed, false);
+    state_->take_victims(doomed);
+    destroyed = doomed.destroy(state_->destroy);
+  } while (destroyed != 0);
   state_->for_each_shard([](PoolShard& shard, unsigned /*slot*/) {
     TsanHide const hide;
     delete &shard;

@@ -489,6 +489,34 @@ TEST(Pool, DestructorsMayUseThePool) {
 }
 
 // PO3 by the clock: idle workers' caches are emptied, too.
+// What they put while the pool is destroyed used to be left behind, and the janitor with it.
+TEST_P(PoolAnywhere, DestructorsMayPutUntilTheEnd) {
+  struct Chain {
+    Chain(Pool<Chain>& home, int links, int& alive) : pool(&home), left(links), count(&alive) {
+      ++*count;
+    }
+    ~Chain() {
+      --*count;
+      if (left > 0) {
+        pool->put(std::make_unique<Chain>(*pool, left - 1, *count));
+      }
+    }
+    Chain(const Chain&) = delete;
+    Chain& operator=(const Chain&) = delete;
+    Pool<Chain>* pool;
+    int left;
+    int* count;
+  };
+  int alive = 0;
+  there([&alive] {
+    Pool<Chain> pool(nullptr);
+    pool.put(std::make_unique<Chain>(pool, 3, alive));
+  });
+  EXPECT_EQ(alive, 0);
+  detail::age_all();
+  EXPECT_EQ(alive, 0);
+}
+
 TEST(Pool, JanitorFreesWhatIsNotUsed) {
   Pool<Item> pool;
   WaitGroup done;

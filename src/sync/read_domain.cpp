@@ -126,9 +126,7 @@ void move_to(Retired*& list, Retired* more) noexcept {
   }
 }
 
-// Those who have read it are not by that before who removed it; so ThreadSanitizer does not look.
 void destroy_all(Retired* first, void (*destroy)(Retired*) noexcept) noexcept {
-  TsanHide const hide;
   while (first != nullptr) {
     destroy(std::exchange(first, first->next()));
   }
@@ -279,7 +277,6 @@ void ReadDomain::retire(Retired* retired) noexcept {
   full_fence();  // [reads.2] seq_cst, pairs with [reads.1]
   // [reads.11] acquire, pairs with [reads.9]
   if (extra_.load(kAcquire) == nullptr && !owner_read_before(UINT64_MAX)) {
-    TsanHide const hide;  // as in destroy_all
     destroy(retired);
     return;
   }

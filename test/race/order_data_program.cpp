@@ -4,6 +4,7 @@
 #include "race/program.h"
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -147,6 +148,72 @@ void order_by_map_walk() {
   });
 }
 
+// Who finds a key gone comes after who removed it.
+void order_by_map_miss() {
+  using Texts = Map<int, std::string>;
+  std::vector<std::function<void(Texts&)>> const removals = {
+      [](Texts& map) { map.erase(1); },
+      [](Texts& map) { (void)map.load_and_erase(1); },
+      [](Texts& map) { (void)map.compare_and_erase(1, "one"); },
+      [](Texts& map) { map.clear(); },
+  };
+  std::vector<std::function<bool(Texts&)>> const looks = {
+      [](Texts& map) { return !map.load(1); },
+      [](Texts& map) { return !map.load_or_store(1, "again").second; },
+      [](Texts& map) { return !map.swap(1, "again"); },
+      [](Texts& map) { return !map.erase(1); },
+      [](Texts& map) { return !map.load_and_erase(1); },
+      [](Texts& map) { return !map.compare_and_swap(1, "one", "two"); },
+      [](Texts& map) {
+        bool there = false;
+        map.for_each([&there](int, const std::string&) { there = true; });
+        return !there;
+      },
+  };
+  run([&] {
+    for (auto const& remove : removals) {
+      for (auto const& gone : looks) {
+        Texts map;
+        map.store(1, "one");
+        Turns turns;
+        WaitGroup group;
+        group.go([&] {
+          touch();
+          remove(map);
+          turns.next();
+        });
+        group.go([&] {
+          turns.await(1);
+          if (gone(map)) {
+            touch();
+          }
+        });
+        group.wait();
+      }
+    }
+  });
+}
+
+// One after another.
+void order_by_limit() {
+  run([] {
+    for (bool const wait : {true, false}) {
+      ErrGroup group;
+      group.set_limit(1);
+      for (int i = 0; i < 20; ++i) {
+        if (wait) {
+          group.go(touch);
+        } else {
+          while (!group.try_go(touch)) {
+            yield();
+          }
+        }
+      }
+      group.wait();
+    }
+  });
+}
+
 void order_by_flight() {
   SingleFlight<int, std::string> flights;
   run([&] {
@@ -231,6 +298,8 @@ int main(int argc, char** argv) {
           {"order_by_pool", order_by_pool},
           {"order_by_map", order_by_map},
           {"order_by_map_walk", order_by_map_walk},
+          {"order_by_map_miss", order_by_map_miss},
+          {"order_by_limit", order_by_limit},
           {"order_by_flight", order_by_flight},
           {"order_by_resource_pool", order_by_resource_pool},
       },

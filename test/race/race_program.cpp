@@ -283,6 +283,21 @@ void race_of_painters() {
   });
 }
 
+// In a destructor that the map runs.
+void race_of_a_removed_value() {
+  struct Touches {
+    ~Touches() { touch(); }
+  };
+  Map<int, std::shared_ptr<Touches>> map;
+  map.store(1, std::make_shared<Touches>());
+  run([&] {
+    WaitGroup group;
+    group.go([&] { map.erase(1); });
+    group.go(touch);
+    group.wait();
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -291,6 +306,7 @@ int main(int argc, char** argv) {
           {"race_in_turn_on_one_worker", [] { two_in_turn(1); }},
           {"race_on_two_workers", [] { two_in_turn(2); }},
           {"race_beside_a_mutex", race_beside_a_mutex},
+          {"race_of_a_removed_value", race_of_a_removed_value},
           {"race_beside_a_channel", race_beside_a_channel},
           {"race_with_creator", race_with_creator},
           {"race_over_add", race_over_add},

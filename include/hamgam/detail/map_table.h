@@ -127,6 +127,13 @@ struct alignas(64) MapStripe {
   atomic<MapTableWord> table{0};  // the others change under the mutex
   atomic<std::size_t> size{0};
   atomic<std::uint64_t> generation{0};
+
+  // For ThreadSanitizer: stands for the absence of keys of that order, and of few others.
+  [[nodiscard]] const void* absence(std::uint64_t order) const noexcept {
+    return reinterpret_cast<const char*>(this) + (order >> 54 & (sizeof(MapStripe) - 1));
+  }
+  void all_gone() const noexcept;
+  void all_seen() const noexcept;
 };
 
 // Where a key stands; without an entry, where it may be put.
@@ -191,6 +198,15 @@ class MapCore {
   // When nobody uses it any more: all tables, linked by next().
   [[nodiscard]] HAMGAM_API Retired* take_tables() noexcept;
 
+  // A call has seen that a key of that order was not there: who removed it is before that.
+  void found_none([[maybe_unused]] std::uint64_t order) const noexcept {
+#if defined(HAMGAM_TSAN)
+    if (const MapStripe* const stripe = this->stripe(order)) {
+      tsan_acquire(stripe->absence(order));
+    }
+#endif
+  }
+
   // What destroys a table, and by `destroy` its entries if they are still its own.
   HAMGAM_API static void destroy_table(Retired* table,
                                        void (*destroy)(MapEntry*) noexcept) noexcept;
@@ -246,6 +262,7 @@ class MapSection {
     place.line->entries[place.slot].store(&entry, kRelease);  // [map.8] release, pairs with [map.7]
   }
   void erase(const MapPlace& place) noexcept {
+    tsan_release(stripe_.absence(place.entry->word()));
     // relaxed: under the mutex
     std::uint64_t const tags = place.line->tags.load(kRelaxed);
     // [map.4] release, pairs with [map.3]
