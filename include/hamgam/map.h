@@ -30,7 +30,7 @@
 //
 // Happens-before: a write is before each read that observes it, as in Go: load, for_each and those
 // that return or compare a value, or that there is none, read; store, erase, clear and those that
-// succeed in replacing write. What removed a value, and who read it, is before its destructor.
+// succeed in replacing write. Who removed a value, and who read it, is before its destructor.
 
 #include <concepts>
 #include <cstddef>
@@ -259,11 +259,6 @@ class Map {
     // What readers did, and who removed it, for who destroys it.
     [[nodiscard]] const void* looks() const noexcept { return &key; }
 
-    ~Node() {
-      detail::tsan_acquire(this);
-      detail::tsan_acquire(looks());
-    }
-
     const K key;
     std::conditional_t<kInPlace, detail::atomic<V>, const V> value;
   };
@@ -438,7 +433,19 @@ class Map {
       detail::MapCore::destroy_table(retired, &destroy_node);
     }
   }
-  static void destroy_node(detail::MapEntry* entry) noexcept { delete static_cast<Node*>(entry); }
+  // Where V has a destructor, it and what follows in this thread come after the readers. Where it
+  // has none that is nothing to order anybody by.
+  static void destroy_node(detail::MapEntry* entry) noexcept {
+    auto* const node = static_cast<Node*>(entry);
+    if constexpr (std::is_trivially_destructible_v<V>) {
+      detail::TsanHide const hide;
+      delete node;
+    } else {
+      detail::tsan_acquire(node);
+      detail::tsan_acquire(node->looks());
+      delete node;
+    }
+  }
 
   [[no_unique_address]] Hash hash_;
   [[no_unique_address]] Eq eq_;
