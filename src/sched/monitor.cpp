@@ -402,7 +402,6 @@ bool start_monitor(bool is_wanted = false) noexcept {
       g_started.exchange(true, kRelaxed)) {
     return false;
   }
-  set_coarse_clock(time);  // for the first that wait
   if (start_thread("hamgam-monitor", &monitor_main, nullptr, Signals::kFaults)) {
     return true;
   }

@@ -193,7 +193,7 @@ void park(AfterSwitch after, void* argument, const char* reason, const void* obj
   asm volatile("" : "+m"(note));  // to here
 }
 
-void tell_where_notes_are(Worker& w) noexcept {
+void tell_where_notes_are([[maybe_unused]] Worker& w) noexcept {
 #if !defined(HAMGAM_ASAN)
   park(nullptr, nullptr, nullptr);  // to itself
   w.parks.store(0, kRelaxed);       // relaxed: ours

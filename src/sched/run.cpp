@@ -121,6 +121,7 @@ void ensure_started() noexcept {
   watch_exit();
   forks_lose_threads(&become_orphan);
   (void)heavy_barrier_available();  // registers: cheap as long as there are no threads
+  set_coarse_clock(now());          // for those that wait before the monitor looks
   errno = saved;
   g_scheduler.started.store(true, kRelease);  // [start.2] release, pairs with [start.1]
 }

@@ -166,8 +166,7 @@ TEST(Pages, goroutines) {
   std::string waiting;
   EXPECT_TRUE(test::comes_true([&] {
     waiting = get(pages, "/debug/goroutines?min_wait=50ms").body;
-    // Of one that waits since before the runtime's clock goes it is not known since when.
-    return is_in(waiting, " in all) [chan receive]") || !test::stacks_are_seen();
+    return is_in(waiting, "(12 in all) [chan receive]") || !test::stacks_are_seen();
   })) << waiting;
   EXPECT_EQ(get(pages, "/debug/goroutines?min_wait=soon").status, "HTTP/1.1 400 Bad Request");
   EXPECT_TRUE(is_in(get(pages, "/debug/pprof/goroutine?debug=2").body, "<waits>"));
