@@ -24,6 +24,7 @@
 #include "os/thread.h"
 
 #if defined(HAMGAM_ASAN)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(HAMGAM_TSAN)
@@ -196,8 +197,34 @@ HAMGAM_INLINE void* switch_fiber(const ThreadState& thread, Fiber& from, Fiber& 
   void* passed = switch_context<kEnding>(from.context, to.context, pass);
 #if defined(HAMGAM_ASAN)
   __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
+  from.fake_stack = nullptr;
 #endif
   return passed;
 }
+
+#if defined(HAMGAM_ASAN)
+// f(begin, end) of what AddressSanitizer has put elsewhere of the stack of a fiber that is off it,
+// to see uses after a return: frames, some of them more than once.
+template <class F>
+__attribute__((no_sanitize("address"))) void for_each_fake_frame(const Fiber& fiber,
+                                                                 const Stack& stack, F f) {
+  char* const end = stack_pointer_of(fiber.context);
+  if (fiber.fake_stack == nullptr || end == nullptr) {
+    return;
+  }
+  void* former = nullptr;
+  for (auto* word = reinterpret_cast<void**>(end); word < reinterpret_cast<void**>(stack.top());
+       ++word) {
+    void* frame = nullptr;
+    void* frame_end = nullptr;
+    if (__asan_addr_is_in_fake_stack(fiber.fake_stack, *word, &frame, &frame_end) != nullptr &&
+        frame != former) {
+      f(reinterpret_cast<const std::uintptr_t*>(frame),
+        reinterpret_cast<const std::uintptr_t*>(frame_end));
+      former = frame;
+    }
+  }
+}
+#endif
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
