@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <initializer_list>
 
 #include "hamgam/detail/atomic.h"
 #include "os/ask.h"
