@@ -106,20 +106,6 @@ bool is_in(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-std::string output_of(const std::string& command) {
-  std::string output;
-  std::FILE* const pipe = popen((command + " 2>&1").c_str(), "re");
-  char buffer[4096];
-  for (std::size_t got;
-       pipe != nullptr && (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) {
-    output.append(buffer, got);
-  }
-  if (pipe != nullptr) {
-    (void)pclose(pipe);
-  }
-  return output;
-}
-
 TEST(Pages, index_and_ways_to_it) {
   auto const pages = observe::serve(":0");
   EXPECT_EQ(pages.address().rfind("127.0.0.1:", 0), 0U) << pages.address();
@@ -234,12 +220,12 @@ TEST(Pages, profiles) {
   }
   EXPECT_GE(test::read_pprof(get(pages, "/debug/pprof/mutex").body).samples.size(), 1U);
   EXPECT_TRUE(is_in(get(pages, "/debug/pprof/mutex?debug=1").body, "--- mutex:\n"));
-  if (!output_of("command -v go").empty() && !emulated()) {
+  if (!test::output_of("command -v go").empty() && !emulated()) {
     std::string const url = "http://" + pages.address() + "/debug/pprof/mutex";
     std::string const file = testing::TempDir() + "hamgam_pprof" + std::to_string(getpid());
-    std::string const top = output_of("PPROF_TMPDIR=" + file + " go tool pprof -top " + url);
+    std::string const top = test::output_of("PPROF_TMPDIR=" + file + " go tool pprof -top " + url);
     EXPECT_TRUE(is_in(top, "Type: delay")) << top;
-    (void)output_of("rm -r " + file);
+    (void)test::output_of("rm -r " + file);
   }
 }
 
@@ -402,7 +388,7 @@ TEST(Pages, static_ones_end_at_exit) {
 }
 
 TEST(Pages, html_is_good) {
-  if (output_of("command -v tidy").empty() || emulated()) {
+  if (test::output_of("command -v tidy").empty() || emulated()) {
     return;
   }
   auto const pages = observe::serve(":0");
@@ -411,7 +397,7 @@ TEST(Pages, html_is_good) {
   for (const char* path : {"/debug/", "/debug/goroutines", "/debug/goroutines?group=0",
                            "/debug/locks", "/debug/scheduler"}) {
     std::ofstream(file) << get(pages, path, "Accept: text/html\r\n").body;
-    EXPECT_EQ(output_of("tidy -errors -quiet -utf8 " + file), "") << path;
+    EXPECT_EQ(test::output_of("tidy -errors -quiet -utf8 " + file), "") << path;
   }
   (void)std::remove(file.c_str());
 }

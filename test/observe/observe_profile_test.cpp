@@ -347,23 +347,9 @@ TEST(Profiles, goroutines) {
   EXPECT_EQ(text.rfind("goroutine profile: total ", 0), 0U) << text;
 }
 
-std::string output_of(const std::string& command) {
-  std::string output;
-  std::FILE* const pipe = popen((command + " 2>&1").c_str(), "re");
-  char buffer[4096];
-  for (std::size_t got;
-       pipe != nullptr && (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) {
-    output.append(buffer, got);
-  }
-  if (pipe != nullptr) {
-    (void)pclose(pipe);
-  }
-  return output;
-}
-
 // Where Go is: its tool reads all three, and the one that is to blame is the first.
 TEST(Profiles, pprof_opens_them) {
-  if (output_of("command -v go").empty() || std::getenv("HAMGAM_TEST_EMULATOR") != nullptr) {
+  if (test::output_of("command -v go").empty() || std::getenv("HAMGAM_TEST_EMULATOR") != nullptr) {
     return;
   }
   observe::profile_waits();
@@ -377,7 +363,7 @@ TEST(Profiles, pprof_opens_them) {
       std::ofstream out(file, std::ios::binary);
       observe::write_profile(profile, out, ProfileFormat::pprof);
     }
-    std::string const output = output_of("go tool pprof -top " + file);
+    std::string const output = test::output_of("go tool pprof -top " + file);
     (void)std::remove(file.c_str());
     return output;
   };

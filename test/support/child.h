@@ -152,4 +152,19 @@ Child in_child(Body body, const std::vector<std::string>& settings = {}) {
   return {};  // the child is about a later one
 }
 
+// What a command of the shell prints, on standard error, too.
+inline std::string output_of(const std::string& command) {
+  std::string output;
+  std::FILE* const pipe = popen((command + " 2>&1").c_str(), "re");
+  char buffer[4096];
+  for (std::size_t got;
+       pipe != nullptr && (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) {
+    output.append(buffer, got);
+  }
+  if (pipe != nullptr) {
+    (void)pclose(pipe);
+  }
+  return output;
+}
+
 }  // namespace hamgam::test
