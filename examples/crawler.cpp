@@ -108,15 +108,16 @@ class Crawler {
                     ++busy[host_of(*next)];
                     waiting.erase(next);
                   }),
-          on_recv(pages, [&](std::optional<Page> page) {
+          on_recv(pages, [&](std::optional<Page> got) {
+            const Page& page = got.value();  // nobody closes the channel
             --at_work;
-            --busy[host_of(page->url)];
-            if (!page->failure.empty()) {
-              report.failures.emplace(page->url, page->failure);
+            --busy[host_of(page.url)];
+            if (!page.failure.empty()) {
+              report.failures.emplace(page.url, page.failure);
               return;
             }
-            report.pages.insert(page->url);
-            for (const std::string& link : page->links) {
+            report.pages.insert(page.url);
+            for (const std::string& link : page.links) {
               if (seen.insert(link).second) {
                 waiting.push_back(link);
               }
