@@ -20,6 +20,7 @@
 #include "observe/stacks.h"
 #include "support/child.h"
 #include "support/pprof.h"
+#include "support/scale.h"
 #include "support/until.h"
 
 // Profiles: of waits and of those who make others wait, the delays are right and at the right
@@ -298,7 +299,7 @@ TEST(Profiles, asked_for_in_the_environment) {
 
 // What other threads had locked of the tables is of no matter to the child of a fork.
 TEST(Profiles, the_child_of_a_fork_has_none) {
-  if (std::getenv("HAMGAM_TEST_EMULATOR") != nullptr) {
+  if (test::emulated()) {
     return;  // the child of a process with threads
   }
   observe::profile_waits();
@@ -349,7 +350,7 @@ TEST(Profiles, goroutines) {
 
 // Where Go is: its tool reads all three, and the one that is to blame is the first.
 TEST(Profiles, pprof_opens_them) {
-  if (test::output_of("command -v go").empty() || std::getenv("HAMGAM_TEST_EMULATOR") != nullptr) {
+  if (test::output_of("command -v go").empty() || test::emulated()) {
     return;
   }
   observe::profile_waits();
