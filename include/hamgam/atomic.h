@@ -43,8 +43,8 @@ HAMGAM_API unsigned worker_index() noexcept;
 // lock of the object's own, which is held for a copy: nothing for signal handlers, and a thread
 // that is preempted there holds the others up. No library is needed for it.
 //
-// Values are compared by their bytes, also float and double as such (so NaN is itself and 0.0 is not
-// -0.0); those of classes that have padding or floating-point members by T's ==, which must not
+// Values are compared by their bytes, also float and double as such (so NaN is itself and 0.0 is
+// not -0.0); those of classes that have padding or floating-point members by T's ==, which must not
 // throw. No lock is held while that runs.
 template <class T>
 class Atomic {
