@@ -19,6 +19,7 @@
 #include "hamgam/go.h"
 #include "hamgam/time.h"
 #include "net/resolve.h"
+#include "net/shared.h"
 #include "os/spin_lock.h"
 #include "wait/stop.h"
 
@@ -317,7 +318,7 @@ std::optional<T> recv_within(const Chan<T>& chan, NetLimit& limit) {
 
 OwnDescriptor dial_both(std::vector<Address> first, std::vector<Address> second,
                         const DialOptions& options, NetLimit& limit, std::error_code& error) {
-  auto const race = std::make_shared<Race>(options);
+  auto const race = make_shared_unseen<Race>(options);
   race->deadline = limit.deadline;
   struct End {
     Race& race;

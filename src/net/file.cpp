@@ -16,6 +16,7 @@
 #include "hamgam/waitgroup.h"
 #include "net/no_sigpipe.h"
 #include "net/number.h"
+#include "net/shared.h"
 #include "wait/stop.h"
 
 namespace hamgam::inline HAMGAM_ABI::file {
@@ -156,7 +157,7 @@ std::string read_all(const std::filesystem::path& path, std::error_code& e) {
 std::optional<std::string> detail::read_limited(const std::filesystem::path& path,
                                                 std::int64_t deadline,
                                                 const std::stop_token* token) {
-  auto const reading = std::make_shared<Reading>(path);
+  auto const reading = net::make_shared_unseen<Reading>(path);
   go([reading] {
     blocking([&] {
       try {

@@ -3,7 +3,11 @@
 
 #include "race/program.h"
 
+#include <hamgam/file.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
@@ -194,6 +198,21 @@ void order_by_map_miss() {
   });
 }
 
+// The last of two to have what was read destroys it.
+void order_by_reading() {
+  run([] {
+    char path[] = "/tmp/hamgam_order_XXXXXX";
+    close(mkstemp(path));
+    file::write_all(path, "text");
+    for (int i = 0; i < 500; ++i) {
+      if (file::read_all_for(path, 1min) == "text") {
+        touch();
+      }
+    }
+    unlink(path);
+  });
+}
+
 // One after another.
 void order_by_limit() {
   run([] {
@@ -300,6 +319,7 @@ int main(int argc, char** argv) {
           {"order_by_map_walk", order_by_map_walk},
           {"order_by_map_miss", order_by_map_miss},
           {"order_by_limit", order_by_limit},
+          {"order_by_reading", order_by_reading},
           {"order_by_flight", order_by_flight},
           {"order_by_resource_pool", order_by_resource_pool},
       },
