@@ -500,9 +500,18 @@ def symbol_at(address):
     return value.format_string(format="a")
 
 
+def full_name(frame):
+    """With where a lambda stands, which gdb leaves out."""
+    name = frame.name()
+    if name == "operator()" and frame.type() != gdb.INLINE_FRAME:
+        symbol = gdb.execute(f"info symbol {frame.pc():#x}", to_string=True)
+        return name if symbol.startswith("No symbol") else symbol
+    return name
+
+
 def is_library(frame):
     """Is it the function of a library that many programs use?"""
-    name = frame.name()
+    name = full_name(frame)
     return name is None or LIBRARY.match(name) is not None or \
         LIBRARIES.search(gdb.solib_name(frame.pc()) or "") is not None
 
@@ -513,7 +522,7 @@ def frames_of_user():
     frames, fallback = [], None
     frame = gdb.selected_frame()
     while frame is not None and len(frames) < MOST_FRAMES:
-        name = frame.name() or ""
+        name = full_name(frame) or ""
         if BOTTOM.match(name) and frames:
             break
         frames.append(frame)
