@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -201,15 +201,15 @@ void order_by_map_miss() {
 // The last of two to have what was read destroys it.
 void order_by_reading() {
   run([] {
-    char path[] = "/tmp/hamgam_order_XXXXXX";
-    close(mkstemp(path));
+    auto const path =
+        std::filesystem::temp_directory_path() / ("hamgam_order_" + std::to_string(getpid()));
     file::write_all(path, "text");
     for (int i = 0; i < 500; ++i) {
       if (file::read_all_for(path, 1min) == "text") {
         touch();
       }
     }
-    unlink(path);
+    std::filesystem::remove(path);
   });
 }
 
