@@ -143,6 +143,10 @@ TEST(Fork, what_need_not_wait_works) {
   EXPECT_TRUE(from_goroutine.succeeded()) << from_goroutine.status << from_goroutine.error;
 }
 
+// AddressSanitizer's allocator is not whole in the child if another thread was inside it at the fork:
+// that of LLVM 16 and of GCC 12 takes no care of its locks, as the C library's does.
+#if !defined(HAMGAM_ASAN)
+
 // Others' locks inside the library are not its own.
 TEST(Fork, a_pool_of_its_own_while_the_janitor_works) {
   auto child = in_child([] {
@@ -223,6 +227,8 @@ TEST(Fork, a_map_of_its_own_while_the_janitor_works) {
   });
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
+
+#endif
 
 TEST(Fork, a_goroutine_execs) {
   auto child = in_child(
