@@ -26,7 +26,7 @@ void bake_loaf() {
 }  // namespace
 
 int main() {
-  const std::string path = std::filesystem::temp_directory_path() / "bakery.json";
+  const std::string path = std::filesystem::temp_directory_path() / "bakery.pftrace";
   hamgam::observe::start_trace(path);
   hamgam::WaitGroup group;
   for (const char* name : {"Ali", "Sara", "Mina"}) {

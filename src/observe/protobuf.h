@@ -25,6 +25,14 @@ class Protobuf {
     text_ += value;
     return *this;
   }
+  // A fixed64.
+  Protobuf& fixed(unsigned field, std::uint64_t value) {
+    varint(std::uint64_t{field} << 3 | 1);
+    for (unsigned byte = 0; byte < 8; ++byte) {
+      text_ += static_cast<char>(value >> 8 * byte);
+    }
+    return *this;
+  }
   Protobuf& message(unsigned field, const Protobuf& value) { return bytes(field, value.text_); }
 
   // One of several numbers that are packed together: bytes() of them all.
@@ -35,6 +43,7 @@ class Protobuf {
     text_ += static_cast<char>(value);
   }
 
+  void clear() noexcept { text_.clear(); }
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
  private:

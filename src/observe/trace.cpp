@@ -98,7 +98,8 @@ class Tracer {
     (void)ftruncate(file_, 0);  // a pipe can't
     (void)lseek(file_, 0, SEEK_SET);
     TraceOutput output(file_);
-    tell_trace(frame_, ended_trace(), *json_trace(output));
+    bool const packets = path_.ends_with(".pftrace") || path_.ends_with(".perfetto-trace");
+    tell_trace(frame_, ended_trace(), *(packets ? perfetto_trace(output) : json_trace(output)));
     if (output.error() != 0) {
       throw std::system_error(output.error(), std::system_category(),
                               "observe::stop_trace: " + path_);

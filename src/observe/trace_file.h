@@ -9,7 +9,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "os/clock.h"
 
@@ -37,41 +36,43 @@ class TraceOutput {
   std::string buffer_;
 };
 
+// With a question mark for each byte that is none of a character's.
+std::string valid_utf8(std::string_view text);
+
 struct TraceTrack {
   enum Group : int { kWorkers = 1, kRegions = 2 };
   Group group;
   std::uint64_t number;  // of the thread, in kWorkers; in the order of coming, in kRegions
 };
 
-struct TraceArrow {
-  std::uint64_t id;  // not 0
-  Nanos time;
-  bool spawns;
-};
-
 struct TraceSlice {
-  TraceTrack track;
-  Nanos begin;
-  Nanos end;
   std::string_view name;
   std::uint64_t goroutine = 0;
-  std::string_view why = {};                        // it ended; or ""
-  std::uint64_t comes_from = 0;                     // the arrow that ends at its beginning
-  const std::vector<TraceArrow>* leaves = nullptr;  // those that begin in it
+  std::uint64_t comes_from = 0;  // the arrow that ends at its beginning; 0: none
 };
 
-// All may throw std::bad_alloc.
+// It is told by time, but that what is seen late to have run from the beginning on comes late; what
+// is on one track is told in its order. A track is named before it is used. All may throw
+// std::bad_alloc.
 class TraceFile {
  public:
   virtual ~TraceFile() = default;
   virtual void track(const TraceTrack& track, std::string_view name) = 0;
-  virtual void slice(const TraceSlice& slice) = 0;
+  virtual void begin(const TraceTrack& track, Nanos time, const TraceSlice& slice) = 0;
+  // The innermost that is open there. `why`: it ended; or "".
+  virtual void end(const TraceTrack& track, Nanos time, std::string_view why) = 0;
+  // An arrow leaves what is open there, or else something without length that has this name. Not 0.
+  virtual void arrow(const TraceTrack& track, Nanos time, std::string_view name,
+                     std::uint64_t arrow) = 0;
   virtual void counters(Nanos time, std::int64_t goroutines, std::int64_t runnable) = 0;
   // The last.
-  virtual void end(std::uint64_t records, std::uint64_t lost) = 0;
+  virtual void finish(Nanos time, std::uint64_t records, std::uint64_t lost) = 0;
 };
 
 // Chrome's, which Perfetto reads, too.
 std::unique_ptr<TraceFile> json_trace(TraceOutput& output);
+
+// Perfetto's own, a tenth of the size.
+std::unique_ptr<TraceFile> perfetto_trace(TraceOutput& output);
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdio>
+#include <unordered_map>
+#include <vector>
 
 #include "observe/trace_file.h"
 
@@ -14,40 +13,11 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 
-// How many bytes the character takes that begins there; 0: it is none in UTF-8.
-std::size_t character(std::string_view text) noexcept {
-  auto const byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  unsigned const first = byte(0);
-  std::size_t const length = first < 0x80   ? 1
-                             : first < 0xC2 ? 0
-                             : first < 0xE0 ? 2
-                             : first < 0xF0 ? 3
-                             : first < 0xF5 ? 4
-                                            : 0;
-  if (length > text.size()) {
-    return 0;
-  }
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0U) != 0x80) {
-      return 0;
-    }
-  }
-  // Spelled longer than need be, surrogates, beyond the last.
-  bool const bad =
-      length >= 3 && ((first == 0xE0 && byte(1) < 0xA0) || (first == 0xED && byte(1) > 0x9F) ||
-                      (first == 0xF0 && byte(1) < 0x90) || (first == 0xF4 && byte(1) > 0x8F));
-  return bad ? 0 : length;
-}
-
 // For a string in JSON.
 std::string quoted(std::string_view text) {
   std::string out;
-  while (!text.empty()) {
-    std::size_t const length = character(text);
-    char const c = text.front();
-    if (length == 0) {
-      out += '?';
-    } else if (c == '"' || c == '\\') {
+  for (char const c : valid_utf8(text)) {
+    if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
     } else if (static_cast<unsigned char>(c) < 0x20) {
@@ -55,9 +25,8 @@ std::string quoted(std::string_view text) {
       std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(c));
       out += code;
     } else {
-      out += text.substr(0, length);
+      out += c;
     }
-    text.remove_prefix(length == 0 ? 1 : length);
   }
   return out;
 }
@@ -75,39 +44,36 @@ class JsonTrace : public TraceFile {
         quoted(name).c_str());
   }
 
-  void slice(const TraceSlice& slice) override {
-    std::string const at = place(slice.track);
-    std::string arguments;
-    if (slice.goroutine != 0) {
-      arguments += "\"goroutine\":" + std::to_string(slice.goroutine);
-    }
-    if (!slice.why.empty()) {
-      arguments += arguments.empty() ? "" : ",";
-      arguments += "\"then\":\"" + quoted(slice.why) + '"';
-    }
-    put(R"({"ph":"X",%s,"ts":%s,"dur":%s,"name":"%s","args":{%s}})", at.c_str(),
-        time(slice.begin).text, time(slice.end - slice.begin).text, quoted(slice.name).c_str(),
-        arguments.c_str());
+  void begin(const TraceTrack& track, Nanos time, const TraceSlice& slice) override {
+    open_[key(track)].push_back({time, std::string(slice.name), slice.goroutine});
     if (slice.comes_from != 0) {
-      put(R"({"ph":"f","bp":"e",%s,"ts":%s,"id":%llu,"cat":"wake","name":"wake"})", at.c_str(),
-          time(slice.begin).text, static_cast<unsigned long long>(slice.comes_from));
+      put(R"({"ph":"f","bp":"e",%s,"ts":%s,"id":%llu,"cat":"wake","name":"wake"})",
+          place(track).c_str(), text(time).text, static_cast<unsigned long long>(slice.comes_from));
     }
-    if (slice.leaves == nullptr) {
-      return;
+  }
+
+  void end(const TraceTrack& track, Nanos time, std::string_view why) override {
+    auto& open = open_[key(track)];
+    put_slice(track, open.back(), time, why);
+    open.pop_back();
+  }
+
+  void arrow(const TraceTrack& track, Nanos time, std::string_view name,
+             std::uint64_t arrow) override {
+    if (open_[key(track)].empty()) {
+      put_slice(track, {time, std::string(name), 0}, time, {});
     }
-    for (const TraceArrow& arrow : *slice.leaves) {
-      put(R"({"ph":"s",%s,"ts":%s,"id":%llu,"cat":"wake","name":"wake","args":{"by":"%s"}})",
-          at.c_str(), time(arrow.time).text, static_cast<unsigned long long>(arrow.id),
-          arrow.spawns ? "go" : "wake");
-    }
+    put(R"({"ph":"s",%s,"ts":%s,"id":%llu,"cat":"wake","name":"wake","args":{"by":"%s"}})",
+        place(track).c_str(), text(time).text, static_cast<unsigned long long>(arrow),
+        quoted(name).c_str());
   }
 
   void counters(Nanos at, std::int64_t goroutines, std::int64_t runnable) override {
     put(R"({"ph":"C","pid":1,"ts":%s,"name":"goroutines","args":{"all":%lld,"runnable":%lld}})",
-        time(at).text, static_cast<long long>(goroutines), static_cast<long long>(runnable));
+        text(at).text, static_cast<long long>(goroutines), static_cast<long long>(runnable));
   }
 
-  void end(std::uint64_t records, std::uint64_t lost) override {
+  void finish(Nanos /*time*/, std::uint64_t records, std::uint64_t lost) override {
     if (lost != 0) {
       put(R"({"ph":"M","name":"process_labels","pid":1,"args":{"labels":"%llu records lost"}})",
           static_cast<unsigned long long>(lost));
@@ -121,11 +87,35 @@ class JsonTrace : public TraceFile {
   struct Time {
     char text[32];
   };
-  static Time time(Nanos time) noexcept {
+  static Time text(Nanos time) noexcept {
     Time t;
     std::snprintf(t.text, sizeof t.text, "%lld.%03lld", static_cast<long long>(time / 1000),
                   static_cast<long long>(time % 1000));
     return t;
+  }
+
+  struct Open {
+    Nanos begin;
+    std::string name;
+    std::uint64_t goroutine;
+  };
+
+  static std::uint64_t key(const TraceTrack& track) noexcept {
+    return track.number * 4 + static_cast<std::uint64_t>(track.group);
+  }
+
+  void put_slice(const TraceTrack& track, const Open& slice, Nanos end, std::string_view why) {
+    std::string arguments;
+    if (slice.goroutine != 0) {
+      arguments += "\"goroutine\":" + std::to_string(slice.goroutine);
+    }
+    if (!why.empty()) {
+      arguments += arguments.empty() ? "" : ",";
+      arguments += "\"then\":\"" + quoted(why) + '"';
+    }
+    put(R"({"ph":"X",%s,"ts":%s,"dur":%s,"name":"%s","args":{%s}})", place(track).c_str(),
+        text(slice.begin).text, text(end - slice.begin).text, quoted(slice.name).c_str(),
+        arguments.c_str());
   }
 
   static std::string place(const TraceTrack& track) {
@@ -154,22 +144,10 @@ class JsonTrace : public TraceFile {
 
   TraceOutput& output_;
   bool first_ = true;
+  std::unordered_map<std::uint64_t, std::vector<Open>> open_;  // by key()
 };
 
 }  // namespace
-
-void TraceOutput::flush() {
-  std::string_view rest = buffer_;
-  while (!rest.empty() && error_ == 0) {
-    ssize_t const written = write(descriptor_, rest.data(), rest.size());
-    if (written >= 0) {
-      rest.remove_prefix(static_cast<std::size_t>(written));
-    } else if (errno != EINTR) {
-      error_ = errno;
-    }
-  }
-  buffer_.clear();
-}
 
 std::unique_ptr<TraceFile> json_trace(TraceOutput& output) {
   return std::make_unique<JsonTrace>(output);

@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 // In two passes over all records by time. The first finds for each wake-up and each start where
 // that goroutine ran next: an arrow, which is told of only if it has both ends. The second follows
-// what each thread does and tells of each slice when it ends.
+// what each thread does, and tells it.
 //
 // A thread's records begin later than the trace if older ones were lost: what runs there is not
 // known until a record tells. A goroutine that ran all the time has no record at all. The first
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::uint32_t kNobody = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint64_t kUnknown = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t kMainGoroutine = 1;
 constexpr Nanos kCounterPoints = 4000;  // at most
 
 struct Event {
@@ -29,21 +31,20 @@ struct Event {
   std::uint32_t partner = kNobody;  // the other end of the arrow
 };
 
-struct Span {
-  Nanos begin;
-  const char* name;
-};
-
 struct Thread {
   int id;  // 0: all plain ones
   bool lost;
   std::uint64_t last_ticks = 0;
   std::uint64_t goroutine = kUnknown;  // 0: none
-  Nanos begin = 0;
-  std::uint64_t comes_from = 0;
-  std::vector<TraceArrow> leaves = {};
-  std::vector<Span> inside = {};  // it keeps its thread, and why
-  bool seen = false;              // it has told what runs
+  bool open = false;                   // its slice
+  unsigned inside = 0;                 // slices in that: it keeps its thread
+  bool seen = false;                   // it has told what runs
+};
+
+// Those that are open of one goroutine or thread.
+struct Regions {
+  TraceTrack track;
+  std::vector<const char*> names = {};
 };
 
 class Story {
@@ -97,8 +98,14 @@ class Story {
 
   void find_arrows() {
     std::unordered_map<std::uint64_t, std::uint32_t> woken;  // and has not run yet
+    std::vector<std::uint64_t> runs(threads_.size(), 0);
     for (std::uint32_t i = 0; i < events_.size(); ++i) {
       const TraceRecord& record = *events_[i].record;
+      std::uint64_t& current = runs[events_[i].thread];
+      if (record.who() == kMainGoroutine && current > kMainGoroutine) {
+        renamed_[current] = kMainGoroutine;
+        current = kMainGoroutine;
+      }
       switch (record.kind()) {
         case TraceKind::kWake:
         case TraceKind::kSpawn:
@@ -111,6 +118,7 @@ class Story {
             events_[found->second].partner = i;
             woken.erase(found);
           }
+          current = record.a;
           break;
         default:
           break;
@@ -119,28 +127,17 @@ class Story {
   }
 
   void begin(Thread& thread) {
-    if (thread.id == 0) {
-      thread.goroutine = 0;
-      return;
-    }
-    track(thread.id, "worker ");
-    if (thread.lost) {
-      return;
-    }
-    for (const TraceRunning& running : frame_.running_first) {
-      if (running.thread_id == thread.id) {
-        thread.goroutine = running.goroutine;
-      }
+    if (thread.id != 0) {
+      track(thread.id, "worker ");
     }
   }
 
   // The thread is seen to run that goroutine.
   void see(Thread& thread, std::uint64_t goroutine, Nanos time) {
-    if (!thread.seen && thread.goroutine != goroutine) {
-      thread.begin = thread.lost ? time : 0;
+    if (!std::exchange(thread.seen, true)) {
       thread.goroutine = goroutine;
+      open(thread, thread.lost ? time : 0);
     }
-    thread.seen = true;
   }
 
   void tell(const Event& event) {
@@ -167,13 +164,13 @@ class Story {
         add_name(record);
         break;
       case TraceKind::kBlock:
-        thread.inside.push_back({time, text(record.b)});
+        begin_inside(thread, time, text(record.b));
         break;
       case TraceKind::kUnblock:
         end_inside(thread, time);
         break;
       case TraceKind::kBegin:
-        regions_[record.who()].push_back({time, text(record.b)});
+        begin_region(record, time);
         break;
       case TraceKind::kEnd:
         end_region(record, time);
@@ -184,109 +181,125 @@ class Story {
 
   void switch_over(Thread& thread, const Event& event, Nanos time) {
     const TraceRecord& record = *event.record;
-    if (record.who() != 0) {
-      thread.goroutine = record.who();
+    if (std::uint64_t const who = known_as(record.who()); who != 0) {
+      if (!thread.open || thread.goroutine != who) {  // where that changed was lost
+        close(thread, time, "");
+        thread.goroutine = who;
+        open(thread, time);
+      }
       const char* const why = text(record.b);
       close(thread, time, why != nullptr ? why : "yield");
       goroutines_ -= why == kTraceEnded ? 1 : 0;
       runnable_ += why == nullptr ? 1 : 0;
       if (why == kTraceEnded) {
-        names_.erase(record.who());
-        regions_.erase(record.who());
+        names_.erase(who);
+        end_regions(who, time);
       }
-    } else if (thread.goroutine != 0 && thread.goroutine != kUnknown) {
+    } else {
       close(thread, time, "");  // how it ended was lost
     }
-    thread.goroutine = record.a;
-    thread.begin = time;
-    thread.comes_from = event.partner != kNobody ? event.partner + 1 : 0;
+    thread.goroutine = known_as(record.a);
+    open(thread, time, event.partner != kNobody ? event.partner + std::uint64_t{1} : 0);
     runnable_ -= record.a != 0 ? 1 : 0;
   }
 
-  // The goroutine that it runs stops.
+  // What it runs, if that is a goroutine.
+  void open(Thread& thread, Nanos time, std::uint64_t comes_from = 0) {
+    if (thread.id != 0 && thread.goroutine != 0) {
+      std::string const name = name_of(thread.goroutine);
+      file_.begin(on(thread), time, {name, thread.goroutine, comes_from});
+      thread.open = true;
+    }
+  }
+
   void close(Thread& thread, Nanos time, std::string_view why) {
-    while (!thread.inside.empty()) {
+    while (thread.inside != 0) {
       end_inside(thread, time);
     }
-    std::string const name = name_of(thread.goroutine);
-    file_.slice({on(thread), thread.begin, time, name, thread.goroutine, why, thread.comes_from,
-                 &thread.leaves});
-    thread.comes_from = 0;
-    thread.leaves.clear();
+    if (std::exchange(thread.open, false)) {
+      file_.end(on(thread), time, why);
+    }
+  }
+
+  void begin_inside(Thread& thread, Nanos time, const char* why) {
+    if (thread.open) {
+      file_.begin(on(thread), time, {why});
+      ++thread.inside;
+    }
   }
 
   void end_inside(Thread& thread, Nanos time) {
-    if (thread.inside.empty()) {
-      return;  // where it began was lost
+    if (thread.inside != 0) {  // else it was lost where it began
+      file_.end(on(thread), time, "");
+      --thread.inside;
     }
-    Span const span = thread.inside.back();
-    thread.inside.pop_back();
-    file_.slice({on(thread), std::max(span.begin, thread.begin), time, span.name});
   }
 
-  // An arrow begins, in what runs; or in a slice of its own, without length.
-  void leave(Thread& thread, const Event& event, Nanos time, bool spawns) {
+  void leave(const Thread& thread, const Event& event, Nanos time, bool spawns) {
     if (event.partner == kNobody) {
       return;
     }
-    TraceArrow const arrow{std::uint64_t{1} + index_of(event), time, spawns};
-    if (thread.id != 0 && thread.goroutine != 0) {
-      thread.leaves.push_back(arrow);
-      return;
-    }
     TraceTrack place = on(thread);
+    const char* by = spawns ? "go" : "wake";
     if (thread.id == 0) {
       place.number = event.record->who() & ~kTraceThread;
       track(static_cast<int>(place.number), "thread ");
+    } else if (!thread.open) {
+      by = "timer, socket";
     }
-    std::vector<TraceArrow> const only{arrow};
-    std::string_view const name = thread.id != 0 ? "timer, socket" : spawns ? "go" : "wake";
-    file_.slice({place, time, time, name, 0, {}, 0, &only});
+    file_.arrow(place, time, by, index_of(event) + std::uint64_t{1});
+  }
+
+  void begin_region(const TraceRecord& record, Nanos time) {
+    std::uint64_t const who = known_as(record.who());
+    bool const is_thread = (who & kTraceThread) != 0;
+    auto const [place, fresh] = regions_.try_emplace(who);
+    Regions& regions = place->second;
+    if (fresh) {
+      regions.track = {TraceTrack::kRegions, ++region_tracks_};
+      file_.track(regions.track, is_thread  ? "thread " + std::to_string(who & ~kTraceThread)
+                                 : who == 0 ? "workers"
+                                            : name_of(who));
+    }
+    regions.names.push_back(text(record.b));
+    file_.begin(regions.track, time, {regions.names.back(), is_thread ? 0 : who});
   }
 
   void end_region(const TraceRecord& record, Nanos time) {
-    auto const found = regions_.find(record.who());
+    auto const found = regions_.find(known_as(record.who()));
     // Where it began may have been lost; then the names differ, most often.
-    if (found == regions_.end() || found->second.empty() ||
-        found->second.back().name != text(record.b)) {
-      return;
+    if (found != regions_.end() && !found->second.names.empty() &&
+        found->second.names.back() == text(record.b)) {
+      found->second.names.pop_back();
+      file_.end(found->second.track, time, "");
     }
-    Span const span = found->second.back();
-    found->second.pop_back();
-    tell_region(record.who(), span, time);
   }
 
-  void tell_region(std::uint64_t who, const Span& span, Nanos time) {
-    auto const [place, fresh] = region_tracks_.try_emplace(who, region_tracks_.size() + 1);
-    TraceTrack const track{TraceTrack::kRegions, place->second};
-    bool const is_thread = (who & kTraceThread) != 0;
-    std::string const name = is_thread  ? "thread " + std::to_string(who & ~kTraceThread)
-                             : who == 0 ? "workers"
-                                        : name_of(who);
-    if (fresh) {
-      file_.track(track, name);
+  void end_regions(Regions& regions, Nanos time) {
+    for (; !regions.names.empty(); regions.names.pop_back()) {
+      file_.end(regions.track, time, "");
     }
-    file_.slice({track, span.begin, time, span.name, is_thread ? 0 : who});
+  }
+
+  void end_regions(std::uint64_t who, Nanos time) {
+    if (auto const found = regions_.find(who); found != regions_.end()) {
+      end_regions(found->second, time);
+      regions_.erase(found);
+    }
   }
 
   void end() {
     Nanos const time = length();
     for (Thread& thread : threads_) {
-      if (thread.id != 0 && thread.goroutine != 0 && thread.goroutine != kUnknown) {
-        close(thread, time, "");
-      }
+      close(thread, time, "");
     }
-    for (auto& [who, spans] : regions_) {
-      while (!spans.empty()) {
-        Span const span = spans.back();
-        spans.pop_back();
-        tell_region(who, span, time);
-      }
+    for (auto& [who, regions] : regions_) {
+      end_regions(regions, time);
     }
     tell_silent(time);
     file_.counters(time, std::max<std::int64_t>(0, goroutines_),
                    std::max<std::int64_t>(0, runnable_));
-    file_.end(events_.size(), records_.lost);
+    file_.finish(time, events_.size(), records_.lost);
   }
 
   // Workers that ran one goroutine all the time.
@@ -304,11 +317,9 @@ class Story {
       if (silent) {
         track(first.thread_id, "worker ");
         std::string const name = name_of(first.goroutine);
-        file_.slice({{TraceTrack::kWorkers, static_cast<std::uint64_t>(first.thread_id)},
-                     0,
-                     time,
-                     name,
-                     first.goroutine});
+        TraceTrack const place{TraceTrack::kWorkers, static_cast<std::uint64_t>(first.thread_id)};
+        file_.begin(place, 0, {name, first.goroutine});
+        file_.end(place, time, "");
       }
     }
   }
@@ -325,6 +336,12 @@ class Story {
     char part[sizeof record.b];
     std::memcpy(part, &record.b, sizeof part);
     names_[record.a].append(part, strnlen(part, sizeof part));
+  }
+
+  // The first goroutine of run() gets another number when it runs.
+  [[nodiscard]] std::uint64_t known_as(std::uint64_t goroutine) const {
+    auto const found = renamed_.find(goroutine);
+    return found != renamed_.end() ? found->second : goroutine;
   }
 
   [[nodiscard]] std::string name_of(std::uint64_t goroutine) const {
@@ -360,8 +377,9 @@ class Story {
   std::unordered_map<std::uint64_t, std::string> names_;
   std::vector<Thread> threads_;
   std::vector<Event> events_;
-  std::unordered_map<std::uint64_t, std::vector<Span>> regions_;
-  std::unordered_map<std::uint64_t, std::uint64_t> region_tracks_;
+  std::unordered_map<std::uint64_t, std::uint64_t> renamed_;
+  std::unordered_map<std::uint64_t, Regions> regions_;
+  std::uint64_t region_tracks_ = 0;
   std::vector<int> told_;  // threads whose tracks have a name
   std::int64_t goroutines_ = frame_.goroutines;
   std::int64_t runnable_ = frame_.runnable;

@@ -33,9 +33,11 @@ using test::read_trace;
 using test::Slice;
 using test::Trace;
 
-class TraceTest : public testing::Test {
+// In both forms.
+class TraceTest : public testing::TestWithParam<const char*> {
  protected:
-  TraceTest() : path_(testing::TempDir() + "hamgam_trace_" + std::to_string(getpid()) + ".json") {}
+  TraceTest()
+      : path_(testing::TempDir() + "hamgam_trace_" + std::to_string(getpid()) + "." + GetParam()) {}
   ~TraceTest() override { std::remove(path_.c_str()); }
 
   void start(std::size_t memory = std::size_t{64} << 20) const {
@@ -80,7 +82,7 @@ int sum_of_channel(int count) {
   return sum;
 }
 
-TEST_F(TraceTest, smoke) {
+TEST_P(TraceTest, smoke) {
   start();
   EXPECT_EQ(sum_of_channel(100), 4950);
   Trace const trace = stop();
@@ -102,7 +104,7 @@ TEST_F(TraceTest, smoke) {
   }
 }
 
-TEST_F(TraceTest, in_run_the_main_goroutine_has_number_1) {
+TEST_P(TraceTest, in_run_the_main_goroutine_has_number_1) {
   auto const child = test::in_child([&] {
     start();
     run([] { sleep(1ms); });
@@ -119,7 +121,7 @@ TEST_F(TraceTest, in_run_the_main_goroutine_has_number_1) {
   EXPECT_TRUE(child.succeeded()) << child.error;
 }
 
-TEST_F(TraceTest, regions_are_slices_of_their_goroutine) {
+TEST_P(TraceTest, regions_are_slices_of_their_goroutine) {
   start();
   WaitGroup group;
   group.go({.name = "reader"}, [] {
@@ -144,7 +146,7 @@ TEST_F(TraceTest, regions_are_slices_of_their_goroutine) {
   EXPECT_EQ(trace.named("of a thread", 2).size(), 1U);
 }
 
-TEST_F(TraceTest, blocking_is_told_inside_of_the_slice) {
+TEST_P(TraceTest, blocking_is_told_inside_of_the_slice) {
   start();
   WaitGroup group;
   std::atomic<bool> over{false};
@@ -164,7 +166,7 @@ TEST_F(TraceTest, blocking_is_told_inside_of_the_slice) {
 
 // A goroutine that runs from before the beginning to behind the end is there, too; and one that was
 // there before has its name.
-TEST_F(TraceTest, what_ran_before_is_told_of) {
+TEST_P(TraceTest, what_ran_before_is_told_of) {
   WaitGroup group;
   std::atomic<bool> runs{false};
   std::atomic<bool> over{false};
@@ -190,7 +192,7 @@ TEST_F(TraceTest, what_ran_before_is_told_of) {
 }
 
 // Test 15: a million records make a file that is right.
-TEST_F(TraceTest, a_million_records) {
+TEST_P(TraceTest, a_million_records) {
 #if defined(__OPTIMIZE__)
   int const count = test::scaled_spawns(400'000);
 #else
@@ -211,10 +213,18 @@ TEST_F(TraceTest, a_million_records) {
   Trace const trace = stop();
   EXPECT_EQ(trace.lost, 0U);
   EXPECT_GE(trace.records, 5U * static_cast<unsigned>(count) / 2);
+  struct stat status {};
+  ASSERT_EQ(stat(path_.c_str(), &status), 0);
+  auto const size = static_cast<std::uint64_t>(status.st_size);
+  std::printf("%llu records, %llu bytes\n", static_cast<unsigned long long>(trace.records),
+              static_cast<unsigned long long>(size));
+  if (path_.ends_with(".pftrace")) {
+    EXPECT_LE(size, 20 * trace.records) << "more than 20 MB for a million";
+  }
 }
 
 // Test 11: what does not fit is counted, and what is there is right and the newest.
-TEST_F(TraceTest, what_is_lost_is_counted) {
+TEST_P(TraceTest, what_is_lost_is_counted) {
   start(std::size_t{64} << 10);
   WaitGroup group;
   for (int w = 0; w < 4; ++w) {
@@ -233,7 +243,7 @@ TEST_F(TraceTest, what_is_lost_is_counted) {
 }
 
 // More workers than there is room for.
-TEST_F(TraceTest, more_workers_than_chunks) {
+TEST_P(TraceTest, more_workers_than_chunks) {
   start(1);
   WaitGroup group;
   Barrier all(20);
@@ -248,7 +258,7 @@ TEST_F(TraceTest, more_workers_than_chunks) {
   EXPECT_GT(stop().lost, 0U);
 }
 
-TEST_F(TraceTest, one_after_the_other) {
+TEST_P(TraceTest, one_after_the_other) {
   for (int i = 0; i < 20; ++i) {
     start();
     EXPECT_EQ(sum_of_channel(10), 45);
@@ -259,7 +269,7 @@ TEST_F(TraceTest, one_after_the_other) {
 }
 
 // Workers write when it ends and when the next begins.
-TEST_F(TraceTest, begins_and_ends_under_load) {
+TEST_P(TraceTest, begins_and_ends_under_load) {
   std::atomic<bool> over{false};
   WaitGroup group;
   for (int i = 0; i < 4; ++i) {
@@ -289,7 +299,7 @@ TEST_F(TraceTest, begins_and_ends_under_load) {
   group.wait();
 }
 
-TEST_F(TraceTest, errors_are_told) {
+TEST_P(TraceTest, errors_are_told) {
   EXPECT_THROW(observe::start_trace("/nowhere/at/all.json"), std::system_error);
   observe::stop_trace();  // nothing is on
   start();
@@ -306,7 +316,7 @@ TEST_F(TraceTest, errors_are_told) {
 }
 
 // The disk is full: it says so, keeps what it has, and the next trace may begin.
-TEST_F(TraceTest, a_full_disk) {
+TEST_P(TraceTest, a_full_disk) {
   observe::start_trace("/dev/full");
   EXPECT_EQ(sum_of_channel(10), 45);
   for (int i = 0; i < 2; ++i) {
@@ -322,7 +332,7 @@ TEST_F(TraceTest, a_full_disk) {
   EXPECT_FALSE(stop().named("sender").empty());
 }
 
-TEST_F(TraceTest, a_file_that_is_there_stays_until_it_is_written) {
+TEST_P(TraceTest, a_file_that_is_there_stays_until_it_is_written) {
   std::FILE* const file = std::fopen(path_.c_str(), "w");
   ASSERT_NE(file, nullptr);
   std::string const former(100'000, 'x');
@@ -336,7 +346,7 @@ TEST_F(TraceTest, a_file_that_is_there_stays_until_it_is_written) {
   EXPECT_FALSE(stop().named("sender").empty());  // nothing of the former is behind it
 }
 
-TEST_F(TraceTest, the_exit_writes_it) {
+TEST_P(TraceTest, the_exit_writes_it) {
   auto const child = test::in_child(
       [] {
         std::string const path = std::getenv("TRACE_PATH");
@@ -350,7 +360,7 @@ TEST_F(TraceTest, the_exit_writes_it) {
 }
 
 // Without a search for leaks: what the parent's threads have is nobody's in the child.
-TEST_F(TraceTest, the_child_of_a_fork_is_not_traced) {
+TEST_P(TraceTest, the_child_of_a_fork_is_not_traced) {
   auto const body = [this] {
     start();
     EXPECT_EQ(sum_of_channel(10), 45);
@@ -372,7 +382,7 @@ TEST_F(TraceTest, the_child_of_a_fork_is_not_traced) {
   EXPECT_TRUE(outer.succeeded()) << outer.error;
 }
 
-TEST_F(TraceTest, names_of_any_letters) {
+TEST_P(TraceTest, names_of_any_letters) {
   start();
   WaitGroup group;
   group.go({.name = "a \"quoted\" \\ name\n of more than eight bytes"}, [] {});
@@ -386,7 +396,7 @@ TEST_F(TraceTest, names_of_any_letters) {
 }
 
 // Who waits for a stop is not kept back by goroutines that it stands in the way of.
-TEST_F(TraceTest, a_goroutine_stops_it_on_the_only_processor) {
+TEST_P(TraceTest, a_goroutine_stops_it_on_the_only_processor) {
   test::Procs const one(1);
   start();
   WaitGroup group;
@@ -397,6 +407,9 @@ TEST_F(TraceTest, a_goroutine_stops_it_on_the_only_processor) {
   group.wait();
   EXPECT_FALSE(read_trace(path_).named("sender").empty());
 }
+
+INSTANTIATE_TEST_SUITE_P(Forms, TraceTest, testing::Values("json", "pftrace"),
+                         [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
 }  // namespace hamgam

@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "support/wire.h"
+
 namespace hamgam::test {
 
 struct PprofSample {
@@ -49,63 +51,12 @@ struct Pprof {
 
 namespace internal {
 
-struct WireField {
-  unsigned number;
-  std::uint64_t value;
-  std::string_view bytes;
-};
-
-inline std::uint64_t take_varint(std::string_view& rest) {
-  std::uint64_t value = 0;
-  for (unsigned shift = 0; !rest.empty(); shift += 7) {
-    auto const byte = static_cast<unsigned char>(rest.front());
-    rest.remove_prefix(1);
-    value |= std::uint64_t{byte & 0x7FU} << shift;
-    if (byte < 0x80) {
-      return value;
-    }
-  }
-  ADD_FAILURE() << "a number without an end";
-  return 0;
-}
-
-inline std::vector<WireField> fields_of(std::string_view rest) {
-  std::vector<WireField> all;
-  while (!rest.empty()) {
-    std::uint64_t const key = take_varint(rest);
-    WireField field{static_cast<unsigned>(key >> 3), 0, {}};
-    if ((key & 7) == 0) {
-      field.value = take_varint(rest);
-    } else if ((key & 7) == 2) {
-      std::uint64_t const size = take_varint(rest);
-      EXPECT_LE(size, rest.size());
-      field.bytes = rest.substr(0, size);
-      rest.remove_prefix(field.bytes.size());
-    } else {
-      ADD_FAILURE() << "wire type " << (key & 7);
-      break;
-    }
-    all.push_back(field);
-  }
-  return all;
-}
-
 inline std::vector<std::uint64_t> packed(std::string_view rest) {
   std::vector<std::uint64_t> all;
   while (!rest.empty()) {
     all.push_back(take_varint(rest));
   }
   return all;
-}
-
-// Of the first field with the number.
-inline std::uint64_t number_in(std::string_view message, unsigned number) {
-  for (const WireField& field : fields_of(message)) {
-    if (field.number == number) {
-      return field.value;
-    }
-  }
-  return 0;
 }
 
 }  // namespace internal

@@ -11,134 +11,17 @@
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "support/json.h"
+#include "support/wire.h"
+
 namespace hamgam::test {
-
-// JSON, as strict as need be: anything else than one whole value fails.
-class Json {
- public:
-  enum Kind { kNull, kBool, kNumber, kString, kArray, kObject };
-
-  // Null, and `failed`, if the text is no JSON.
-  static Json parse(std::string_view text, bool& failed) {
-    Parser parser{text, false};
-    Json value = parser.value();
-    parser.skip_blanks();
-    failed = parser.failed || !parser.text.empty();
-    return failed ? Json() : std::move(value);
-  }
-
-  [[nodiscard]] Kind kind() const { return kind_; }
-  [[nodiscard]] double number() const { return number_; }
-  [[nodiscard]] const std::string& text() const { return text_; }
-  [[nodiscard]] const std::vector<Json>& items() const { return items_; }
-  // Of an object; null if there is none.
-  [[nodiscard]] const Json& operator[](std::string_view name) const {
-    static const Json kNone;
-    const Json* const found = find(name);
-    return found != nullptr ? *found : kNone;
-  }
-  [[nodiscard]] bool has(std::string_view name) const { return find(name) != nullptr; }
-
- private:
-  struct Parser {
-    std::string_view text;
-    bool failed;
-
-    void skip_blanks() {
-      while (!text.empty() && std::string_view(" \n\r\t").find(text.front()) != text.npos) {
-        text.remove_prefix(1);
-      }
-    }
-    bool take(char c) {
-      skip_blanks();
-      if (text.empty() || text.front() != c) {
-        return false;
-      }
-      text.remove_prefix(1);
-      return true;
-    }
-    void want(char c) { failed = !take(c) || failed; }
-
-    std::string string() {
-      std::string out;
-      want('"');
-      while (!failed && !text.empty() && text.front() != '"') {
-        char const c = text.front();
-        failed = static_cast<unsigned char>(c) < 0x20;
-        text.remove_prefix(1);
-        if (c != '\\') {
-          out += c;
-        } else if (!text.empty() && text.front() == 'u' && text.size() >= 5) {
-          out += static_cast<char>(std::stoi(std::string(text.substr(1, 4)), nullptr, 16));
-          text.remove_prefix(5);
-        } else if (!text.empty()) {
-          out += text.front();
-          text.remove_prefix(1);
-        }
-      }
-      want('"');
-      return out;
-    }
-
-    Json value() {
-      Json value;
-      skip_blanks();
-      if (failed || text.empty()) {
-        failed = true;
-      } else if (text.front() == '"') {
-        value.kind_ = kString;
-        value.text_ = string();
-      } else if (take('[')) {
-        value.kind_ = kArray;
-        if (!take(']')) {
-          do {
-            value.items_.push_back(this->value());
-          } while (!failed && take(','));
-          want(']');
-        }
-      } else if (take('{')) {
-        value.kind_ = kObject;
-        if (!take('}')) {
-          do {
-            skip_blanks();
-            std::string name = string();
-            want(':');
-            failed = value.has(name) || failed;
-            value.members_.emplace_back(std::move(name), this->value());
-          } while (!failed && take(','));
-          want('}');
-        }
-      } else {
-        std::string const rest(text.substr(0, 40));
-        char* end = nullptr;
-        value.kind_ = kNumber;
-        value.number_ = std::strtod(rest.c_str(), &end);
-        failed = end == rest.c_str();
-        text.remove_prefix(static_cast<std::size_t>(end - rest.c_str()));
-      }
-      return value;
-    }
-  };
-
-  [[nodiscard]] const Json* find(std::string_view name) const {
-    auto const found = std::find_if(members_.begin(), members_.end(),
-                                    [name](const auto& member) { return member.first == name; });
-    return found != members_.end() ? &found->second : nullptr;
-  }
-
-  Kind kind_ = kNull;
-  double number_ = 0;
-  std::string text_;
-  std::vector<Json> items_;
-  std::vector<std::pair<std::string, Json>> members_;
-};
 
 struct Slice {
   int group = 0;  // 1: of a thread; 2: a region
@@ -230,23 +113,66 @@ inline const Slice* slice_at(const std::vector<Slice>& slices, double time, bool
   return found;
 }
 
-}  // namespace internal
-
-// Checks what every trace must be, too.
-inline Trace read_trace(const std::string& path) {
-  Trace trace;
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  EXPECT_EQ(line, R"({"displayTimeUnit":"ns","traceEvents":[)");
+// What a file says, before it is looked at as a whole.
+struct TraceParts {
   struct End {
     int group;
     std::uint64_t track;
     double time;
   };
-  std::map<std::uint64_t, End> begins;
+  Trace trace;
+  std::map<std::uint64_t, End> begins;  // of arrows
   std::map<std::uint64_t, End> ends;
+
+  void add(std::map<std::uint64_t, End>& to, std::uint64_t arrow, const End& end) {
+    EXPECT_TRUE(to.emplace(arrow, end).second) << "two arrows " << arrow;
+  }
+};
+
+inline Trace checked(TraceParts parts) {
+  Trace& trace = parts.trace;
   std::map<std::pair<int, std::uint64_t>, std::vector<Slice>> by_track;
+  for (const Slice& slice : trace.slices) {
+    by_track[{slice.group, slice.track}].push_back(slice);
+  }
+  for (auto& [track, slices] : by_track) {
+    EXPECT_TRUE(trace.tracks.count(track)) << "a track without a name";
+    check_nesting(slices);
+    std::stable_sort(slices.begin(), slices.end(),
+                     [](const Slice& a, const Slice& b) { return a.begin < b.begin; });
+  }
+  EXPECT_EQ(parts.begins.size(), parts.ends.size());
+  // Of many, some: each is a search.
+  std::size_t const step = 1 + parts.begins.size() / 1000;
+  std::size_t count = 0;
+  for (auto const& [id, from] : parts.begins) {
+    auto const found = parts.ends.find(id);
+    if (found == parts.ends.end()) {
+      ADD_FAILURE() << "an arrow without end";
+      continue;
+    }
+    if (count++ % step != 0) {
+      continue;
+    }
+    const TraceParts::End& to = found->second;
+    const Slice* const a = slice_at(by_track[{from.group, from.track}], from.time, true);
+    const Slice* const b = slice_at(by_track[{to.group, to.track}], to.time, false);
+    EXPECT_TRUE(a != nullptr && b != nullptr) << "an arrow from or to no slice";
+    EXPECT_LE(from.time, to.time + kSame);
+    if (a != nullptr && b != nullptr) {
+      trace.arrows.push_back({*a, *b});
+    }
+  }
+  return std::move(trace);
+}
+
+inline Trace read_json_trace(const std::string& path) {
+  TraceParts parts;
+  Trace& trace = parts.trace;
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  EXPECT_EQ(line, R"({"displayTimeUnit":"ns","traceEvents":[)");
   // Each event is a line, so that a long file need not be in memory as a whole.
   for (bool more = true; std::getline(file, line) && more;) {
     more = line.ends_with(',');
@@ -260,22 +186,16 @@ inline Trace read_trace(const std::string& path) {
     double const time = event["ts"].number();
     if (phase == "X") {
       const Json& arguments = event["args"];
-      Slice slice{group,
-                  track,
-                  time,
-                  time + event["dur"].number(),
-                  event["name"].text(),
-                  static_cast<std::uint64_t>(arguments["goroutine"].number()),
-                  arguments["then"].text()};
       EXPECT_TRUE(event.has("dur"));
       EXPECT_GE(event["dur"].number(), 0);
       EXPECT_GE(time, 0);
-      by_track[{group, track}].push_back(slice);
-      trace.slices.push_back(std::move(slice));
+      trace.slices.push_back(
+          {group, track, time, time + event["dur"].number(), event["name"].text(),
+           static_cast<std::uint64_t>(arguments["goroutine"].number()), arguments["then"].text()});
     } else if (phase == "s") {
-      EXPECT_TRUE(begins.emplace(id, End{group, track, time}).second) << "two arrows " << id;
+      parts.add(parts.begins, id, {group, track, time});
     } else if (phase == "f") {
-      EXPECT_TRUE(ends.emplace(id, End{group, track, time}).second) << "two arrows " << id;
+      parts.add(parts.ends, id, {group, track, time});
     } else if (phase == "C") {
       ++trace.counters;
       EXPECT_GE(event["args"]["all"].number(), 0);
@@ -290,37 +210,205 @@ inline Trace read_trace(const std::string& path) {
   bool failed = false;
   Json const about = Json::parse("{" + line.substr(line.find('"')), failed);
   EXPECT_FALSE(failed) << line;
-  for (auto& [track, slices] : by_track) {
-    EXPECT_TRUE(trace.tracks.count(track)) << "a track without a name";
-    internal::check_nesting(slices);
-    std::stable_sort(slices.begin(), slices.end(),
-                     [](const Slice& a, const Slice& b) { return a.begin < b.begin; });
-  }
-  EXPECT_EQ(begins.size(), ends.size());
-  // Of many, some: each is a search.
-  std::size_t const step = 1 + begins.size() / 1000;
-  std::size_t count = 0;
-  for (auto const& [id, from] : begins) {
-    auto const found = ends.find(id);
-    if (found == ends.end()) {
-      ADD_FAILURE() << "an arrow without end";
-      continue;
-    }
-    if (count++ % step != 0) {
-      continue;
-    }
-    const End& to = found->second;
-    const Slice* const a = internal::slice_at(by_track[{from.group, from.track}], from.time, true);
-    const Slice* const b = internal::slice_at(by_track[{to.group, to.track}], to.time, false);
-    EXPECT_TRUE(a != nullptr && b != nullptr) << "an arrow from or to no slice";
-    EXPECT_LE(from.time, to.time + internal::kSame);
-    if (a != nullptr && b != nullptr) {
-      trace.arrows.push_back({*a, *b});
-    }
-  }
   trace.records = std::strtoull(about["otherData"]["records"].text().c_str(), nullptr, 10);
   trace.lost = std::strtoull(about["otherData"]["lost"].text().c_str(), nullptr, 10);
-  return trace;
+  return checked(std::move(parts));
+}
+
+// Packets, most of them in compressed ones: protos/perfetto/trace/perfetto_trace.proto.
+class PerfettoReader {
+ public:
+  Trace read(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string const text((std::istreambuf_iterator<char>(file)), {});
+    packets(text);
+    for (auto const& [track, open] : open_) {
+      EXPECT_TRUE(open.empty()) << "a slice without end";
+    }
+    return checked(std::move(parts_));
+  }
+
+ private:
+  struct Track {
+    int group = 0;
+    std::uint64_t number = 0;
+    bool counts = false;
+    double last = 0;
+  };
+  using Strings = std::map<std::uint64_t, std::string>;
+
+  void packets(std::string_view text) {
+    for (const WireField& field : fields_of(text)) {
+      EXPECT_EQ(field.number, 1U);
+      packet(field.bytes);
+    }
+  }
+
+  void packet(std::string_view text) {
+    double time = -1;
+    std::uint64_t sequence = 0;
+    std::uint64_t flags = 0;
+    std::string_view event;
+    std::string_view strings;
+    for (const WireField& field : fields_of(text)) {
+      switch (field.number) {
+        case 8:
+          time = static_cast<double>(field.value) / 1000;
+          break;
+        case 10:
+          sequence = field.value;
+          break;
+        case 11:
+          event = field.bytes;
+          break;
+        case 12:
+          strings = field.bytes;
+          break;
+        case 13:
+          flags = field.value;
+          break;
+        case 50:
+          packets(inflated(field.bytes));
+          return;
+        case 60:
+          describe(field.bytes);
+          break;
+        default:
+          ADD_FAILURE() << "field " << field.number << " of a packet";
+      }
+    }
+    EXPECT_EQ(sequence, 1U);
+    if (event.empty()) {
+      return;
+    }
+    if ((flags & 1) != 0) {
+      strings_.clear();
+    }
+    EXPECT_TRUE((flags & 2) != 0);
+    EXPECT_TRUE(!std::exchange(first_, false) || (flags & 1) != 0);
+    for (const WireField& field : fields_of(strings)) {
+      Strings& table = strings_[field.number];
+      EXPECT_TRUE(
+          table.emplace(number_in(field.bytes, 1), std::string(bytes_in(field.bytes, 2))).second);
+    }
+    tell(time, event);
+  }
+
+  void describe(std::string_view text) {
+    std::uint64_t const uuid = number_in(text, 1);
+    Track track;
+    std::string_view const thread = bytes_in(text, 4);
+    track.group = static_cast<int>(thread.empty() ? number_in(text, 5) : number_in(thread, 1));
+    track.number = thread.empty() ? uuid : number_in(thread, 2);
+    for (const WireField& field : fields_of(text)) {
+      track.counts = track.counts || field.number == 8;
+    }
+    EXPECT_TRUE(tracks_.emplace(uuid, track).second) << "a track twice";
+    if (track.group != 0 && !track.counts) {
+      parts_.trace.tracks[{track.group, track.number}] =
+          thread.empty() ? bytes_in(text, 2) : bytes_in(thread, 5);
+    }
+  }
+
+  const std::string& string(unsigned table, std::uint64_t number) {
+    auto const found = strings_[table].find(number);
+    EXPECT_NE(found, strings_[table].end()) << "a string that was not told";
+    static const std::string kNone;
+    return found != strings_[table].end() ? found->second : kNone;
+  }
+
+  void tell(double time, std::string_view event) {
+    std::uint64_t type = 0;
+    std::uint64_t uuid = 0;
+    Slice slice;
+    std::uint64_t leaves = 0;
+    std::uint64_t comes = 0;
+    std::uint64_t records = 0;
+    std::uint64_t lost = 0;
+    for (const WireField& field : fields_of(event)) {
+      switch (field.number) {
+        case 4: {
+          std::string const& name = string(3, number_in(field.bytes, 1));
+          (name == "goroutine" ? slice.goroutine
+           : name == "lost"    ? lost
+                               : records) = number_in(field.bytes, 3);
+          if (name == "then") {
+            slice.then = string(29, number_in(field.bytes, 17));
+          }
+          break;
+        }
+        case 9:
+          type = field.value;
+          break;
+        case 10:
+          slice.name = string(2, field.value);
+          break;
+        case 11:
+          uuid = field.value;
+          break;
+        case 30:
+          EXPECT_GE(static_cast<std::int64_t>(field.value), 0);
+          break;
+        case 47:
+          leaves = field.value;
+          break;
+        case 48:
+          comes = field.value;
+          break;
+        default:
+          ADD_FAILURE() << "field " << field.number << " of an event";
+      }
+    }
+    ASSERT_TRUE(tracks_.count(uuid)) << "no such track: " << uuid;
+    Track& track = tracks_[uuid];
+    EXPECT_GE(time, track.last) << "not by time";
+    track.last = time;
+    slice.group = track.group;
+    slice.track = track.number;
+    slice.begin = slice.end = time;
+    std::vector<Slice>& open = open_[uuid];
+    if (leaves != 0) {
+      parts_.add(parts_.begins, leaves, {track.group, track.number, time});
+    }
+    if (comes != 0) {
+      parts_.add(parts_.ends, comes, {track.group, track.number, time});
+    }
+    if (type == 1) {
+      open.push_back(slice);
+    } else if (type == 2) {
+      ASSERT_FALSE(open.empty()) << "an end without its slice";
+      open.back().end = time;
+      open.back().then = slice.then;
+      parts_.trace.slices.push_back(open.back());
+      open.pop_back();
+    } else if (type == 3 && slice.name == "end of trace") {
+      parts_.trace.records = records;
+      parts_.trace.lost = lost;
+    } else if (type == 3) {
+      EXPECT_NE(leaves, 0U);
+      if (open.empty()) {
+        parts_.trace.slices.push_back(slice);
+      }
+    } else {
+      EXPECT_EQ(type, 4U);
+      EXPECT_TRUE(track.counts);
+      ++parts_.trace.counters;
+    }
+  }
+
+  TraceParts parts_;
+  std::map<unsigned, Strings> strings_;  // by their field
+  std::map<std::uint64_t, Track> tracks_;
+  std::map<std::uint64_t, std::vector<Slice>> open_;
+  bool first_ = true;
+};
+
+}  // namespace internal
+
+// Checks what every trace must be, too.
+inline Trace read_trace(const std::string& path) {
+  return path.ends_with(".json") ? internal::read_json_trace(path)
+                                 : internal::PerfettoReader().read(path);
 }
 
 }  // namespace hamgam::test
