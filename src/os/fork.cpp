@@ -10,8 +10,16 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
+constinit atomic<bool> g_was_forked{false};
 constinit atomic<bool> g_forked{false};
 void (*g_in_child)() noexcept = nullptr;
+
+// Plain threads have locks of ours, too.
+[[gnu::constructor]] void watch_forks() noexcept {
+  static_cast<void>(pthread_atfork(nullptr, nullptr, [] {
+    g_was_forked.store(true, kRelaxed);  // relaxed: there is one thread
+  }));
+}
 }  // namespace
 
 void forks_lose_threads(void (*in_child)() noexcept) noexcept {
@@ -28,10 +36,17 @@ bool is_forked_child() noexcept {
   return g_forked.load(kRelaxed);  // relaxed: set before anybody else is there
 }
 
+bool was_forked() noexcept {
+  return g_was_forked.load(kRelaxed);  // relaxed: set before anybody else is there
+}
+
 void refuse_in_child() noexcept {
   fatal(
-      "this is the child of a fork: the threads that run goroutines are not in it; "
-      "it can exec or _exit");
+      is_forked_child()
+          ? "this is the child of a fork: the threads that run goroutines are not in it; "
+            "it can exec or _exit"
+          : "this is the child of a fork: a lock of the library's is held by a thread that is not "
+            "in it; it can exec or _exit");
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -12,10 +12,21 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 constexpr int kSpins = 64;
 constexpr int kYields = 64;
-constexpr int kHopeless = 1000;  // some 50 milliseconds
+constexpr int kHopeless = 1000;         // some 50 milliseconds
+constexpr int kLost = 100 * kHopeless;  // some 10 seconds
 constexpr int kFirstPause = 32;
 constexpr int kLastPause = 256;  // about a microsecond
 constexpr int kBackingOffRounds = 16;
+
+// Its holder may be a thread that did not come along into the child of a fork. So it is if there is
+// no other at all; or none that runs goroutines, who are the ones that hold these. Else it is one
+// of the child's own, which has had time enough.
+bool is_lost(int round) noexcept {
+  if (round == 0 || round % kHopeless != 0 || !was_forked()) {
+    return false;
+  }
+  return is_forked_child() || round >= kLost || count_threads() == 1;
+}
 }  // namespace
 
 HAMGAM_NOINLINE void SpinLock::lock_slow() noexcept {
@@ -29,8 +40,8 @@ HAMGAM_NOINLINE void SpinLock::lock_slow() noexcept {
     if (round < kYields) {
       yield_thread();
     } else {
-      if (round >= kHopeless && is_forked_child()) {
-        refuse_in_child();  // who holds it is not there
+      if (HAMGAM_UNLIKELY(is_lost(round))) {
+        refuse_in_child();
       }
       nap_thread();
     }

@@ -4,9 +4,13 @@
 
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -14,6 +18,7 @@
 #include "os/futex.h"
 #include "os/membarrier.h"
 #include "os/spin_lock.h"
+#include "support/child.h"
 #include "support/scale.h"
 
 namespace hamgam {
@@ -107,6 +112,34 @@ TEST(Futex, timeout_and_mismatch) {
   }
   EXPECT_GE(detail::now(), deadline);
   EXPECT_FALSE(detail::futex_wait(word, 5, 0));
+}
+
+// The child of a fork waited for ever for a lock that another thread had, where that process had
+// run no goroutines.
+TEST(SpinLock, a_child_says_that_its_holder_is_not_there) {
+  auto child = test::in_child([] {
+    SpinLock lock;
+    std::latch held(1);
+    std::thread([&] {
+      lock.lock();
+      held.count_down();
+      pause();
+    }).detach();
+    held.wait();
+    pid_t const forked = fork();
+    if (forked == 0) {
+      lock.lock();
+      _exit(0);
+    }
+    int status = -1;
+    waitpid(forked, &status, 0);
+    std::_Exit(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? 100 : 1);
+  });
+  EXPECT_TRUE(child.exited_with(100)) << child.status;
+  EXPECT_TRUE(
+      child.begins("fatal error: this is the child of a fork: a lock of the library's is "
+                   "held by a thread that is not in it; it can exec or _exit\n"))
+      << child.error;
 }
 
 TEST(SpinLock, stress) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "os/fork.h"
 #include "os/thread.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -102,7 +103,7 @@ std::uint64_t Places::sum(Counter Worker::*counter, const Counter& retired) cons
   for (;;) {
     // [places.6] acquire, pairs with [places.5]
     std::uint32_t const version = version_.load(kAcquire);
-    if (version % 2 != 0) {
+    if (version % 2 != 0 && !is_forked_child()) {  // there it stays as it is
       yield_thread();
       continue;
     }

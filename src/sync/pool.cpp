@@ -10,6 +10,7 @@
 #include <new>
 #include <utility>
 
+#include "os/fork.h"
 #include "os/membarrier.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
@@ -166,10 +167,15 @@ void as_owner(PoolShard& shard, F f) noexcept {
   shard.busy.store(false, kRelease);  // [pool.5] release, pairs with [pool.4]
 }
 
-void await_owner(const PoolShard& shard) noexcept {
+// False: it is a thread that did not come along into the child of a fork. What is in the shard is
+// as it left it in the middle of something.
+bool await_owner(const PoolShard& shard) noexcept {
   for (int spins = 1;; ++spins) {
     if (!shard.busy.load(kAcquire)) {  // [pool.4] acquire, pairs with [pool.3] and [pool.5]
-      return;
+      return true;
+    }
+    if (is_forked_child()) {
+      return false;
     }
     if (spins % 64 == 0) {
       yield_thread();  // the owner was interrupted
@@ -301,7 +307,9 @@ struct PoolCore::State final : Aged {
         shard.open.store(true, kRelaxed);  // the kernel has changed its mind: leave it alone
         return;
       }
-      await_owner(shard);
+      if (!await_owner(shard)) {
+        return;  // it stays closed, and what it has is lost
+      }
       if (max_count != kUnlimited) {
         reserved -= shard.hot_only.load(kRelaxed) ? 1 : kShardLimit;
       }

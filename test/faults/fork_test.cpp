@@ -185,6 +185,47 @@ TEST(Fork, a_pool_of_its_own_while_the_janitor_works) {
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
 
+// The child waited for ever for a worker that had been in the middle of a put or get.
+TEST(Fork, a_pool_that_others_use_is_trimmed_and_destroyed) {
+  auto child = in_child([] {
+    (void)run([] {
+      auto* const pool = new Pool<int>;
+      std::atomic<bool> over{false};
+      WaitGroup busy;
+      for (int i = 0; i < 4; ++i) {
+        busy.go([&] {
+          while (!over) {
+            for (int turn = 0; turn < 1000; ++turn) {
+              auto const lease = pool->get();
+            }
+            yield();
+          }
+        });
+      }
+      int bad = 0;
+      for (int i = 0; i < 100; ++i) {
+        pid_t const forked = fork();
+        if (forked == 0) {
+          alarm(20);
+          (void)pool->trim();
+          delete pool;
+          _exit(5);
+        }
+        int status = 0;
+        while (waitpid(forked, &status, WNOHANG) == 0) {
+          sleep(100us);
+        }
+        bool const refused = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;  // it had a lock
+        bad += refused || (WIFEXITED(status) && WEXITSTATUS(status) == 5) ? 0 : 1;
+      }
+      over = true;
+      busy.wait();
+      std::_Exit(bad == 0 ? 0 : 1);
+    });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
 // The same where no goroutine has ever been, so that the child is whole otherwise.
 TEST(Fork, a_map_of_its_own_while_the_janitor_works) {
   auto child = in_child([] {
