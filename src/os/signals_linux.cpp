@@ -145,10 +145,15 @@ void write_error(std::string_view text) noexcept {
 }
 
 bool write_error_within(std::string_view text, Nanos patience) noexcept {
-  auto const milliseconds = static_cast<int>(patience / kMillisecond);
+  Nanos end = now() + patience;
   while (!text.empty()) {
     pollfd standard_error{STDERR_FILENO, POLLOUT, 0};
-    if (poll(&standard_error, 1, milliseconds) == 0) {
+    Nanos const left = std::max<Nanos>(0, end - now());
+    int const ready = poll(&standard_error, 1, static_cast<int>(left / kMillisecond));
+    if (ready < 0 && errno == EINTR && left != 0) {
+      continue;  // a write would wait
+    }
+    if (ready <= 0) {
       return false;
     }
     // A pipe that has room has room for that much.
@@ -156,6 +161,7 @@ bool write_error_within(std::string_view text, Nanos patience) noexcept {
         write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
     if (written > 0) {
       text.remove_prefix(static_cast<std::size_t>(written));
+      end = now() + patience;
     } else if (written == 0 || (errno != EINTR && errno != EAGAIN)) {
       return false;
     }

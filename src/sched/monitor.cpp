@@ -7,6 +7,7 @@
 #include "base/fatal.h"
 #include "fiber/stack.h"
 #include "os/futex.h"
+#include "os/signals.h"
 #include "os/thread.h"
 #include "sched/exit.h"
 #include "sched/poller.h"
@@ -361,10 +362,12 @@ class Monitor {
     } else if (time >= quiet_until_ && time - refused_since_ >= kWorried &&
                g_scheduler.idle.active() == 0 && g_scheduler.blocking.inside() != 0) {
       quiet_until_ = time + kQuiet;
-      std::fprintf(stderr,
-                   "hamgam: goroutines wait for a thread: the system refuses more than the %u "
-                   "there are, which all block\n",
-                   g_scheduler.threads.load(kRelaxed));
+      char line[160];
+      std::snprintf(line, sizeof line,
+                    "hamgam: goroutines wait for a thread: the system refuses more than the %u "
+                    "there are, which all block\n",
+                    g_scheduler.threads.load(kRelaxed));
+      (void)write_error_within(line, 0);  // all wait for this thread: it waits for nobody
     }
   }
 
