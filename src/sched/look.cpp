@@ -92,6 +92,9 @@ void Looks::ask(ThreadRecord& thread) noexcept {
   if (look.state.load(kAcquire) != Look::kFree) {
     return;
   }
+  if (thread.look.load(kRelaxed) != nullptr) {  // relaxed: only who asks changes it from null
+    return;
+  }
   look.state.store(Look::kAsked, kRelaxed);  // relaxed: published by the next
   threads_[i] = &thread;
   looks_[i] = &look;

@@ -75,7 +75,8 @@ class Looks {
   Looks(const Looks&) = delete;
   Looks& operator=(const Looks&) = delete;
 
-  // Asks one. At most kMost.
+  // Asks one. At most kMost. One that is asked already, since it was met at two places while it
+  // moved, is not asked twice: two Looks have no room in its record.
   void ask(ThreadRecord& thread) noexcept;
 
   // Until all have answered, or for so long. Afterwards each is read by its number: null if there
