@@ -3,7 +3,8 @@
 #pragma once
 
 // Memory that is not asked of operator new: that may be the program's own, and take a lock, perhaps
-// the very one that is being watched at the moment. As operator new it throws std::bad_alloc.
+// the very one that is being watched at the moment; or wait, so that nothing may be asked of it
+// under a SpinLock. As operator new it throws std::bad_alloc.
 
 #include <cstddef>
 #include <cstdlib>

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/own_containers.h"
 #include "hamgam/observe.h"
 #include "hamgam/time.h"
 #include "observe/infos.h"
@@ -72,7 +73,7 @@ class Scopes {
     bool ended;
   };
   SpinLock lock_;
-  std::vector<Scope> all_;
+  OwnVector<Scope> all_;
 };
 
 Scopes& scopes() {

@@ -28,7 +28,8 @@ void share_thread_locals() noexcept;
 void yield_thread() noexcept;  // sched_yield
 void nap_thread() noexcept;    // sleeps for some 50 microseconds
 
-// The lowest address and the size of the calling thread's stack.
+// The lowest address and the size of the calling thread's stack; null and 0 if the system does not
+// tell: that of the first thread stands in a file, for which no descriptor may be left.
 void find_thread_stack(const void*& bottom, std::size_t& size) noexcept;
 
 // The number of CPUs this process may use: the affinity mask, and of it what the cgroup's quota

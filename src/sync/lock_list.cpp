@@ -25,18 +25,23 @@ std::vector<LockInfo> locks_in_use() {
     }
   }
   std::vector<LockInfo> all;
+  OwnVector<LockNode::Reader> readers;
   for (LockNode* node = first_node(); node != nullptr; node = node->next_of_all) {
     LockInfo info;
     info.lock = node->lock;
+    const LockHolder* owner = nullptr;
+    LockSite taken;
     {
       std::lock_guard const guard(node->guard);
-      // relaxed: a glance
-      if (const LockHolder* const owner = node->owner.load(kRelaxed)) {
-        info.holders.push_back({owner->goroutine, owner->thread, false, node->taken});
-      }
-      for (const LockNode::Reader& reader : node->readers) {
-        info.holders.push_back({reader.who->goroutine, reader.who->thread, true, reader.taken});
-      }
+      owner = node->owner.load(kRelaxed);  // relaxed: a glance
+      taken = node->taken;
+      readers.assign(node->readers.begin(), node->readers.end());
+    }
+    if (owner != nullptr) {
+      info.holders.push_back({owner->goroutine, owner->thread, false, taken});
+    }
+    for (const LockNode::Reader& reader : readers) {
+      info.holders.push_back({reader.who->goroutine, reader.who->thread, true, reader.taken});
     }
     if (auto const found = waiting.find(node); found != waiting.end()) {
       info.waiters = std::move(found->second);

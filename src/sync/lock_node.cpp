@@ -253,7 +253,7 @@ lock_site(const void* caller, void* frame) noexcept {
   LockSite site;
   site.frames[0] = caller;
   const LockHolder* const me = holder_of_site();
-  if (me == nullptr) {
+  if (me == nullptr || me->stack_size == 0) {  // the system did not tell where its stack is
     return site;
   }
   // Up the frame pointers, as far as that looks like some: where the lock's own functions are not

@@ -295,10 +295,12 @@ void put(Report report) {
     start = !std::exchange(all.started, true);
   }
   if (start && !start_thread("hamgam-locks", &run, nullptr, Signals::kFaults)) {
-    std::lock_guard const guard(all.lock);
-    all.started = false;
-    all.waiting.clear();
-    all.done = all.asked;
+    {
+      std::lock_guard const guard(all.lock);
+      all.started = false;
+      all.waiting.clear();
+      all.done = all.asked;
+    }
     write_error("hamgam: deadlock of locks, and no thread to tell of it\n");
   }
   full_fence();  // [report.1] seq_cst, pairs with [report.2]

@@ -357,8 +357,12 @@ std::vector<LockWaiterInfo> describe(const LockCircle& circle) {
         info.taken = taken;
       }
     });
-    std::lock_guard const guard(step.who->guard);
-    info.frames.assign(step.who->frames.begin(), step.who->frames.end());
+    OwnVector<const void*> frames;
+    {
+      std::lock_guard const guard(step.who->guard);
+      frames = step.who->frames;
+    }
+    info.frames.assign(frames.begin(), frames.end());
     all.push_back(std::move(info));
   }
   return all;
