@@ -71,7 +71,7 @@ class Collected {
     return has_delay() ? sums.delay : sums.count;
   }
   static std::uint64_t whole(double number) noexcept {
-    return static_cast<std::uint64_t>(std::llround(number));
+    return static_cast<std::uint64_t>(std::llround(std::min(number, 9e18)));
   }
 
   // `otherwise`: the only frame if there is none to be seen.

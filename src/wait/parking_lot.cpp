@@ -128,7 +128,7 @@ Nanos Bucket::take_delay(const void* address) noexcept {
     return 0;
   }
   head->contention.change(0, now());
-  return std::exchange(head->contention.owed, 0);
+  return head->contention.take();
 }
 
 Wake Bucket::sleep(Waiter& waiter, const char* reason) noexcept {

@@ -56,6 +56,19 @@ TEST(ParkingLot, smoke) {
   EXPECT_EQ(drain(bucket, address(2)), (std::vector<Waiter*>{&c}));
 }
 
+// A hundred thousand who wait for a day are more nanoseconds than a word holds.
+TEST(ParkingLot, what_many_have_waited_for_long) {
+  constexpr detail::Nanos kDay = 86'400 * 1000 * detail::kMillisecond;
+  detail::Contention contention;
+  contention.change(100'000, 1);
+  for (int day = 1; day <= 2; ++day) {
+    contention.change(0, 1 + day * kDay);
+  }
+  EXPECT_GE(contention.take(), 1000 * kDay);
+  contention.change(0, 1 + 2 * kDay);
+  EXPECT_EQ(contention.take(), 0);
+}
+
 TEST(ParkingLot, push_front) {
   Bucket bucket;
   Waiter a(address(1));

@@ -76,10 +76,11 @@ class Table {
 
   // False: there is no memory. By who has the lock for starting.
   bool prepare() noexcept {
-    if (all_ == nullptr) {
-      all_ = static_cast<Entry*>(std::calloc(kStacks, sizeof(Entry)));
+    if (all_.load(kRelaxed) == nullptr) {  // relaxed: under that lock
+      // [profile.3] release, pairs with [profile.4]: that they are empty
+      all_.store(static_cast<Entry*>(std::calloc(kStacks, sizeof(Entry))), kRelease);
     }
-    return all_ != nullptr;
+    return all_.load(kRelaxed) != nullptr;  // relaxed: under that lock
   }
 
   // In the child of a fork: another thread may have had the lock.
@@ -106,11 +107,13 @@ class Table {
   std::vector<WaitSample> copy() {
     std::vector<WaitSample> samples;
     samples.reserve(kStacks);
-    for (std::size_t i = 0; all_ != nullptr && i < kStacks; ++i) {
+    // [profile.4] acquire, pairs with [profile.3]
+    const Entry* const all = all_.load(kAcquire);
+    for (std::size_t i = 0; all != nullptr && i < kStacks; ++i) {
       Entry entry{};
       {
         std::lock_guard const guard(lock_);
-        entry = all_[i];
+        entry = all[i];
       }
       if (entry.used) {
         samples.push_back({entry.reason,
@@ -141,8 +144,9 @@ class Table {
       hash ^= hash >> 29;
     }
     constexpr std::size_t kProbes = 32;
+    Entry* const all = all_.load(kRelaxed);  // relaxed: [profile.2]
     for (std::size_t i = 0; i < kProbes; ++i) {
-      Entry& entry = all_[(hash + i) % (kStacks - 1)];
+      Entry& entry = all[(hash + i) % (kStacks - 1)];
       if (!entry.used) {
         entry = {hash, reason, size, true, false, 0, 0, {}};
         std::copy(frames, frames + size, entry.frames);
@@ -153,7 +157,7 @@ class Table {
         return entry;
       }
     }
-    Entry& rest = all_[kStacks - 1];
+    Entry& rest = all[kStacks - 1];
     rest.used = true;
     rest.cut = true;
     return rest;
@@ -161,7 +165,7 @@ class Table {
 
   SpinLock lock_;
   Sampler sampler_;
-  Entry* all_ = nullptr;
+  atomic<Entry*> all_{nullptr};
 };
 
 constinit Table g_block;

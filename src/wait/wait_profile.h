@@ -22,8 +22,10 @@
 //
 // Thread safety: each table has a lock of its own, for some hundred instructions per sample.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "hamgam/detail/atomic.h"
@@ -85,14 +87,18 @@ HAMGAM_NOINLINE void note_delay(Nanos delay) noexcept;
 // last taken. Thread safety: the bucket's lock.
 struct Contention {
   std::int64_t waiting = 0;
-  Nanos last = 0;  // when that changed
-  Nanos owed = 0;  // up to then
+  Nanos last = 0;   // when that changed
+  double owed = 0;  // up to then, in nanoseconds: more than Nanos hold, if many wait for days
 
   void change(std::int64_t by, Nanos time) noexcept {
-    owed += waiting * (time - last);
+    owed += static_cast<double>(waiting) * static_cast<double>(time - last);
     last = time;
     waiting += by;
   }
+
+  Nanos take() noexcept { return static_cast<Nanos>(std::min(std::exchange(owed, 0), kMostOwed)); }
+
+  static constexpr double kMostOwed = 1e18;  // thirty years; several can be added
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
