@@ -25,12 +25,14 @@ namespace {
 // A file that is mapped, and where its symbols are in it. Whatever the file says of itself is
 // checked against its size.
 //
-// A library may be unloaded, and another one get its link_map; and its file may be replaced while
-// it is loaded. So an image is known by the head of what is loaded, too, where each build has a
-// number of its own, and a file with another head is not its file.
+// A library may be unloaded, another one get its link_map, and it come back with another one; and
+// its file may be replaced while it is loaded. So an image is known by its path and the head of
+// what is loaded, where each build has a number of its own, and a file with another head is not its
+// file.
 struct Image {
-  const link_map* map = nullptr;
+  std::uint64_t path = 0;  // as a hash
   std::uint64_t head = 0;
+  const link_map* map = nullptr;  // when its file was looked at
   const char* start = nullptr;
   std::size_t size = 0;
   const ElfW(Sym) * symbols = nullptr;
@@ -52,14 +54,16 @@ constinit Image g_images[kImages];
 constinit std::size_t g_image_count = 0;
 constinit SpinLock g_lock;
 
-std::uint64_t hash_of_head(const void* start) noexcept {
+std::uint64_t hash_of(const void* start, std::size_t size) noexcept {
   constexpr std::uint64_t kPrime = 0x100000001B3;
   std::uint64_t hash = 0xCBF29CE484222325;
-  for (std::size_t i = 0; i < kHead; ++i) {
+  for (std::size_t i = 0; i < size; ++i) {
     hash = (hash ^ static_cast<const unsigned char*>(start)[i]) * kPrime;
   }
   return hash;
 }
+
+std::uint64_t hash_of_head(const void* start) noexcept { return hash_of(start, kHead); }
 
 void map_file(Image& image, const char* path) noexcept {
   int const file = open(path, O_RDONLY | O_CLOEXEC);
@@ -109,12 +113,20 @@ void find_table(Image& image) noexcept {
 // Under g_lock. Null: there are too many. What has been mapped stays so: its names may be in use.
 const Image* image_of(const link_map* map, const void* base, const char* path) noexcept {
   std::uint64_t const head = hash_of_head(base);
-  std::size_t place = 0;
-  while (place < g_image_count && g_images[place].map != map) {
-    ++place;
-  }
-  if (place < g_image_count && g_images[place].head == head) {
-    return &g_images[place];
+  std::uint64_t const name = hash_of(path, std::strlen(path));
+  std::size_t place = g_image_count;
+  for (std::size_t i = 0; i < g_image_count; ++i) {
+    if (g_images[i].path != name) {
+      continue;
+    }
+    if (g_images[i].head == head) {
+      if (g_images[i].start != nullptr || g_images[i].map == map) {
+        return &g_images[i];
+      }
+      place = i;  // its file was another one's
+      break;
+    }
+    place = g_image_count < kImages ? place : i;  // a former build goes for this one
   }
   if (place == kImages) {
     return nullptr;
@@ -122,8 +134,9 @@ const Image* image_of(const link_map* map, const void* base, const char* path) n
   g_image_count = std::max(g_image_count, place + 1);
   Image& image = g_images[place];
   image = Image{};
-  image.map = map;
+  image.path = name;
   image.head = head;
+  image.map = map;
   map_file(image, path);
   find_table(image);
   return &image;

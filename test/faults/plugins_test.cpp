@@ -88,13 +88,6 @@ TEST_F(Plugins, one_after_another_at_the_same_place) {
   }
 }
 
-TEST_F(Plugins, one_whose_file_was_replaced) {
-  std::string const path = put(kFirst, "plugin");
-  Loaded const library(path);
-  (void)put(kOther, "plugin");
-  EXPECT_FALSE(names(library, kOther)) << library.name();
-}
-
 std::size_t mappings_of(const std::string& part) {
   std::ifstream file("/proc/self/maps");
   std::size_t count = 0;
@@ -102,6 +95,27 @@ std::size_t mappings_of(const std::string& part) {
     count += line.find(part) != std::string::npos ? 1 : 0;
   }
   return count;
+}
+
+// Each that came back was mapped once more, and stayed so.
+TEST_F(Plugins, those_that_come_back_are_not_mapped_again) {
+  std::size_t before = 0;
+  for (int round = 0; round < 5; ++round) {
+    for (const char* build : {kFirst, kOther}) {
+      Loaded const library(put(build, std::string("back_") + build));
+      EXPECT_TRUE(names(library, build)) << library.name();
+    }
+    std::size_t const now = mappings_of("/back_");
+    EXPECT_TRUE(round == 0 || now == before) << before << " " << now;
+    before = now;
+  }
+}
+
+TEST_F(Plugins, one_whose_file_was_replaced) {
+  std::string const path = put(kFirst, "plugin");
+  Loaded const library(path);
+  (void)put(kOther, "plugin");
+  EXPECT_FALSE(names(library, kOther)) << library.name();
 }
 
 TEST_F(Plugins, many_are_not_mapped_again_and_again) {
