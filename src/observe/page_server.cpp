@@ -244,6 +244,7 @@ struct PageServer::State {
   WaitGroup ended;
 
   void run() noexcept;
+  void remove_file() const noexcept;
   void serve_once(std::vector<Connection>& all, Nanos& quiet_until) noexcept;
   void accept_some(std::vector<Connection>& all, Nanos& quiet_until, Nanos time);
 };
@@ -326,6 +327,10 @@ void PageServer::State::run() noexcept {
     serve_once(all, quiet_until);
   }
   listener = Socket();
+  remove_file();
+}
+
+void PageServer::State::remove_file() const noexcept {
   if (!file.empty()) {
     (void)unlink(file.c_str());
   }
@@ -396,6 +401,7 @@ PageServer serve(std::string_view text) {
   };
   auto mine = std::make_unique<std::shared_ptr<PageServer::State>>(state);
   if (!start_thread("hamgam-page", run, mine.get(), detail::Signals::kFaults)) {
+    state->remove_file();
     fail(EAGAIN, address);
   }
   (void)mine.release();

@@ -46,8 +46,8 @@ class Tracer {
     }
     drop();
     file_ = file;
-    path_ = path;
     try {
+      path_ = path;
       look_around();
     } catch (...) {
       drop();

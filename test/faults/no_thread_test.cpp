@@ -225,6 +225,24 @@ TEST(NoThread, signals_are_taken_once_there_is_one) {
 }
 
 // More than there were workers in a former version.
+// Its file stayed behind, so the next one found the address taken.
+TEST(NoThread, pages_leave_no_file) {
+  auto child = in_child([] {
+    std::string const path = "/tmp/hamgam-no-thread-" + std::to_string(getpid());
+    g_refuses = [](int) { return true; };
+    int refused = 0;
+    for (int i = 0; i < 2; ++i) {
+      try {
+        (void)observe::serve(path);
+      } catch (const std::system_error& e) {
+        refused += e.code().value() == EAGAIN ? 1 : 0;
+      }
+    }
+    std::_Exit(refused == 2 && access(path.c_str(), F_OK) != 0 ? 0 : 1);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
 TEST(NoThread, thousands_that_block_at_once) {
   int const count = test::kSanitized || test::emulated() ? 100 : 4200;
   auto child = in_child([&] {
