@@ -27,6 +27,7 @@
 //
 // Happens-before: none.
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -126,11 +127,14 @@ enum class ProfileFormat : std::uint8_t {
 // wait; until it is called with false. HAMGAM_DEBUG=waits in the environment does it from the
 // start. What was noted stays.
 //
-// Only who has waited, or unlocks a lock that others wait for, does more than before: a wait takes
-// some 60 ns more. Of the waits a sample of at most some 500 in a second is noted for each profile,
-// the long ones first, and each counts for those that it stands for. 2 MB for good, and no memory
-// later: what does not fit, after 2,000 different stacks, is one entry without a stack. Throws
-// std::bad_alloc. The child of a fork has noted nothing, and does not until it calls this itself.
+// And how long goroutines wait for a thread, and all for locks, is counted (Stats).
+//
+// Only who has waited, or starts a goroutine, or unlocks a lock that others wait for, does more
+// than before: a wait takes some 120 ns more, a start 60. Of the waits a sample of at most some 500
+// in a second is noted for each profile, the long ones first, and each counts for those that it
+// stands for. 2 MB for good, and no memory later: what does not fit, after 2,000 different stacks,
+// is one entry without a stack. Throws std::bad_alloc. The child of a fork has noted nothing, and
+// does not until it calls this itself.
 HAMGAM_API void profile_waits(bool on = true);
 
 // What was noted until now, since the program began; of goroutines, what is at the moment. Inlined
@@ -227,6 +231,36 @@ class NoParkScope {
   const void* const outer_;
 };
 
+// How often something took how long, in powers of two of nanoseconds.
+struct Histogram {
+  // [i]: so many took less than 2^i ns, and not less than half of that; the last one: or longer.
+  static constexpr std::size_t kBuckets = 40;  // up to nine minutes
+  std::array<std::uint64_t, kBuckets> counts{};
+
+  // All of them.
+  [[nodiscard]] constexpr std::uint64_t total() const noexcept {
+    std::uint64_t all = 0;
+    for (std::uint64_t const count : counts) {
+      all += count;
+    }
+    return all;
+  }
+
+  // So long took that part of them at most, from 0 to 1, such as 0.99: the power of two above. 0 if
+  // there are none.
+  [[nodiscard]] constexpr std::chrono::nanoseconds quantile(double part) const noexcept {
+    auto const all = static_cast<double>(total());
+    double below = 0;
+    for (std::size_t i = 0; i < kBuckets && all > 0; ++i) {
+      below += static_cast<double>(counts[i]);
+      if (counts[i] != 0 && below >= part * all) {
+        return std::chrono::nanoseconds(std::int64_t{1} << i);
+      }
+    }
+    return {};
+  }
+};
+
 // Numbers of the scheduler. They are read one after the other while it goes on, so each is of a
 // moment of its own, but for those that are said to add up.
 struct Stats {
@@ -259,11 +293,18 @@ struct Stats {
   std::size_t stacks = 0;
   std::size_t stacks_used = 0;
   std::size_t stack_bytes = 0;
+
+  // While profile_waits() is on: what was counted until now, since the program began.
+  // How long goroutines that had been started or woken waited until they ran.
+  Histogram scheduler_latency;
+  // How long goroutines and threads slept for a Mutex or RWMutex. Who finds it taken again sleeps
+  // again, and is counted again.
+  Histogram lock_waits;
 };
 
 // Takes time in proportion to the most goroutines that there were at once: a millisecond for
 // 100,000. Nobody waits for it, and nothing is counted for it on the way of a goroutine that was
-// not before: so there are no times in it.
+// not before, unless profile_waits() is on.
 [[nodiscard]] HAMGAM_API Stats stats() noexcept;
 
 // How start_trace() records.
@@ -330,15 +371,18 @@ class [[nodiscard]] PageServer {
 };
 
 // Serves pages at http://127.0.0.1:6060/debug/ : goroutines, and which of them wait for a minute;
-// who has and who waits for which lock, if locks are watched; numbers of the scheduler; and the
-// profiles, as text and for `go tool pprof http://127.0.0.1:6060/debug/pprof/mutex`. Plain text, or
-// HTML for browsers.
+// who has and who waits for which lock, if locks are watched; numbers of the scheduler, and its
+// latencies; what stacks take; the profiles, as text and for
+// `go tool pprof http://127.0.0.1:6060/debug/pprof/mutex`; and /debug/trace?seconds=5 records so
+// long, unless a trace is on, the newest 260,000 records at most, and gives what stop_trace() would
+// write. Plain text, or HTML for browsers.
 //
 //   auto const pages = observe::serve();
 //
 // It is answered by a thread of its own, which no goroutine can hold up, and which does not keep
 // the deadlock of all others from being told of. Requests are bounded in size, time and number
-// (32), and change nothing. Numeric addresses only: ":6061", "127.0.0.1:0" (some free port),
+// (32), and change nothing that the program does. Numeric addresses only: ":6061", "127.0.0.1:0"
+// (some free port),
 // "[::1]:6060",
 // "/run/x" (a Unix socket). There is no password: whoever can connect sees stacks and names, so an
 // address that others can reach is to be chosen with care. Of this machine's addresses requests are

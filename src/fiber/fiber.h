@@ -73,7 +73,7 @@ struct ThreadState {
 struct Fiber {
   [[no_unique_address]] Context context;  // its last bytes are free for the next
   int error = 0;
-  ExceptionState exceptions;
+  [[no_unique_address]] ExceptionState exceptions;  // as the context
 #if defined(HAMGAM_ASAN)
   void* fake_stack = nullptr;
   const void* asan_bottom = nullptr;

@@ -54,7 +54,8 @@ extern constinit atomic<std::ptrdiff_t> g_note_distance;
 // waker that took it off its wait queue) is the only one to touch it; id, wait_reason and the like
 // may be read by a dump at any time and are therefore atomic.
 struct Goroutine : GoroutineHead {
-  Fiber fiber;
+  [[no_unique_address]] Fiber fiber;
+  atomic<std::uint32_t> ready_at{0};         // see latency.h
   atomic<const char*> wait_reason{nullptr};  // null: running or runnable
   unsigned pinned = 0;    // how many Pins it has, and calls of blocking(); its own
   unsigned blocking = 0;  // how many calls of blocking() it is in; its own
@@ -62,6 +63,9 @@ struct Goroutine : GoroutineHead {
   const ParkNote* note = nullptr;  // its place in a frame is AddressSanitizer's to choose
 #endif
 };
+#if !defined(HAMGAM_ASAN) && !defined(HAMGAM_TSAN)
+static_assert(sizeof(Goroutine) <= 192 || sizeof(Context) > 32, "three cache lines");
+#endif
 
 // A worker's free records, in two chunks as Bonwick's magazines (2001): one in use, and a full one
 // or none. A full chunk moves to and from the others' depot as a whole, its records unseen. Not
@@ -127,7 +131,9 @@ bool set_held(Goroutine& g, void* held, void (*end)(void* held) noexcept) noexce
 // seconds. On a line of its own that is written rarely. 0: nobody has said yet.
 extern constinit struct alignas(kCacheLine) CoarseClock {
   atomic<Nanos> time{0};
-  atomic<std::uint32_t> traced{0};  // see trace.h; who asks for this has asked for the time, mostly
+  // Who asks for these has asked for the time, mostly.
+  atomic<std::uint32_t> traced{0};   // see trace.h
+  atomic<std::uint32_t> watched{0};  // see latency.h
 } g_coarse_clock;
 HAMGAM_INLINE Nanos coarse_now() noexcept {
   return g_coarse_clock.time.load(kRelaxed);  // relaxed: a number

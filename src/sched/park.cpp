@@ -229,16 +229,16 @@ HAMGAM_INLINE void make_runnable(Goroutine* g) noexcept {
   }
 }
 
-HAMGAM_COLD void ready_traced(Goroutine* g) noexcept {
-  trace_wake(*g);
+HAMGAM_COLD void ready_watched(Goroutine* g) noexcept {
+  watch_wake(*g);
   make_runnable(g);
 }
 
 }  // namespace
 
 void ready(Goroutine* g) noexcept {
-  if (tracing()) {
-    ready_traced(g);  // apart, so that nothing need be kept over a call
+  if (watched()) {
+    ready_watched(g);  // apart, so that nothing need be kept over a call
     return;
   }
   make_runnable(g);

@@ -150,8 +150,8 @@ HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*),
     g->created_by = creator.id.load(kRelaxed);                  // relaxed: ours
     g->id.store(fresh_id(*w), kRelaxed);                        // relaxed: for dumps
     w->started.store(w->started.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
-    if (tracing()) {
-      trace_spawn(*g);
+    if (watched()) {
+      watch_spawn(*g);
     }
     push_new(*w, g);
   } else {
@@ -159,8 +159,8 @@ HAMGAM_NOINLINE void start_goroutine(GoroutineHead* head, void (*invoke)(void*),
     g->created_by = 0;
     g->id.store(g_scheduler.next_id.fetch_add(1, kRelaxed), kRelaxed);  // relaxed: only unique
     g_scheduler.started_by_threads.fetch_add(1, kRelaxed);              // relaxed: a statistic
-    if (tracing()) {
-      trace_spawn(*g);
+    if (watched()) {
+      watch_spawn(*g);
     }
     push_global(g);
   }
@@ -198,8 +198,8 @@ extern "C" void hamgam_fiber_entry(void* pass) {
     if (HAMGAM_LIKELY(inherits)) {
       next->stack = g->stack;
       g->stack = nullptr;
-      if (tracing()) {
-        trace_switch(*w, *g, *next, kTraceEnded);
+      if (watched()) {
+        watch_switch(*w, *g, *next, kTraceEnded);
       }
       recycle(*w, g);
       w->current.store(next, kRelaxed);  // relaxed: for the monitor and dumps

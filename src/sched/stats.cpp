@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include "fiber/stack.h"
 #include "hamgam/observe.h"
+#include "sched/histogram.h"
 #include "sched/scheduler.h"
 
 // Numbers for people. Most are sums of what each worker counts alone; goroutines are looked at one
@@ -62,6 +63,8 @@ observe::Stats observe::stats() noexcept {
   StackTotals const totals = stack_totals();
   stats.stacks = totals.stacks;
   stats.stack_bytes = totals.bytes;
+  stats.scheduler_latency = g_scheduler_latency.sum();
+  stats.lock_waits = g_lock_waits.sum();
   return stats;
 }
 

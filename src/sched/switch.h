@@ -5,6 +5,7 @@
 // The switch between goroutines, inline because it is the heart of every park.
 
 #include "sched/hold.h"
+#include "sched/latency.h"
 #include "sched/scheduler.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -38,9 +39,9 @@ inline void tell_ends(Worker& w) noexcept {
 // the worker it is on then.
 template <bool kEnding = false>
 HAMGAM_INLINE Worker* switch_to(Worker* w, Goroutine& from, Goroutine& to) noexcept {
-  if (tracing()) {
+  if (watched()) {
     // relaxed: ours
-    trace_switch(*w, from, to, kEnding ? kTraceEnded : from.wait_reason.load(kRelaxed));
+    watch_switch(*w, from, to, kEnding ? kTraceEnded : from.wait_reason.load(kRelaxed));
   }
   w->current.store(&to, kRelaxed);  // relaxed: for the monitor and dumps
   auto* now_on = static_cast<Worker*>(switch_fiber<kEnding>(w->thread, from.fiber, to.fiber, w));

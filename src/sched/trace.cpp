@@ -11,6 +11,7 @@
 #include "os/memory.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
+#include "sched/latency.h"
 #include "sched/scheduler.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -39,6 +40,8 @@ class TraceBuffer {
     number_ = number_ == UINT32_MAX ? 1 : number_ + 1;
     // [trace.3] release, pairs with [trace.1]: what was set up
     g_coarse_clock.traced.store(number_, kRelease);
+    // relaxed: who sees it looks at `traced`
+    g_coarse_clock.watched.fetch_or(kWatchTrace, kRelaxed);
     return true;
   }
 
@@ -46,6 +49,8 @@ class TraceBuffer {
     {
       std::lock_guard const guard(lock_);
       g_coarse_clock.traced.store(0, kRelaxed);  // relaxed: fenced below
+      // relaxed: as before
+      g_coarse_clock.watched.fetch_and(~kWatchTrace, kRelaxed);
     }
     full_fence();           // [trace.2] seq_cst, pairs with [trace.1]
     (void)heavy_barrier();  // if it is refused writers fence
@@ -225,7 +230,9 @@ TraceEnd ended_trace() { return g_buffer.ended(); }
 void free_trace() noexcept { g_buffer.free(); }
 
 void forget_trace() noexcept {
-  g_coarse_clock.traced.store(0, kRelaxed);  // relaxed: there is one thread
+  // relaxed throughout: there is one thread
+  g_coarse_clock.traced.store(0, kRelaxed);
+  g_coarse_clock.watched.fetch_and(~kWatchTrace, kRelaxed);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -34,7 +34,7 @@
 // fork(): the child is not traced.
 //
 // Off, the trace costs a load of a line that is there anyhow and a branch for each switch, wake-up
-// and start (tracing()).
+// and start (watched(), latency.h).
 // Rejected: to stop in a full ring: the end of a trace is what one looks at. Rejected: a thread
 // that empties the rings meanwhile: of two processors it takes one, or loses the most when it
 // matters most. Rejected: the monotonic clock: at 25 ns it is half of what a record takes.

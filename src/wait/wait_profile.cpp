@@ -15,6 +15,9 @@
 #include "base/debug_words.h"
 #include "fiber/unwind.h"
 #include "os/spin_lock.h"
+#include "sched/histogram.h"
+#include "sched/latency.h"
+#include "sched/park.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -176,8 +179,15 @@ bool is_idle(std::string_view reason) noexcept {
   return reason == "sleep" || reason == "IO wait" || reason == "ResourcePool caretaker";
 }
 
+bool is_for_lock(std::string_view reason) noexcept {
+  return reason.starts_with("sync.Mutex.") || reason.starts_with("sync.RWMutex.");
+}
+
 // In the child of a fork.
 void forget_waits() noexcept {
+  count_latency(false);
+  g_scheduler_latency.clear();
+  g_lock_waits.clear();
   waits_profiled.store(0, kRelaxed);  // relaxed: there is one thread
   g_block.forget();
   g_mutex.forget();
@@ -212,6 +222,7 @@ void profile_waits(bool on) {
   if (!std::exchange(forks, true)) {
     (void)pthread_atfork(nullptr, nullptr, &forget_waits);
   }
+  count_latency(on);
   waits_profiled.store(on ? 1 : 0, kRelease);  // [profile.1] release, pairs with [profile.2]
 }
 
@@ -227,6 +238,9 @@ void ProfiledWait::end() const noexcept {
     return;
   }
   TsanIgnore const ignore;
+  if (is_for_lock(reason_)) {
+    g_lock_waits.note(time - start_, worker_index());
+  }
   g_block.note(reason_, time - start_, time);
 }
 

@@ -5,11 +5,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "hamgam/hamgam.h"
+#include "support/asleep.h"
 #include "support/crew.h"
 #include "support/until.h"
 
@@ -135,6 +137,86 @@ TEST(Stats, steals_are_counted) {
     group.wait();
     return observe::stats().steals > before;
   }));
+}
+
+using observe::Histogram;
+
+TEST(Stats, a_histogram_tells_how_long_parts_of_it_took) {
+  constexpr Histogram kNone;
+  static_assert(kNone.total() == 0 && kNone.quantile(0.5) == 0ns);
+  Histogram times;
+  times.counts[4] = 98;  // 8 to 16 ns
+  times.counts[20] = 2;
+  EXPECT_EQ(times.total(), 100U);
+  EXPECT_EQ(times.quantile(0), 16ns);
+  EXPECT_EQ(times.quantile(0.98), 16ns);
+  EXPECT_EQ(times.quantile(0.981), 1048576ns);
+  EXPECT_EQ(times.quantile(1), 1048576ns);
+  times.counts[Histogram::kBuckets - 1] = 1;
+  EXPECT_GT(times.quantile(1), 9min);
+}
+
+std::uint64_t long_ones(const Histogram& now, const Histogram& before,
+                        std::chrono::nanoseconds least) {
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < Histogram::kBuckets; ++i) {
+    if (std::int64_t{1} << i > least.count()) {
+      count += now.counts[i] - before.counts[i];
+    }
+  }
+  return count;
+}
+
+TEST(Stats, latency_of_those_that_were_started_or_woken) {
+  test::Procs const one(1);
+  ASSERT_TRUE(stats_come_to([](const Stats& s) { return s.goroutines == 0; }));
+  Histogram const before = observe::stats().scheduler_latency;
+  observe::profile_waits();
+  auto const gate = make_chan<Unit>();
+  WaitGroup group;
+  group.go([&gate] { (void)gate.recv(); });
+  ASSERT_TRUE(stats_come_to([](const Stats& s) { return s.waiting == 1; }));
+  group.go([&] {
+    gate.close();
+    group.go([] {});
+    auto const start = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - start < 3ms) {
+    }
+  });
+  group.wait();
+  Histogram const counted = observe::stats().scheduler_latency;
+  observe::profile_waits(false);
+  EXPECT_EQ(counted.total() - before.total(), 4U);  // three starts, one wake-up
+  EXPECT_GE(long_ones(counted, before, 3ms), 2U);   // who was woken, who was started
+  group.go([] { yield(); });
+  group.wait();
+  EXPECT_EQ(observe::stats().scheduler_latency.total(), counted.total());
+}
+
+TEST(Stats, waits_for_locks) {
+  Histogram const before = observe::stats().lock_waits;
+  observe::profile_waits();
+  Mutex mutex;
+  RWMutex rw_mutex;
+  for (int i = 0; i < 100; ++i) {
+    std::scoped_lock const both(mutex, rw_mutex);  // nobody waits
+  }
+  std::unique_lock held(mutex);
+  std::unique_lock written(rw_mutex);
+  std::thread waits([&] { std::lock_guard const guard(mutex); });
+  WaitGroup readers;
+  readers.go([&] { SharedLockGuard const guard(rw_mutex); });
+  test::await_asleep(&mutex, 1);
+  ASSERT_TRUE(stats_come_to([](const Stats& s) { return s.waiting == 1; }));
+  std::this_thread::sleep_for(2ms);
+  held.unlock();
+  written.unlock();
+  waits.join();
+  readers.wait();
+  observe::profile_waits(false);
+  Histogram const after = observe::stats().lock_waits;
+  EXPECT_EQ(after.total() - before.total(), 2U);
+  EXPECT_EQ(long_ones(after, before, 2ms), 2U);
 }
 
 // Numbers that add up do so at every moment, and none is negative.
