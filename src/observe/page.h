@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "hamgam/detail/config.h"
+#include "os/clock.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -16,6 +17,7 @@ struct PageReply {
   std::string type = "text/plain; charset=utf-8";
   std::string head;  // more lines, each with its end
   std::string body;
+  Nanos records = 0;  // the body is a trace of so long, which begins now (page_trace.h)
 };
 
 // The answer to a request whose head is whole (an empty line ends it). `local`: only this machine

@@ -22,6 +22,7 @@
 #include "hamgam/observe.h"
 #include "hamgam/waitgroup.h"
 #include "observe/page.h"
+#include "observe/page_trace.h"
 #include "os/exit.h"
 #include "os/fork.h"
 #include "os/spin_lock.h"
@@ -36,7 +37,8 @@
 //
 // Whoever asks is bounded: a request by kMostHead bytes and kPatience, an answer by kPatience
 // without any progress, and there are kMost connections; one more, and the one that is there for
-// the longest goes. An answer is made as a whole, and sent as the other side takes it.
+// the longest goes. An answer is made as a whole, and sent as the other side takes it. A trace is
+// recorded first, while others are answered.
 //
 // Who keeps what alive. The State belongs to the handle and the thread; the last one of them closes
 // the listener. The thread ends when the handle says so (stop, then the event); the handle's
@@ -132,11 +134,16 @@ class Connection {
       : socket_(std::move(socket)), local_(local), deadline_(time + kPatience) {}
 
   [[nodiscard]] int fd() const noexcept { return socket_.get(); }
-  [[nodiscard]] short wants() const noexcept { return step_ == Step::kWrites ? POLLOUT : POLLIN; }
+  [[nodiscard]] short wants() const noexcept {
+    return step_ == Step::kWrites ? POLLOUT : step_ == Step::kRecords ? POLLRDHUP : POLLIN;
+  }
   [[nodiscard]] Nanos deadline() const noexcept { return deadline_; }
 
   // False: it is over.
   bool go_on(Nanos time) {
+    if (step_ == Step::kRecords) {
+      return false;  // who asked has gone
+    }
     if (step_ == Step::kReads && !read()) {
       return false;
     }
@@ -146,8 +153,47 @@ class Connection {
     return step_ != Step::kLeaves || drain();
   }
 
+  // The deadline has passed. False: it is over.
+  bool go_on_late(Nanos time) {
+    if (step_ != Step::kRecords) {
+      return false;
+    }
+    try {
+      reply_.body = trace_->end();
+    } catch (const std::system_error& error) {
+      fail(error);
+    }
+    trace_ = nullptr;
+    answer(time);
+    return true;
+  }
+
  private:
-  enum class Step { kReads, kWrites, kLeaves };
+  enum class Step { kReads, kRecords, kWrites, kLeaves };
+
+  void answer(Nanos time) {
+    text_ = page_text(reply_, has_body_);
+    reply_ = {};
+    step_ = Step::kWrites;
+    deadline_ = time + kPatience;
+  }
+
+  void fail(const std::system_error& error) {
+    bool const busy = error.code() == std::errc::device_or_resource_busy;
+    reply_ = {busy ? "409 Conflict" : "500 Internal Server Error", "text/plain; charset=utf-8", "",
+              busy ? "a trace is on already\n" : std::string(error.what()) + "\n"};
+  }
+
+  // False: there is none to be had.
+  bool begin_trace() {
+    try {
+      trace_ = std::make_unique<PageTrace>();
+      return true;
+    } catch (const std::system_error& error) {
+      fail(error);
+      return false;
+    }
+  }
 
   bool read() {
     char buffer[4096];
@@ -159,16 +205,19 @@ class Connection {
     bool const whole =
         text_.find("\r\n\r\n") != std::string::npos || text_.find("\n\n") != std::string::npos;
     if (whole) {
-      bool const has_body = text_.substr(0, 5) != "HEAD ";
-      text_ = page_text(answer_page(text_, local_), has_body);
+      has_body_ = text_.substr(0, 5) != "HEAD ";
+      reply_ = answer_page(text_, local_);
+      if (has_body_ && reply_.records != 0 && begin_trace()) {
+        step_ = Step::kRecords;
+        deadline_ = now() + reply_.records;
+        return true;
+      }
     } else if (text_.size() > kMostHead) {
-      text_ =
-          page_text({"431 Request Header Fields Too Large", "text/plain", "", "too long\n"}, true);
+      reply_ = {"431 Request Header Fields Too Large", "text/plain", "", "too long\n"};
     } else {
       return true;
     }
-    step_ = Step::kWrites;
-    deadline_ = now() + kPatience;
+    answer(now());
     return true;
   }
 
@@ -206,6 +255,9 @@ class Connection {
   bool local_;
   Step step_ = Step::kReads;
   Nanos deadline_;
+  bool has_body_ = true;
+  PageReply reply_;
+  std::unique_ptr<PageTrace> trace_;
   std::string text_;  // the request, then the answer
   std::size_t sent_ = 0;
   std::size_t left_ = 0;
@@ -300,9 +352,10 @@ void PageServer::State::serve_once(std::vector<Connection>& all, Nanos& quiet_un
   time = now();
   // From the last one on, so that those that go leave the others' places.
   for (std::size_t i = count; i-- != 0;) {
-    bool stays = all[i].deadline() > time;
+    bool stays = false;
     try {
-      stays = stays && (polled[i + 2].revents == 0 || all[i].go_on(time));
+      stays = all[i].deadline() <= time ? all[i].go_on_late(time)
+                                        : polled[i + 2].revents == 0 || all[i].go_on(time);
     } catch (const std::bad_alloc&) {
       stays = false;
     }

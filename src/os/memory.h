@@ -18,6 +18,10 @@ void release_memory(void* start, std::size_t size) noexcept;
 // Gives the pages' contents back; they read as zero afterwards. Guards inside stay.
 void discard_memory(void* start, std::size_t size) noexcept;
 
+// From the lowest page of the range that has memory up to its end; 0: none has, or it is not known.
+// The ends are at pages' ends.
+std::size_t touched_bytes(const char* start, const char* end) noexcept;
+
 // True if the process may have only so much address space (RLIMIT_AS): then none is to be wasted.
 bool address_space_is_limited() noexcept;
 

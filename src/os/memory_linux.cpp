@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -64,6 +65,24 @@ bool refuses_access(const void* page) noexcept {
 std::size_t page_size() noexcept {
   static const auto kSize = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return kSize;
+}
+
+std::size_t touched_bytes(const char* start, const char* end) noexcept {
+  unsigned char present[256];
+  std::size_t const page = page_size();
+  for (const char* at = start; at < end;) {
+    std::size_t const bytes = std::min(sizeof present * page, static_cast<std::size_t>(end - at));
+    if (mincore(const_cast<char*>(at), bytes, present) != 0) {
+      return 0;
+    }
+    for (std::size_t i = 0; i < bytes / page; ++i) {
+      if ((present[i] & 1) != 0) {
+        return static_cast<std::size_t>(end - at) - i * page;
+      }
+    }
+    at += bytes;
+  }
+  return 0;
 }
 
 void* reserve_memory(std::size_t size) noexcept {

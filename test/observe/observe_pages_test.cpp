@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -27,6 +28,7 @@
 #include "support/child.h"
 #include "support/pprof.h"
 #include "support/scale.h"
+#include "support/trace.h"
 #include "support/until.h"
 
 // Pages about the program: what they say, and that nobody who asks can hurt it.
@@ -123,7 +125,6 @@ TEST(Pages, index_and_ways_to_it) {
   }
   EXPECT_EQ(get(pages, "/etc/passwd").status, "HTTP/1.1 404 Not Found");
   EXPECT_EQ(get(pages, "/debug/pprof/heap").status, "HTTP/1.1 404 Not Found");
-  EXPECT_TRUE(is_in(get(pages, "/debug/scheduler").body, "goroutines          "));
   Answer const head =
       answer_to(pages.address(), "HEAD /debug/ HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_EQ(head.status, "HTTP/1.1 200 OK");
@@ -226,6 +227,125 @@ TEST(Pages, profiles) {
     EXPECT_TRUE(is_in(top, "Type: delay")) << top;
     (void)test::output_of("rm -r " + file);
   }
+}
+
+TEST(Pages, scheduler) {
+  auto const pages = observe::serve(":0");
+  std::string page = get(pages, "/debug/scheduler").body;
+  EXPECT_TRUE(is_in(page, "\ngoroutines          ")) << page;
+  EXPECT_TRUE(is_in(page, "\nlock waits: ")) << page;
+  observe::profile_waits();
+  WaitGroup all;
+  all.go([] {});
+  all.wait();
+  observe::profile_waits(false);
+  page = get(pages, "/debug/scheduler").body;
+  EXPECT_TRUE(is_in(page, " starts and wake-ups until they ran; half took ")) << page;
+  EXPECT_TRUE(is_in(page, "  #")) << page;
+}
+
+HAMGAM_TEST_FRAME void goes_deep(const Chan<int>& done) {
+  volatile char much[100 * 1024];
+  for (std::size_t i = 0; i < sizeof much; i += 1024) {
+    much[i] = 1;
+  }
+  (void)done.recv();
+}
+
+TEST(Pages, stacks) {
+  auto const pages = observe::serve(":0");
+  auto const done = make_chan<int>();
+  WaitGroup all;
+  all.go({.name = "<deep>"}, [&] { goes_deep(done); });
+  all.go({.name = "flat"}, [&] { (void)done.recv(); });
+  test::until([] { return test::count_waiting("chan receive") == 2; });
+  std::string const page = get(pages, "/debug/stacks").body;
+  EXPECT_EQ(page.rfind("2 stacks that goroutines have\n", 0), 0U) << page;
+  std::size_t const name = page.find(" \"<deep>\"\n");
+  ASSERT_NE(name, std::string::npos) << page;
+  if (!test::emulated()) {
+    EXPECT_GE(std::stoi(page.substr(page.rfind('\n', name))), 100) << page;  // KiB
+  }
+  EXPECT_TRUE(is_in(page, " \"flat\"\n")) << page;
+  done.close();
+  all.wait();
+}
+
+bool a_trace_is_on() {
+  std::string const file = testing::TempDir() + "hamgam_page_trace" + std::to_string(getpid());
+  bool on = false;
+  try {
+    observe::start_trace(file);
+    observe::stop_trace();
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(error.code(), std::errc::device_or_resource_busy);
+    on = true;
+  }
+  (void)std::remove(file.c_str());
+  return on;
+}
+
+TEST(Pages, trace) {
+  auto const pages = observe::serve(":0");
+  std::atomic<bool> over{false};
+  WaitGroup all;
+  all.go({.name = "<baker>"}, [&] {
+    while (!over) {
+      sleep(1ms);
+    }
+  });
+  Answer answer;
+  EXPECT_TRUE(test::comes_true([&] {
+    answer = get(pages, "/debug/trace?seconds=50ms", "Accept: text/html\r\n");
+    return is_in(answer.body, "<baker>");
+  })) << answer.body;
+  over = true;
+  all.wait();
+  EXPECT_EQ(answer.status, "HTTP/1.1 200 OK");
+  EXPECT_TRUE(is_in(answer.head, "Content-Type: application/json")) << answer.head;
+  EXPECT_TRUE(is_in(answer.head, "filename=\"trace.json\"")) << answer.head;
+  bool failed = false;
+  (void)test::Json::parse(answer.body, failed);
+  EXPECT_FALSE(failed);
+  EXPECT_FALSE(a_trace_is_on());
+  for (const char* time : {"0", "soon", "61", "-1", ""}) {
+    EXPECT_EQ(get(pages, std::string("/debug/trace?seconds=") + time).status,
+              "HTTP/1.1 400 Bad Request")
+        << time;
+  }
+}
+
+// Begins a trace of a minute. Others need not wait for it.
+std::unique_ptr<Client> begin_trace(const observe::PageServer& pages) {
+  auto client = std::make_unique<Client>(pages.address());
+  EXPECT_TRUE(client->send("GET /debug/trace?seconds=60 HTTP/1.0\r\n\r\n"));
+  EXPECT_EQ(get(pages, "/debug/").status, "HTTP/1.1 200 OK");  // which is read with it, or later
+  EXPECT_EQ(get(pages, "/debug/trace?seconds=1ms").status, "HTTP/1.1 409 Conflict");
+  return client;
+}
+
+TEST(Pages, one_trace_at_a_time) {
+  auto pages = observe::serve(":0");
+  begin_trace(pages) = nullptr;
+  EXPECT_TRUE(test::comes_true([] { return !a_trace_is_on(); }));  // who asked has gone
+  std::string const file = testing::TempDir() + "hamgam_pages" + std::to_string(getpid());
+  observe::start_trace(file);
+  EXPECT_EQ(get(pages, "/debug/trace?seconds=1ms").status, "HTTP/1.1 409 Conflict");
+  EXPECT_TRUE(a_trace_is_on());
+  observe::stop_trace();
+  (void)std::remove(file.c_str());
+  auto const stopped = begin_trace(pages);
+  observe::stop_trace();  // by the program, whose own is left alone
+  observe::start_trace(file);
+  pages.stop();
+  EXPECT_EQ(stopped->rest(), "");
+  EXPECT_TRUE(a_trace_is_on());
+  observe::stop_trace();
+  (void)std::remove(file.c_str());
+  pages = observe::serve(":0");
+  auto const left = begin_trace(pages);
+  pages.stop();
+  EXPECT_FALSE(a_trace_is_on());
 }
 
 // (tokio-console, issue 177: no answer from a program that is busy.)
@@ -397,7 +517,7 @@ TEST(Pages, html_is_good) {
   go({.name = "<&\"\x01>"}, [] { sleep(1ms); });
   std::string const file = testing::TempDir() + "hamgam_page" + std::to_string(getpid());
   for (const char* path : {"/debug/", "/debug/goroutines", "/debug/goroutines?group=0",
-                           "/debug/locks", "/debug/scheduler"}) {
+                           "/debug/locks", "/debug/scheduler", "/debug/stacks"}) {
     std::ofstream(file) << get(pages, path, "Accept: text/html\r\n").body;
     EXPECT_EQ(test::output_of("tidy -errors -quiet -utf8 " + file), "") << path;
   }

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "observe/page_parts.h"
+#include "os/symbols.h"
+#include "sched/dump.h"
+#include "sched/snapshot.h"
+#include "sync/lock_list.h"
+
+// Who does what, and who has what others wait for.
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+constexpr std::size_t kMostGroups = 10'000;
+constexpr Nanos kSecond = 1000 * kMillisecond;
+
+Nanos wait_of(const Snapshot& snapshot, const Snapshot::Member& member) noexcept {
+  return member.since == 0 ? 0 : std::max<Nanos>(0, snapshot.time - member.since);
+}
+
+std::string text_of(const Symbols::Place& place) {
+  return "    " + place.function + "\n            " + place.where + "\n";
+}
+
+}  // namespace
+
+PageReply goroutines_page(const PageRequest& request) {
+  Nanos least = 0;
+  if (!read_time(request.parameter("min_wait", "0"), least)) {
+    return refusal("400 Bad Request", "min_wait is a time, such as 90, 2m or 500ms");
+  }
+  Snapshot snapshot = take_snapshot(Ask::kThreads);
+  std::size_t count = 0;
+  for (Snapshot::Group& group : snapshot.groups) {
+    if (least > 0) {
+      std::erase_if(group.members,
+                    [&](const auto& member) { return wait_of(snapshot, member) < least; });
+    }
+    count += group.members.size();
+  }
+  std::erase_if(snapshot.groups, [](const auto& group) { return group.members.empty(); });
+  if (request.parameter("group", "1") == "0") {
+    std::vector<Snapshot::Group> single;
+    for (const Snapshot::Group& group : snapshot.groups) {
+      for (const Snapshot::Member& member : group.members) {
+        if (single.size() == kMostGroups + 1) {
+          break;  // which write_snapshot tells
+        }
+        single.push_back(group);
+        single.back().members.assign(1, member);
+      }
+    }
+    std::sort(single.begin(), single.end(), [](const auto& a, const auto& b) {
+      return a.members.front().id < b.members.front().id;
+    });
+    snapshot.groups = std::move(single);
+  }
+  Page page{std::to_string(count) + (count == 1 ? " goroutine" : " goroutines"), {}};
+  if (least > 0) {
+    page.title += " that wait for " + std::to_string(static_cast<double>(least) / 1e9);
+    page.title.erase(page.title.size() - 3);  // milliseconds
+    page.title += " s or longer";
+  }
+  write_snapshot(
+      snapshot,
+      [](void* to, std::string_view text) {
+        static_cast<Page*>(to)->paragraphs.emplace_back(text);
+      },
+      &page, kMostGroups);
+  return reply_of(request, page,
+                  "<p><a href=\"/debug/goroutines?group=0\">each for itself</a>, "
+                  "<a href=\"/debug/goroutines?min_wait=60\">waiting for a minute</a></p>\n");
+}
+
+PageReply locks_page(const PageRequest& request) {
+  if (!are_locks_watched()) {
+    return reply_of(request, {"Locks are not watched",
+                              {"Set HAMGAM_DEBUG=locks in the environment of the program, or call "
+                               "observe::watch_locks() in it.\n"}});
+  }
+  Snapshot const snapshot = take_snapshot(Ask::kNobody);
+  Symbols symbols;
+  std::unordered_map<std::uint64_t, std::pair<const Snapshot::Group*, Nanos>> goroutines;
+  for (const Snapshot::Group& group : snapshot.groups) {
+    for (const Snapshot::Member& member : group.members) {
+      goroutines[member.id] = {&group, wait_of(snapshot, member)};
+    }
+  }
+  auto const who = [&](std::uint64_t goroutine, int thread) {
+    if (goroutine == 0) {
+      return "thread " + std::to_string(thread);
+    }
+    std::string text = "goroutine " + std::to_string(goroutine);
+    auto const found = goroutines.find(goroutine);
+    if (found != goroutines.end() && !found->second.first->name.empty()) {
+      text += " \"" + found->second.first->name + "\"";
+    }
+    return text;
+  };
+  std::vector<LockInfo> const locks = locks_in_use();
+  Page page{std::to_string(locks.size()) + (locks.size() == 1 ? " lock" : " locks") +
+                " that somebody has or waits for; " + std::to_string(lock_reports_told()) +
+                " reports so far",
+            {}};
+  for (const LockInfo& lock : locks) {
+    char address[32];
+    std::snprintf(address, sizeof address, "%p", lock.lock);
+    std::string const name = find_object(lock.lock);
+    std::string text =
+        std::string("lock ") + address + (name.empty() ? "" : " \"" + name + "\"") + "\n";
+    for (const LockInfo::Holder& holder : lock.holders) {
+      text += "  " + who(holder.goroutine, holder.thread) +
+              (holder.shared ? " has it to read, since\n" : " has it, since\n");
+      for (const void* const frame : holder.taken.frames) {
+        const Symbols::Place* const place =
+            frame != nullptr ? &symbols.at(static_cast<const char*>(frame) - 1) : nullptr;
+        if (place != nullptr && place->owner != Symbols::kLibrary) {
+          text += text_of(*place);
+          break;
+        }
+      }
+    }
+    for (const LockInfo::Waiter& waiter : lock.waiters) {
+      text += "  " + who(waiter.goroutine, waiter.thread) + " waits for it";
+      auto const found = goroutines.find(waiter.goroutine);
+      if (waiter.goroutine != 0 && found != goroutines.end()) {
+        const Snapshot::Group& group = *found->second.first;
+        text += ", for " + std::to_string(found->second.second / kSecond) + " s, at\n";
+        std::size_t const first = shown_frames(group, symbols).first;
+        if (first < group.frames.size()) {
+          text += text_of(symbols.at(static_cast<const char*>(group.frames[first]) - 1));
+        }
+      } else {
+        text += "\n";
+      }
+    }
+    page.paragraphs.push_back(std::move(text));
+  }
+  return reply_of(request, page);
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail
