@@ -374,19 +374,18 @@ class [[nodiscard]] PageServer {
 // who has and who waits for which lock, if locks are watched; numbers of the scheduler, and its
 // latencies; what stacks take; the profiles, as text and for
 // `go tool pprof http://127.0.0.1:6060/debug/pprof/mutex`; and /debug/trace?seconds=5 records so
-// long, unless a trace is on, the newest 260,000 records at most, and gives what stop_trace() would
-// write. Plain text, or HTML for browsers.
+// long, unless a trace is on, and gives the newest 260,000 records at most as JSON. Plain text, or
+// HTML for browsers.
 //
 //   auto const pages = observe::serve();
 //
 // It is answered by a thread of its own, which no goroutine can hold up, and which does not keep
 // the deadlock of all others from being told of. Requests are bounded in size, time and number
 // (32), and change nothing that the program does. Numeric addresses only: ":6061", "127.0.0.1:0"
-// (some free port),
-// "[::1]:6060",
-// "/run/x" (a Unix socket). There is no password: whoever can connect sees stacks and names, so an
-// address that others can reach is to be chosen with care. Of this machine's addresses requests are
-// refused that a browser makes for a name other than localhost.
+// (some free port), "[::1]:6060", "/run/x" (a Unix socket). There is no password: whoever can
+// connect sees stacks and names, so an address that others can reach is to be chosen with care. Of
+// this machine's addresses requests are refused that a browser makes for a name other than
+// localhost.
 //
 // Throws std::system_error if the address is none, or not to be had. From the end of main on, and
 // in the child of a fork, nobody is answered; there it is a fatal error to call it, if there were

@@ -14,7 +14,8 @@ constexpr std::string_view kStyle =
     "body{font:15px/1.5 system-ui,sans-serif;margin:1.5rem;color:#222;background:#fff}"
     "pre{font:13px/1.4 ui-monospace,monospace;background:#f4f4f2;padding:.6rem;overflow-x:auto}"
     "table{border-collapse:collapse}td{padding:.15rem 1rem .15rem 0;vertical-align:top}"
-    "nav a{margin-right:1rem}"
+    "h1{font-size:1.5rem}nav a{margin-right:1rem}"
+    "@media(max-width:40rem){td{display:block}td+td{padding-bottom:.6rem}}"
     "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}pre{background:#242424}"
     "a{color:#8bf}}";
 
