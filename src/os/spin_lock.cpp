@@ -29,6 +29,17 @@ bool is_lost(int round) noexcept {
 }
 }  // namespace
 
+void wait_for_holder(int round) noexcept {
+  if (round < kYields) {
+    yield_thread();
+    return;
+  }
+  if (HAMGAM_UNLIKELY(is_lost(round))) {
+    refuse_in_child();
+  }
+  nap_thread();
+}
+
 HAMGAM_NOINLINE void SpinLock::lock_slow() noexcept {
   for (int round = 0;; ++round) {
     for (int i = 0; i < kSpins; ++i) {
@@ -37,14 +48,7 @@ HAMGAM_NOINLINE void SpinLock::lock_slow() noexcept {
       }
       spin_pause();
     }
-    if (round < kYields) {
-      yield_thread();
-    } else {
-      if (HAMGAM_UNLIKELY(is_lost(round))) {
-        refuse_in_child();
-      }
-      nap_thread();
-    }
+    wait_for_holder(round);
   }
 }
 

@@ -8,6 +8,10 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
+// For who waits for a lock that is held for some instructions: lets the holder run. `round`: how
+// often that was called before. Fatal where the holder is lost, as in the child of a fork.
+void wait_for_holder(int round) noexcept;
+
 // The lock under the scheduler and the parking lot, held for some tens of instructions.
 // A spin lock because its unlock is a plain store; a waiter that spins in vain gives up its time
 // slice, then sleeps, so that a holder that was preempted gets to run. The thread that unlocks need

@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include "hamgam/atomic.h"
 
+#include "os/spin_lock.h"
 #include "wait/parking_lot.h"
 
 // Why no wake-up is lost: under the bucket's lock the waiter looks whether the value is still the
@@ -14,6 +15,8 @@
 // of a Semaphore, say); who waits for an Atomic looks at the value again.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
+
+void brief_wait(int round) noexcept { wait_for_holder(round); }
 
 void atomic_wait(const void* address, bool (*unchanged)(const void* address, const void* found),
                  const void* found) {

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -143,8 +144,28 @@ TEST(Fork, what_need_not_wait_works) {
   EXPECT_TRUE(from_goroutine.succeeded()) << from_goroutine.status << from_goroutine.error;
 }
 
-// AddressSanitizer's allocator is not whole in the child if another thread was inside it at the fork:
-// that of LLVM 16 and of GCC 12 takes no care of its locks, as the C library's does.
+// The child waited for ever for the value of an Atomic that another thread was changing.
+TEST(Fork, a_value_that_another_thread_changes) {
+  auto child = in_child([] {
+    detail::BriefLock lock;  // as Atomic and AtomicValue have it
+    std::latch held(1);
+    std::thread([&] {
+      lock.lock();
+      held.count_down();
+      pause();
+    }).detach();
+    held.wait();
+    fork_and([&] { lock.lock(); });
+  });
+  EXPECT_TRUE(child.exited_with(100)) << child.status << child.error;
+  EXPECT_TRUE(
+      child.begins("fatal error: this is the child of a fork: a lock of the library's is "
+                   "held by a thread that is not in it; it can exec or _exit\n"))
+      << child.error;
+}
+
+// AddressSanitizer's allocator is not whole in the child if another thread was inside it at the
+// fork: that of LLVM 16 and of GCC 12 takes no care of its locks, as the C library's does.
 #if !defined(HAMGAM_ASAN)
 
 // Others' locks inside the library are not its own.

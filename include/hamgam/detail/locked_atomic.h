@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <memory>
 #include <new>
-#include <thread>
 #include <type_traits>
 
 #include "hamgam/detail/atomic.h"
@@ -88,6 +87,9 @@ class ValueBytes {
   alignas(T) unsigned char bytes_[sizeof(T)];
 };
 
+// Lets other threads run; `round`: how often that was called before.
+HAMGAM_API void brief_wait(int round) noexcept;
+
 // A lock to be held for some instructions, none of which can park. Who waits for it lets other
 // threads run after some turns.
 class BriefLock {
@@ -98,12 +100,12 @@ class BriefLock {
 
   // Sequentially consistent, so that operations on several such values are in one order.
   void lock() noexcept {
-    int turns = 0;
+    unsigned turns = 0;
     // [brief.1] seq_cst, pairs with [brief.2] and with itself
     while (busy_.exchange(true, kSeqCst)) {
       spin_pause();
       if (++turns % 64 == 0) {
-        std::this_thread::yield();
+        brief_wait(static_cast<int>(turns / 64 - 1));
       }
     }
   }
