@@ -1,39 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <csignal>
 #include <cstdlib>
-#include <string>
 #include <thread>
 
 #include "os/signals.h"
 #include "os/thread.h"
 #include "support/child.h"
+#include "support/full_pipe.h"
 
 namespace hamgam {
 namespace {
 
 using detail::kMillisecond;
 using detail::write_error_within;
+using test::fill_standard_error;
 using test::in_child;
-
-// Standard error is a pipe that nobody reads, and that is full.
-void fill_standard_error() {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
-    std::_Exit(1);
-  }
-  std::string const much(4096, '.');
-  while (write(ends[1], much.data(), much.size()) > 0) {
-  }
-  (void)fcntl(ends[1], F_SETFL, 0);
-  dup2(ends[1], STDERR_FILENO);
-}
 
 TEST(WriteError, gives_up_where_nobody_reads) {
   auto child = in_child([] {

@@ -3,10 +3,14 @@
 #include <cxxabi.h>
 #include <unwind.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <initializer_list>
+#include <string_view>
 
 #include "base/fatal.h"
 #include "fiber/unwind.h"
@@ -70,21 +74,75 @@ bool may_tell() noexcept {
 
 std::terminate_handler g_former_terminate = nullptr;
 
+// All that is told goes by here, a line or more at a time, and not through stdio, whose lock a
+// thread may have that waits for a reader. Where nobody reads the process ends without.
+constinit atomic<bool> g_unread{false};
+
+void put(std::initializer_list<std::string_view> parts) noexcept {
+  char text[512];
+  std::size_t size = 0;
+  auto const flush = [&] {
+    // relaxed throughout: it guards nothing
+    if (!g_unread.load(kRelaxed) && !write_error_within({text, size}, kDumpPatience)) {
+      g_unread.store(true, kRelaxed);
+    }
+    size = 0;
+  };
+  for (std::string_view part : parts) {
+    while (!part.empty()) {
+      if (size == sizeof text) {
+        flush();
+      }
+      std::size_t const fits = part.copy(text + size, sizeof text - size);
+      size += fits;
+      part.remove_prefix(fits);
+    }
+  }
+  flush();
+}
+
+void put_others() noexcept {
+  if (!g_unread.load(kRelaxed)) {  // relaxed: it guards nothing
+    dump_others();
+  }
+}
+
+// As text, without the help of anybody who may have a lock.
+class Number {
+ public:
+  explicit Number(std::uint64_t number) noexcept {
+    do {
+      digits_[--first_] = static_cast<char>('0' + number % 10);
+      number /= 10;
+    } while (number != 0);
+  }
+  operator std::string_view() const noexcept {  // NOLINT(google-explicit-constructor)
+    return {digits_ + first_, sizeof digits_ - first_};
+  }
+
+ private:
+  char digits_[20];
+  std::size_t first_ = sizeof digits_;
+};
+
 struct Walk {
   int frames = 0;
 };
 
 void print_address(const void* address) {
   Symbol const symbol = find_symbol(address);
+  char where[40];
   if (symbol.file == nullptr) {
-    std::fprintf(stderr, "\t%p\n", address);
+    std::snprintf(where, sizeof where, "\t%p\n", address);
+    put({where});
     return;
   }
   Text const text = symbol.name != nullptr ? readable(symbol.name) : nullptr;
   const char* const name = text != nullptr          ? text.get()
                            : symbol.name != nullptr ? symbol.name
                                                     : "??";
-  std::fprintf(stderr, "%s\n\t%s(+0x%tx)\n", name, symbol.file, symbol.offset);
+  std::snprintf(where, sizeof where, "(+0x%tx)\n", symbol.offset);
+  put({name, "\n\t", symbol.file, where});
 }
 
 _Unwind_Reason_Code print_frame(_Unwind_Context* context, void* raw) {
@@ -118,12 +176,11 @@ void print_trace(const ThrowTrace* trace) {
     return;
   }
   if (trace->goroutine == kMainGoroutine && current_goroutine() == nullptr) {
-    std::fputs("\ngoroutine 1 [running]:\n", stderr);  // it has come out of run()
+    put({"\ngoroutine 1 [running]:\n"});  // it has come out of run()
   } else if (trace->goroutine != 0) {
-    std::fprintf(stderr, "\nthrown by goroutine %llu:\n",
-                 static_cast<unsigned long long>(trace->goroutine));
+    put({"\nthrown by goroutine ", Number(trace->goroutine), ":\n"});
   } else {
-    std::fputs("\nthrown by a plain thread:\n", stderr);
+    put({"\nthrown by a plain thread:\n"});
   }
   for (std::size_t i = first_of_interest(*trace); i < trace->count; ++i) {
     print_address(static_cast<const char*>(trace->frames[i]) - 1);
@@ -131,20 +188,18 @@ void print_trace(const ThrowTrace* trace) {
 }
 
 void print_head(const Goroutine& g, const char* state) {
-  std::fprintf(stderr,
-               "\ngoroutine %llu [%s]:", static_cast<unsigned long long>(g.id.load(kRelaxed)),
-               state);  // relaxed: a dump
   char name[kShownName];
   copy_name(g, name, sizeof name);
-  std::fprintf(stderr, *name != '\0' ? " %s\n" : "\n", name);
+  // relaxed: a dump
+  put({"\ngoroutine ", Number(g.id.load(kRelaxed)), " [", state, *name != '\0' ? "]: " : "]:", name,
+       "\n"});
 }
 
 void print_created_by(const Goroutine& g) {
   if (g.created_by != 0) {
-    std::fprintf(stderr, "created by goroutine %llu at ",
-                 static_cast<unsigned long long>(g.created_by));
+    put({"created by goroutine ", Number(g.created_by), " at "});
   } else {
-    std::fputs("created by a plain thread at ", stderr);
+    put({"created by a plain thread at "});
   }
   print_address(g.created_at);
 }
@@ -153,7 +208,7 @@ void print_current(const Goroutine* g) {
   if (g != nullptr) {
     print_head(*g, "running");
   } else {
-    std::fputs("\nthread [running]:\n", stderr);
+    put({"\nthread [running]:\n"});
   }
   print_stack();
   if (g != nullptr) {
@@ -164,13 +219,12 @@ void print_current(const Goroutine* g) {
 void dump_goroutines(const char* text) noexcept {
   TsanIgnore const ignore;
   bool const tells = may_tell();
-  std::fprintf(stderr, "fatal error: %s\n", text);
+  put({"fatal error: ", text, "\n"});
   if (!tells) {
     return;
   }
   print_current(current_goroutine());
-  std::fflush(stderr);
-  dump_others();
+  put_others();
 }
 
 // The others, by a thread that holds no lock: for the handler of a fault, which may have struck
@@ -179,11 +233,13 @@ void dump_others_elsewhere() noexcept {
   static constinit atomic<bool> asked{false};
   static constinit atomic<bool> done{false};
   static constinit Chore chore{[](Chore& /*chore*/) noexcept {
-                                 dump_others();
+                                 put_others();
                                  done.store(true, kRelaxed);  // relaxed: all is written
                                },
                                nullptr};
-  if (!chores_are_done() || asked.exchange(true, kRelaxed)) {  // relaxed: one asks
+  // relaxed throughout: it guards nothing, and one asks
+  if (g_unread.load(kRelaxed) || !chores_are_done() ||
+      asked.exchange(true, kRelaxed)) {  // relaxed: one asks
     return;
   }
   queue_chore(chore);
@@ -194,17 +250,16 @@ void dump_others_elsewhere() noexcept {
 void print_exception() {
   const std::type_info* type = abi::__cxa_current_exception_type();
   if (type == nullptr) {
-    std::fputs("panic: std::terminate was called\n", stderr);
+    put({"panic: std::terminate was called\n"});
     return;
   }
   try {
     throw;
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "panic: %s\n", e.what());
+    put({"panic: ", e.what(), "\n"});
   } catch (...) {
     Text const text = readable(type->name());
-    std::fprintf(stderr, "panic: exception of type %s\n",
-                 text != nullptr ? text.get() : type->name());
+    put({"panic: exception of type ", text != nullptr ? text.get() : type->name(), "\n"});
   }
 }
 
@@ -226,7 +281,7 @@ bool is_default(std::terminate_handler handler) noexcept {
     print_exception();
     print_current(g);
     print_trace(trace_of_rethrown().get());
-    dump_others();
+    put_others();
     std::abort();
   }
   // One that came out of run() or of a Task: the stack of its throw is gone, but was noted.
@@ -245,12 +300,9 @@ bool is_default(std::terminate_handler handler) noexcept {
 
 // "goroutine 1 [running]: name", for the running one.
 void write_running(const Goroutine& g) noexcept {
-  write_error("goroutine ");
-  write_error(g.id.load(kRelaxed));  // relaxed: ours
-  write_error(" [running]: ");
   char name[kShownName];
   copy_name(g, name, sizeof name);
-  write_error(name);
+  put({"goroutine ", Number(g.id.load(kRelaxed)), " [running]: ", name, "\n"});  // relaxed: ours
 }
 
 // Frames without the help of malloc, which may be what faulted.
@@ -263,8 +315,7 @@ _Unwind_Reason_Code write_frame(_Unwind_Context* context, void* raw) {
   }
   Symbol const symbol =
       find_symbol(reinterpret_cast<const void*>(address - (at_fault != 0 ? 0 : 1)));
-  write_error(symbol.name != nullptr ? symbol.name : "??");
-  write_error("\n");
+  put({symbol.name != nullptr ? symbol.name : "??", "\n"});
   return _URC_NO_REASON;
 }
 
@@ -283,11 +334,10 @@ void on_fault(const void* address) noexcept {
     return;
   }
   bool const tells = may_tell();
-  write_error("fatal error: stack overflow\n\n");
+  put({"fatal error: stack overflow\n\n"});
   write_running(*g);
-  write_error("\n\tits stack has ");
-  write_error(stack->size);
-  write_error(" bytes; set HAMGAM_STACK or GoOptions::stack_size for more\n");
+  put({"\tits stack has ", Number(stack->size),
+       " bytes; set HAMGAM_STACK or GoOptions::stack_size for more\n"});
   write_stack();
   if (tells) {
     dump_others_elsewhere();
@@ -301,9 +351,8 @@ void on_last_fault(const void* /*address*/) noexcept {
   if (!may_tell() || g == nullptr) {
     return;
   }
-  write_error("fatal error: invalid memory address or null pointer dereference\n\n");
+  put({"fatal error: invalid memory address or null pointer dereference\n\n"});
   write_running(*g);
-  write_error("\n");
   write_stack();
   dump_others_elsewhere();
 }
@@ -329,7 +378,7 @@ void panic_uncaught(const Failure& failure) noexcept {
   }
   print_current(current_goroutine());
   print_trace(failure.trace.get());
-  dump_others();
+  put_others();
   std::abort();
 }
 

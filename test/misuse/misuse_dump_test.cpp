@@ -21,6 +21,7 @@
 #include "hamgam/hamgam.h"
 #include "observe/stacks.h"
 #include "support/child.h"
+#include "support/full_pipe.h"
 #include "support/scale.h"
 
 // What programs say of all their goroutines when they die, and when they are asked by SIGQUIT.
@@ -196,6 +197,31 @@ TEST(MisuseDump, nobody_reads_it) {
     });
   });
   EXPECT_TRUE(child.aborted());
+}
+
+// The pipe was full before the first line, for which the process waited for ever.
+TEST(MisuseDump, nobody_reads_the_first_line) {
+  auto const deaths = {
+      +[] { (void)make_chan<int>().recv(); },
+      +[] { throw std::runtime_error("nobody catches it"); },
+      +[] {
+        Mutex mutex;
+        mutex.unlock();
+      },
+  };
+  for (auto const die : deaths) {
+    auto child = in_child([die] {
+      (void)run([die] {
+        WaitGroup all;
+        all.go([die] {
+          test::fill_standard_error();
+          die();
+        });
+        all.wait();
+      });
+    });
+    EXPECT_TRUE(child.aborted()) << child.status;
+  }
 }
 
 // From now on another process passes on what is written to standard error, also when this one is
