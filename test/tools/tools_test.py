@@ -511,5 +511,25 @@ class Report(unittest.TestCase):
         self.assertIn("| idle | bytes each | 4096 |", page)
 
 
+class DrawTraceTest(ToolTest):
+    tool = "draw_trace"
+
+    def test_slices_and_arrows(self):
+        def event(kind, **fields):
+            return {"ph": kind, "pid": 1, "name": "<Ali>", "args": {"name": "worker <1>"}} | fields
+
+        events = [event("M", name="thread_name", tid=1), event("M", name="thread_name", tid=2),
+                  event("s", tid=1, ts=0, id=7), event("f", tid=2, ts=1000, id=7),
+                  event("X", tid=2, ts=1000, dur=9000), event("X", tid=1, ts=0, dur=0)]
+        self.write("trace.json", json.dumps({"traceEvents": events}))
+        done = self.run_tool("trace.json", "trace.svg")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        picture = xml.dom.minidom.parse(str(self.root / "trace.svg"))
+        slices = [node for node in picture.getElementsByTagName("title")]
+        self.assertEqual([node.firstChild.data.strip() for node in slices], ["<Ali>, 9.000 ms"])
+        self.assertEqual(len([path for path in picture.getElementsByTagName("path")
+                              if path.hasAttribute("marker-end")]), 1)
+
+
 if __name__ == "__main__":
     unittest.main()
