@@ -33,6 +33,9 @@ __attribute__((noinline)) void* operator new(std::size_t size) {
   }
   return std::malloc(size);
 }
+__attribute__((noinline)) void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return operator new(size);  // which throws nothing
+}
 __attribute__((noinline)) void operator delete(void* memory) noexcept { std::free(memory); }
 __attribute__((noinline)) void operator delete(void* memory, std::size_t /*size*/) noexcept {
   std::free(memory);
