@@ -218,7 +218,10 @@ std::string find_object(const void* address) {
   if (name == nullptr) {
     return {};
   }
-  char* const readable = abi::__cxa_demangle(name, nullptr, nullptr, nullptr);
+  // C's are not mangled: the type that "m" would be is none.
+  char* const readable = std::strncmp(name, "_Z", 2) == 0
+                             ? abi::__cxa_demangle(name, nullptr, nullptr, nullptr)
+                             : nullptr;
   std::string text = readable != nullptr ? readable : name;
   std::free(readable);
   return at == start ? text : text + "+" + std::to_string(at - start);

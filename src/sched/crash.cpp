@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 #include <unwind.h>
 
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include <cstring>
 #include <exception>
 #include <initializer_list>
+#include <iterator>
 #include <string_view>
 
 #include "base/fatal.h"
@@ -137,7 +139,7 @@ void print_address(const void* address) {
     put({where});
     return;
   }
-  Text const text = symbol.name != nullptr ? readable(symbol.name) : nullptr;
+  Text const text = symbol.name != nullptr ? readable_function(symbol.name) : nullptr;
   const char* const name = text != nullptr          ? text.get()
                            : symbol.name != nullptr ? symbol.name
                                                     : "??";
@@ -187,9 +189,16 @@ void print_trace(const ThrowTrace* trace) {
   }
 }
 
+void copy_printable_name(const Goroutine& g, char (&name)[kShownName]) noexcept {
+  copy_name(g, name, sizeof name);
+  for (char* c = name; *c != '\0'; ++c) {
+    *c = printable(*c);
+  }
+}
+
 void print_head(const Goroutine& g, const char* state) {
   char name[kShownName];
-  copy_name(g, name, sizeof name);
+  copy_printable_name(g, name);
   // relaxed: a dump
   put({"\ngoroutine ", Number(g.id.load(kRelaxed)), " [", state, *name != '\0' ? "]: " : "]:", name,
        "\n"});
@@ -301,7 +310,7 @@ bool is_default(std::terminate_handler handler) noexcept {
 // "goroutine 1 [running]: name", for the running one.
 void write_running(const Goroutine& g) noexcept {
   char name[kShownName];
-  copy_name(g, name, sizeof name);
+  copy_printable_name(g, name);
   put({"goroutine ", Number(g.id.load(kRelaxed)), " [running]: ", name, "\n"});  // relaxed: ours
 }
 
@@ -316,6 +325,11 @@ _Unwind_Reason_Code write_frame(_Unwind_Context* context, void* raw) {
   Symbol const symbol =
       find_symbol(reinterpret_cast<const void*>(address - (at_fault != 0 ? 0 : 1)));
   put({symbol.name != nullptr ? symbol.name : "??", "\n"});
+  if (symbol.file != nullptr) {
+    char digits[2 * sizeof symbol.offset];
+    char* const end = std::to_chars(digits, std::end(digits), symbol.offset, 16).ptr;
+    put({"\t", symbol.file, "(+0x", std::string_view(digits, end), ")\n"});
+  }
   return _URC_NO_REASON;
 }
 

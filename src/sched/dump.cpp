@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <new>
 
 #include "os/signals.h"
@@ -180,7 +181,7 @@ class Writer {
     state(group);
     if (!group.name.empty()) {
       text_ += " ";
-      text_ += group.name;
+      std::transform(group.name.begin(), group.name.end(), std::back_inserter(text_), &printable);
     }
     text_ += "\n";
   }
@@ -311,7 +312,7 @@ const Symbols::Place& Symbols::at(const void* address) {
   Symbol const symbol = find_symbol(address);
   char where[32];
   if (symbol.name != nullptr) {
-    Text const text = readable(symbol.name);
+    Text const text = readable_function(symbol.name);
     place.function = text != nullptr ? text.get() : symbol.name;
     place.owner = owner_of(symbol.name);
   } else {

@@ -61,4 +61,8 @@ Text readable(const char* name) noexcept {
                                                                : demangle_elsewhere(name);
 }
 
+Text readable_function(const char* name) noexcept {
+  return std::strncmp(name, "_Z", 2) == 0 ? readable(name) : nullptr;
+}
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail

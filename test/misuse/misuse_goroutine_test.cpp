@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <exception>
 #include <functional>
+#include <regex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -168,6 +169,9 @@ TEST(MisuseGoroutine, stack_overflow_names_the_goroutine) {
   EXPECT_TRUE(child.aborted()) << child.status;
   EXPECT_TRUE(child.begins("fatal error: stack overflow\n\ngoroutine ")) << child.error;
   EXPECT_TRUE(child.says(" [running]: diver\n\tits stack has ")) << child.error;
+  EXPECT_TRUE(
+      std::regex_search(child.error, std::regex("dive[^\n]*\n\t[^\n]+\\(\\+0x[0-9a-f]+\\)\n")))
+      << child.error;
   EXPECT_TRUE(child.says("HAMGAM_STACK")) << child.error;
 }
 

@@ -25,6 +25,14 @@
 
 // What is told of goroutines: what each does, since when, where, and who started it.
 
+extern "C" {
+hamgam::Mutex m;
+HAMGAM_TEST_FRAME void w(const hamgam::Chan<int>& chan) {
+  EXPECT_FALSE(chan.recv());
+  asm volatile("");  // not the last thing that it does
+}
+}
+
 namespace hamgam {
 namespace {
 
@@ -462,6 +470,42 @@ TEST(Observe, equal_ones_together) {
     EXPECT_NE(text.str().find("waits_to_receive"), std::string::npos) << text.str();
     EXPECT_EQ(text.str().find("hamgam_fiber_entry"), std::string::npos) << text.str();
   }
+  chan.close();
+  all.wait();
+}
+
+// C's names are not mangled: "m" is no unsigned long.
+TEST(Observe, names_of_c) {
+  auto const chan = make_chan<int>();
+  WaitGroup all;
+  m.lock();
+  all.go({.name = "for m"}, [] { waits_for_mutex(m); });
+  all.go({.name = "in w"}, [&] { w(chan); });
+  await_waiting("for m", "sync.Mutex.Lock");
+  await_waiting("in w", "chan receive");
+  std::ostringstream text;
+  observe::dump(text);
+  if (stacks_are_seen()) {
+    EXPECT_NE(text.str().find(" \"m\""), std::string::npos) << text.str();
+    EXPECT_NE(text.str().find("\nw\n\t"), std::string::npos) << text.str();
+  }
+  m.unlock();
+  chan.close();
+  all.wait();
+}
+
+// A name stays on its line, whatever it is; who asks for it gets it as it was given.
+TEST(Observe, names_that_look_like_more) {
+  auto const chan = make_chan<int>();
+  WaitGroup all;
+  std::string const name = "one\n\ngoroutine 99 [running]: another\x1b[2J";
+  all.go({.name = name}, [&] { waits_to_receive(chan); });
+  await_waiting(name, "chan receive");
+  std::ostringstream text;
+  observe::dump(text);
+  EXPECT_NE(text.str().find("[chan receive]: one??goroutine 99 [running]: another?[2J\n"),
+            std::string::npos)
+      << text.str();
   chan.close();
   all.wait();
 }

@@ -64,5 +64,26 @@ class Symbolize(unittest.TestCase):
             shutil.copy(PROGRAMS[0], folder)
             self.assertRegex(symbolize("", "--dir", folder, str(file)), line_of("queues"))
 
+    def test_stripped(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program, whole = pathlib.Path(folder) / "program", pathlib.Path(folder) / "whole"
+            whole.mkdir()
+            shutil.copy(PROGRAMS[0], program)
+            shutil.copy(PROGRAMS[0], whole / "program")
+            dump = dump_of(program)
+            subprocess.run(["strip", program], check=True)
+            self.assertNotRegex(symbolize(dump), line_of("queues"))
+            self.assertRegex(symbolize(dump, "--dir", whole), line_of("queues"))
+
+    def test_ends_of_lines(self):
+        dump = dump_of(PROGRAMS[0])
+        windows = dump.replace("\n", "\r\n").encode(errors="surrogateescape")
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "dump"
+            file.write_bytes(windows + b"a\rb\x0cc")
+            done = subprocess.run([SCRIPT, "--tool", ADDR2LINE, file], capture_output=True, check=True, timeout=100)
+        expected = symbolize(dump).replace("\n", "\r\n").encode(errors="surrogateescape")
+        self.assertEqual(done.stdout, expected + b"a\rb\x0cc")
+
 
 unittest.main(argv=sys.argv[:1])

@@ -483,7 +483,8 @@ def describe_call(address):
         name = re.sub(r"( \+ \d+)? in section .*\n?", "", symbol)
         return "" if LIBRARY.match(name) else name
     inlined = False
-    while block is not None and (block.function is None or LIBRARY.match(block.function.name)):
+    while block is not None and (block.function is None or LIBRARY.match(block.function.name)
+                                 or is_own_lambda(block.function)):
         inlined = inlined or block.function is not None
         block = block.superblock
     if block is None:
@@ -509,11 +510,21 @@ def full_name(frame):
     return name
 
 
+def is_own_lambda(function):
+    """Is it one of ours that was inlined? gdb leaves out where it stands, but for the file."""
+    if function is None or function.name != "operator()":
+        return False
+    path = function.symtab.fullname()
+    layout = gdb.lookup_global_symbol("hamgam_debug_layout")  # none: without debugging information
+    return "/include/hamgam/" in path or \
+        layout is not None and path.startswith(layout.symtab.fullname().removesuffix("sched/goroutine.cpp"))
+
+
 def is_library(frame):
     """Is it the function of a library that many programs use?"""
     name = full_name(frame)
     return name is None or LIBRARY.match(name) is not None or \
-        LIBRARIES.search(gdb.solib_name(frame.pc()) or "") is not None
+        LIBRARIES.search(gdb.solib_name(frame.pc()) or "") is not None or is_own_lambda(frame.function())
 
 
 def frames_of_user():
