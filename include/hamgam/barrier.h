@@ -13,10 +13,10 @@
 //
 // As std::barrier, but a goroutine parks, and a wait can be given up: then the arrival is taken
 // back, as if it had never been. The last one to arrive runs on_completion before anybody goes on;
-// an exception that escapes it ends the process. From goroutines and plain threads alike, in any
-// mixture. Who was released does not touch the object any more, nor does one who dropped out unless
-// it was the last to come: it may be destroyed as soon as all arrive_and_wait have been released
-// and all timed and stoppable ones have returned.
+// an exception that escapes it, or goexit() in it, ends the process. From goroutines and plain
+// threads alike, in any mixture. Who was released does not touch the object any more, nor does one
+// who dropped out unless it was the last to come: it may be destroyed as soon as all
+// arrive_and_wait have been released and all timed and stoppable ones have returned.
 //
 // Happens-before: each arrival is before the start of on_completion, and that is before the return
 // of each wait of the phase. A request to stop is before the return of the wait that it ends.

@@ -275,9 +275,9 @@ HAMGAM_API void yield();
 // How many goroutines exist. A snapshot.
 [[nodiscard]] HAMGAM_API std::size_t num_goroutine() noexcept;
 
-// Sets how many goroutines run at once and returns the former value; n < 1 only asks. The default
-// is the number of CPUs that the affinity mask and the cgroup grant. May change while running:
-// surplus workers stop at their next scheduling point.
+// Sets how many goroutines run at once, 1024 at most, and returns the former value; n < 1 only
+// asks. The default is the number of CPUs that the affinity mask and the cgroup grant. May change
+// while running: surplus workers stop at their next scheduling point.
 HAMGAM_API int max_procs(int n = 0);
 
 // Sets how many goroutines may be in blocking() at once, 10,000 unless set, 31,744 at most, and

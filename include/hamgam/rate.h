@@ -81,7 +81,7 @@ class RateLimiter {
   HAMGAM_API void wait(int n = 1);
 
   // False if they may not happen in time: told at once, as it is known, and nothing is taken. What
-  // may happen now is granted in any case.
+  // may happen now is granted in any case. The Panic of wait() if n is above the burst.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& d, int n = 1) {
     return wait_deadline(detail::deadline_after(d), n);
@@ -92,7 +92,7 @@ class RateLimiter {
   }
   // False if stop was requested before: what others can still use is given back, which is less than
   // n if others have reserved after it (as Go's Cancel). What may happen now is granted in any
-  // case.
+  // case. The Panic of wait() if n is above the burst.
   [[nodiscard]] HAMGAM_API bool wait(std::stop_token token, int n = 1);
 
   // A permission for n, for as soon as may be.

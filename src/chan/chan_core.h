@@ -206,6 +206,7 @@ class ChanCore {
   void push_value(void* value) noexcept;
   void pop_value(void* to) noexcept;
   void pass_through_ring() noexcept;
+  void acquire_place(const ChanWaiter* receiver) const noexcept;
   void publish_readiness() noexcept;
   ChanWaiter* claim_some() noexcept;
   void link(ChanWaiter& waiter, SelectOp::Kind kind) noexcept;  // enqueue, inline

@@ -169,6 +169,7 @@ class Lookups {
   static void ask(Flight& flight) {
     hamgam::detail::Pin const pin;  // so that it does not wait for a place
     blocking([&flight] {
+      TsanHide const hide;  // the question was made by whoever asked it first
       try {
         flight.error = look_up(flight.question, flight.transport, AI_ADDRCONFIG, flight.addresses);
       } catch (const std::bad_alloc&) {

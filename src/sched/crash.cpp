@@ -16,6 +16,7 @@
 
 #include "base/fatal.h"
 #include "fiber/unwind.h"
+#include "hamgam/go.h"
 #include "os/fork.h"
 #include "os/signals.h"
 #include "os/symbols.h"
@@ -266,6 +267,8 @@ void print_exception() {
     throw;
   } catch (const std::exception& e) {
     put({"panic: ", e.what(), "\n"});
+  } catch (const GoexitSignal&) {
+    put({"panic: goexit in a function that must not throw\n"});
   } catch (...) {
     Text const text = readable(type->name());
     put({"panic: exception of type ", text != nullptr ? text.get() : type->name(), "\n"});

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -305,6 +306,24 @@ void order_by_nothing_shared() {
   });
 }
 
+// The name is too long to be asked of anybody, and to stand in a string itself.
+void order_by_lookup() {
+  run([] {
+    WaitGroup group;
+    for (int i = 0; i < 4; ++i) {
+      group.go([] {
+        try {
+          (void)net::resolve(std::string(70, 'a') + ":80");
+          std::abort();
+        } catch (const net::Error&) {
+          yield();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -321,6 +340,7 @@ int main(int argc, char** argv) {
           {"order_by_limit", order_by_limit},
           {"order_by_reading", order_by_reading},
           {"order_by_flight", order_by_flight},
+          {"order_by_lookup", order_by_lookup},
           {"order_by_resource_pool", order_by_resource_pool},
       },
       argc, argv);

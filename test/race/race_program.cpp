@@ -51,6 +51,34 @@ void race_beside_a_channel() {
   });
 }
 
+// Nor are they where a receiver waits and gets the values past it. The yields are for him.
+void race_beside_a_waiting_receiver() {
+  max_procs(1);
+  run([] {
+    auto ch = make_chan<int>(2);
+    go([ch] {
+      ch.recv();
+      ch.recv();
+    });
+    auto const yields = [] {
+      for (int i = 0; i < 10; ++i) {
+        yield();
+      }
+    };
+    yields();
+    go([ch] {
+      touch();
+      ch.send(1);
+    });
+    yields();
+    go([ch] {
+      ch.send(2);
+      touch();
+    });
+    await_last();
+  });
+}
+
 void race_with_creator() {
   run([] {
     go(touch);
@@ -308,6 +336,7 @@ int main(int argc, char** argv) {
           {"race_beside_a_mutex", race_beside_a_mutex},
           {"race_of_a_removed_value", race_of_a_removed_value},
           {"race_beside_a_channel", race_beside_a_channel},
+          {"race_beside_a_waiting_receiver", race_beside_a_waiting_receiver},
           {"race_with_creator", race_with_creator},
           {"race_over_add", race_over_add},
           {"race_over_add_by_hand", race_over_add_by_hand},

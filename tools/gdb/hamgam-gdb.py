@@ -44,6 +44,7 @@ SHOWN_AGE = 10       # seconds
 BOTTOM = re.compile(r"hamgam_fiber_(start|entry)$|hamgam::.*(run|invoke)_closure")
 LIBRARY = re.compile(r"(hamgam::|std::|__gnu_cxx::|hamgam_)")
 LIBRARIES = re.compile(r"/(libc|libpthread|libstdc\+\+|libgcc_s|libhamgam|ld-linux[^/]*)\.so[^/]*$")
+OTHERS = re.compile(r"/include/(c\+\+|hamgam)/")
 APART = 1 << 63      # in the address of what is waited for: a second thing to wait for there
 
 
@@ -484,7 +485,7 @@ def describe_call(address):
         return "" if LIBRARY.match(name) else name
     inlined = False
     while block is not None and (block.function is None or LIBRARY.match(block.function.name)
-                                 or is_own_lambda(block.function)):
+                                 or is_in_librarys_file(block.function)):
         inlined = inlined or block.function is not None
         block = block.superblock
     if block is None:
@@ -510,13 +511,13 @@ def full_name(frame):
     return name
 
 
-def is_own_lambda(function):
-    """Is it one of ours that was inlined? gdb leaves out where it stands, but for the file."""
-    if function is None or function.name != "operator()":
+def is_in_librarys_file(function):
+    """Where there is little debugging information (-g1), and of lambdas, gdb leaves out the namespace."""
+    if function is None:
         return False
     path = function.symtab.fullname()
     layout = gdb.lookup_global_symbol("hamgam_debug_layout")  # none: without debugging information
-    return "/include/hamgam/" in path or \
+    return OTHERS.search(path) is not None or \
         layout is not None and path.startswith(layout.symtab.fullname().removesuffix("sched/goroutine.cpp"))
 
 
@@ -524,7 +525,7 @@ def is_library(frame):
     """Is it the function of a library that many programs use?"""
     name = full_name(frame)
     return name is None or LIBRARY.match(name) is not None or \
-        LIBRARIES.search(gdb.solib_name(frame.pc()) or "") is not None or is_own_lambda(frame.function())
+        LIBRARIES.search(gdb.solib_name(frame.pc()) or "") is not None or is_in_librarys_file(frame.function())
 
 
 def frames_of_user():
