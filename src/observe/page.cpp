@@ -44,8 +44,8 @@ PageReply index_page(const PageRequest& request) {
   std::string text;
   for (const Link& link : kLinks) {
     std::string const path = escaped(link.path);
-    links +=
-        "<tr><td><a href=\"" + path + "\">" + path + "</a></td><td>" + link.about + "</td></tr>\n";
+    links.append("<tr><td><a href=\"").append(path).append("\">").append(path);
+    links.append("</a></td><td>").append(link.about).append("</td></tr>\n");
     text += std::string(link.path) + std::string(34 - std::string_view(link.path).size(), ' ') +
             link.about + "\n";
   }

@@ -27,7 +27,7 @@ constexpr std::size_t kDeepest = 20;
 constexpr std::size_t kKiB = 1024;
 
 // `width` columns, to the right.
-std::string padded(std::string text, std::size_t width) {
+std::string padded(const std::string& text, std::size_t width) {
   return std::string(width - std::min(width, text.size()), ' ') + text;
 }
 
@@ -47,10 +47,10 @@ std::string text_of(std::chrono::nanoseconds time) {
   return text_of(static_cast<double>(time.count()));
 }
 
-std::string line_of(std::string label, std::uint64_t count, std::uint64_t most) {
+std::string line_of(const std::string& label, std::uint64_t count, std::uint64_t most) {
   auto const length = (count * kBar + most - 1) / most;
-  return padded(std::move(label), 18) + padded(std::to_string(count), 12) +
-         (length != 0 ? "  " : "") + std::string(length, '#') + "\n";
+  return padded(label, 18) + padded(std::to_string(count), 12) + (length != 0 ? "  " : "") +
+         std::string(length, '#') + "\n";
 }
 
 std::string text_of(const observe::Histogram& times, const char* title, const char* what) {

@@ -167,30 +167,35 @@ std::uint64_t long_ones(const Histogram& now, const Histogram& before,
   return count;
 }
 
+// There is one processor, and somebody computes on it for 3 ms. (Others get another one meanwhile
+// if the machine does not let him, so one good try is enough.)
 TEST(Stats, latency_of_those_that_were_started_or_woken) {
   test::Procs const one(1);
   ASSERT_TRUE(stats_come_to([](const Stats& s) { return s.goroutines == 0; }));
-  Histogram const before = observe::stats().scheduler_latency;
-  observe::profile_waits();
-  auto const gate = make_chan<Unit>();
-  WaitGroup group;
-  group.go([&gate] { (void)gate.recv(); });
-  ASSERT_TRUE(stats_come_to([](const Stats& s) { return s.waiting == 1; }));
-  group.go([&] {
-    gate.close();
-    group.go([] {});
-    auto const start = std::chrono::steady_clock::now();
-    while (std::chrono::steady_clock::now() - start < 3ms) {
-    }
-  });
-  group.wait();
-  Histogram const counted = observe::stats().scheduler_latency;
-  observe::profile_waits(false);
-  EXPECT_EQ(counted.total() - before.total(), 4U);  // three starts, one wake-up
-  EXPECT_GE(long_ones(counted, before, 3ms), 2U);   // who was woken, who was started
-  group.go([] { yield(); });
-  group.wait();
-  EXPECT_EQ(observe::stats().scheduler_latency.total(), counted.total());
+  EXPECT_TRUE(comes_true([] {
+    Histogram const before = observe::stats().scheduler_latency;
+    observe::profile_waits();
+    auto const gate = make_chan<Unit>();
+    WaitGroup group;
+    group.go([&gate] { (void)gate.recv(); });
+    EXPECT_TRUE(stats_come_to(
+        [](const Stats& s) { return s.waiting == 1 && s.workers_asleep == s.workers; }));
+    group.go([&] {
+      gate.close();
+      group.go([] {});
+      auto const start = std::chrono::steady_clock::now();
+      while (std::chrono::steady_clock::now() - start < 3ms) {
+      }
+    });
+    group.wait();
+    Histogram const counted = observe::stats().scheduler_latency;
+    observe::profile_waits(false);
+    EXPECT_EQ(counted.total() - before.total(), 4U);  // three starts, one wake-up
+    group.go([] { yield(); });
+    group.wait();
+    EXPECT_EQ(observe::stats().scheduler_latency.total(), counted.total());
+    return long_ones(counted, before, 3ms) >= 2;  // who was woken, who was started
+  }));
 }
 
 TEST(Stats, waits_for_locks) {
