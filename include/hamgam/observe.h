@@ -261,6 +261,21 @@ struct Histogram {
   }
 };
 
+// From now on it is watched, or is not any more, whether a goroutine holds its thread up while
+// others wait for one; HAMGAM_DEBUG=stuck in the environment does it from the start. Told of on
+// standard error, while all others go on, is
+//   * who computes for `limit` without a scheduling point, in time of its thread on a processor: so
+//     a busy machine is no reason;
+//   * whose thread waits in the kernel for as long, outside of blocking().
+// Its stack is there, as in a dump. Of a place it is told once a minute at most, and nothing waits
+// until that is written; stats() count all.
+//
+// It is the monitor that looks, so the way of goroutines is no longer than before. Who is stuck is
+// interrupted by SIGURG, so poll, nanosleep and their like return EINTR (see above). The child of
+// a fork is not watched. `limit`: 1 ms at least.
+HAMGAM_API void watch_stuck(bool on = true,
+                            std::chrono::nanoseconds limit = std::chrono::milliseconds(20));
+
 // Numbers of the scheduler. They are read one after the other while it goes on, so each is of a
 // moment of its own, but for those that are said to add up.
 struct Stats {
@@ -284,6 +299,12 @@ struct Stats {
   std::uint64_t spawned = 0;  // goroutines
   std::uint64_t parks = 0;    // how often one left its thread because it had to wait
   std::uint64_t steals = 0;   // how often a worker without work found some in another's queue
+
+  // While stuck workers are watched: how often a goroutine was, by computing and by its thread's
+  // waiting in the kernel; and how often that was told of.
+  std::uint64_t stuck_running = 0;
+  std::uint64_t stuck_blocked = 0;
+  std::uint64_t stuck_reports = 0;
 
   std::size_t timers = 0;  // that are set: of sleeps, time limits, Timers, Tickers
 
@@ -312,6 +333,13 @@ struct TraceOptions {
   // For what is recorded, in bytes: it takes 32 for each switch, wake-up, start. It is asked of the
   // system at once, but taken only as it is used. When it is full the oldest goes.
   std::size_t memory = std::size_t{64} << 20;
+
+  // A flight recorder: what led to it is written at once when the process dies of a fatal error (a
+  // deadlock of all), a panic or a fault in a goroutine, into the file; and when a deadlock of
+  // locks (watch_locks) or a stuck worker (watch_stuck) is reported, the first of each, while the
+  // program and the trace go on: into "trace-deadlock.pftrace" and "trace-stuck.pftrace" beside
+  // "trace.pftrace". A line on standard error says so.
+  bool on_reports = false;
 };
 
 // From now on it is recorded which goroutine runs on which worker, what it then waits for, who
@@ -324,14 +352,21 @@ struct TraceOptions {
 //
 // A record takes some 20 ns. One trace at a time: else, and if the file can't be opened, this
 // throws std::system_error, and std::bad_alloc if there is no memory. What is in the file is
-// overwritten only when the trace is written. The child of a fork is not traced, and starts none.
+// overwritten only when the trace is written. An empty path: it is written by write_trace() alone.
+// The child of a fork is not traced, and starts none.
 HAMGAM_API void start_trace(const std::string& path, TraceOptions options = {});
 
 // Takes as long as it takes to write, about a microsecond for each record, and memory for it, 40
-// bytes for each; in the file that is some 15 bytes, as JSON 150. Goroutines go on meanwhile. Nothing is on:
-// nothing is done. Throws std::system_error, as if the disk is full, or std::bad_alloc: then what
-// was recorded is kept, and the next call tries to write it again; start_trace() gives it up.
+// bytes for each; in the file that is some 15 bytes, as JSON 150. Goroutines go on meanwhile.
+// Nothing is on: nothing is done. Throws std::system_error, as if the disk is full, or
+// std::bad_alloc: then what was recorded is kept, and the next call tries to write it again;
+// start_trace() gives it up.
 HAMGAM_API void stop_trace();
+
+// Writes what is recorded until now into that file, whose ending says how, and the trace goes on:
+// nobody is stopped for it. Takes memory for a copy of what is recorded, too, else as stop_trace().
+// Throws std::system_error, as if there is no trace, or std::bad_alloc.
+HAMGAM_API void write_trace(const std::string& path);
 
 // A part of the program, from its construction to its destruction, as a slice on a track of the
 // goroutine's, or plain thread's, own. Destroyed where it was made, the last one first.

@@ -3,6 +3,7 @@
 #include "hamgam/observe.h"
 
 #include <algorithm>
+#include <chrono>
 #include <ostream>
 #include <string_view>
 
@@ -10,6 +11,7 @@
 #include "sched/dump.h"
 #include "sched/park.h"
 #include "sched/snapshot.h"
+#include "sched/stuck.h"
 #include "sync/lock_watch.h"
 
 namespace hamgam::inline HAMGAM_ABI {
@@ -90,6 +92,11 @@ NoParkScope::~NoParkScope() { detail::allow_waits(outer_); }
 void watch_locks() { detail::start_watching_locks(); }
 
 std::uint64_t lock_reports() { return detail::count_lock_reports(); }
+
+void watch_stuck(bool on, std::chrono::nanoseconds limit) {
+  constexpr std::chrono::nanoseconds kLeast = std::chrono::milliseconds(1);
+  detail::set_stuck_limit(on ? std::max(limit, kLeast).count() : 0);
+}
 
 void dump(std::ostream& out) {
   Snapshot const snapshot = detail::take_snapshot(detail::Ask::kThreads);

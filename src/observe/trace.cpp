@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "hamgam/go.h"
 #include "hamgam/mutex.h"
@@ -17,10 +19,12 @@
 #include "observe/trace_story.h"
 #include "os/fork.h"
 #include "os/signals.h"
+#include "os/thread.h"
+#include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/trace.h"
 
-// start_trace, stop_trace, Region.
+// start_trace, stop_trace, write_trace, Region.
 //
 // The trace is off; on; or over and not written yet, if that failed: then it is kept. All of it is
 // under a Mutex, by which one of several who stop it writes, and the others wait for that.
@@ -40,10 +44,7 @@ class Tracer {
                               "observe::start_trace: there is a trace already, for " + path_);
     }
     // What is there is overwritten when there is something better.
-    int const file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);  // NOLINT: variadic
-    if (file < 0) {
-      throw std::system_error(errno, std::system_category(), "observe::start_trace: " + path);
-    }
+    int const file = path.empty() ? -1 : open_file(path, 0, "observe::start_trace: ");
     drop();
     file_ = file;
     try {
@@ -59,6 +60,8 @@ class Tracer {
     }
     on_ = true;
     frame_.running_first = std::move(running_);
+    flies_ = options.on_reports;
+    set_write_flight(&on_report);
     static int const kRegistered = std::atexit(&at_exit);  // 0; else no memory: not at the exit
     static_cast<void>(kRegistered);
   }
@@ -76,8 +79,69 @@ class Tracer {
     }
   }
 
+  // What is there until now; it goes on.
+  void write_copy(const std::string& path) {
+    std::lock_guard const guard(mutex_);
+    if (!on_) {
+      throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
+                              "observe::write_trace: there is no trace");
+    }
+    write_until_now(path);
+  }
+
+  // The first of each kind goes into a file of its own; when the process dies, into that which was
+  // named.
+  void write_flight(const char* kind) {
+    std::unique_lock lock(mutex_, std::try_to_lock);
+    for (int tries = 0; !lock.owns_lock() && kind != nullptr && tries < kTries; ++tries) {
+      nap_thread();
+      lock.try_lock();
+    }
+    if (!lock.owns_lock() || !on_ || !flies_ || path_.empty()) {
+      return;
+    }
+    std::string path = path_;
+    if (kind != nullptr) {
+      if (std::find(told_.begin(), told_.end(), kind) != told_.end()) {
+        return;
+      }
+      told_.emplace_back(kind);
+      std::size_t const name = path.rfind('/') + 1;  // 0, if there is none
+      std::size_t const end = path.find('.', name + 1);
+      path.insert(std::min(end, path.size()), std::string("-") + kind);
+    }
+    write_until_now(path);
+    (void)write_error_within("hamgam: what led to it: " + path + "\n\n", kDumpPatience);
+  }
+
  private:
+  static constexpr int kTries = 1000;
+
   static void at_exit() noexcept;
+  static void on_report(const char* kind) noexcept;
+
+  static int open_file(const std::string& path, int flags, const char* who) {
+    int const file =
+        open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0666);  // NOLINT: variadic
+    if (file < 0) {
+      throw std::system_error(errno, std::system_category(), who + path);
+    }
+    return file;
+  }
+
+  void write_until_now(const std::string& path) {
+    int const file = open_file(path, O_TRUNC, "observe::write_trace: ");
+    try {
+      frame_.running_last = trace_running();
+      frame_.end_ticks = ticks();
+      frame_.end = now();
+      write(file, path, copy_trace(frame_.end_ticks), "observe::write_trace: ");
+    } catch (...) {
+      close(file);
+      throw;
+    }
+    close(file);
+  }
 
   void end_and_write() {
     if (on_) {
@@ -87,22 +151,22 @@ class Tracer {
       frame_.end = now();
     }
     if (file_ < 0) {
+      drop();
       return;
     }
     frame_.running_last = trace_running();
-    write();
+    (void)ftruncate(file_, 0);  // a pipe can't
+    (void)lseek(file_, 0, SEEK_SET);
+    write(file_, path_, ended_trace(), "observe::stop_trace: ");
     drop();
   }
 
-  void write() {
-    (void)ftruncate(file_, 0);  // a pipe can't
-    (void)lseek(file_, 0, SEEK_SET);
-    TraceOutput output(file_);
-    bool const packets = path_.ends_with(".pftrace") || path_.ends_with(".perfetto-trace");
-    tell_trace(frame_, ended_trace(), *(packets ? perfetto_trace(output) : json_trace(output)));
+  void write(int file, const std::string& path, const TraceEnd& records, const char* who) {
+    TraceOutput output(file);
+    bool const packets = path.ends_with(".pftrace") || path.ends_with(".perfetto-trace");
+    tell_trace(frame_, records, *(packets ? perfetto_trace(output) : json_trace(output)));
     if (output.error() != 0) {
-      throw std::system_error(output.error(), std::system_category(),
-                              "observe::stop_trace: " + path_);
+      throw std::system_error(output.error(), std::system_category(), who + path);
     }
   }
 
@@ -110,6 +174,7 @@ class Tracer {
   void drop() noexcept {
     free_trace();
     frame_ = {};
+    told_.clear();
     if (file_ >= 0) {
       close(file_);
       file_ = -1;
@@ -141,6 +206,8 @@ class Tracer {
 
   Mutex mutex_;
   bool on_ = false;
+  bool flies_ = false;             // it is written when something is reported
+  std::vector<std::string> told_;  // what was, in this trace
   int file_ = -1;
   std::string path_;
   TraceFrame frame_;
@@ -165,6 +232,19 @@ void Tracer::at_exit() noexcept {
   }
 }
 
+void Tracer::on_report(const char* kind) noexcept {
+  if (is_forked_child()) {
+    return;
+  }
+  try {
+    tracer().write_flight(kind);
+  } catch (const std::exception& e) {
+    (void)write_error_within("hamgam: what led to it is lost: ", kDumpPatience);
+    (void)write_error_within(e.what(), kDumpPatience);
+    (void)write_error_within("\n\n", kDumpPatience);
+  }
+}
+
 }  // namespace
 
 namespace observe {
@@ -182,6 +262,14 @@ void stop_trace() {
   }
   BlockingScope const others_run;
   tracer().stop();
+}
+
+void write_trace(const std::string& path) {
+  if (is_forked_child()) {
+    refuse_in_child();
+  }
+  BlockingScope const others_run;
+  tracer().write_copy(path);
 }
 
 Region::Region(const char* name) noexcept : name_(tracing() ? name : nullptr) {

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "observe/trace_file.h"
+#include "sched/dump.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -51,6 +52,7 @@ std::string valid_utf8(std::string_view text) {
 void TraceOutput::flush() {
   std::string_view rest = buffer_;
   while (!rest.empty() && error_ == 0) {
+    note_dump_progress();  // if it is written by who dies
     ssize_t const written = write(descriptor_, rest.data(), rest.size());
     if (written >= 0) {
       rest.remove_prefix(static_cast<std::size_t>(written));

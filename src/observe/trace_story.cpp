@@ -83,10 +83,12 @@ class Story {
       auto const [place, fresh] =
           known.try_emplace(chunk->owner, static_cast<std::uint32_t>(threads_.size()));
       if (fresh) {
-        threads_.push_back({chunk->owner->thread_id, chunk->owner->lost});
+        // relaxed: of what is not lost yet no more is told than was seen
+        threads_.push_back({chunk->owner->thread_id, chunk->owner->lost.load(kRelaxed)});
       }
       std::uint64_t& last = threads_[place->second].last_ticks;
-      for (std::size_t i = 0; i < chunk->count; ++i) {
+      std::size_t const count = chunk->count.load(kRelaxed);  // relaxed: it is ours by now
+      for (std::size_t i = 0; i < count && chunk->records[i].time <= records_.until; ++i) {
         const TraceRecord& record = chunk->records[i];
         last = std::max(last, record.time);  // one's own order is sure
         events_.push_back({last, &record, place->second});
@@ -305,15 +307,16 @@ class Story {
   // Workers that ran one goroutine all the time.
   void tell_silent(Nanos time) {
     for (const TraceRunning& first : frame_.running_first) {
-      bool const silent =
-          first.goroutine != 0 &&
-          std::none_of(threads_.begin(), threads_.end(),
-                       [&](const Thread& thread) { return thread.id == first.thread_id; }) &&
-          std::any_of(frame_.running_last.begin(), frame_.running_last.end(),
-                      [&](const TraceRunning& last) {
-                        return last.thread_id == first.thread_id &&
-                               last.goroutine == first.goroutine;
-                      });
+      bool const silent = first.goroutine != 0 &&
+                          std::none_of(threads_.begin(), threads_.end(),
+                                       [&](const Thread& thread) {
+                                         return thread.seen && thread.id == first.thread_id;
+                                       }) &&
+                          std::any_of(frame_.running_last.begin(), frame_.running_last.end(),
+                                      [&](const TraceRunning& last) {
+                                        return last.thread_id == first.thread_id &&
+                                               last.goroutine == first.goroutine;
+                                      });
       if (silent) {
         track(first.thread_id, "worker ");
         std::string const name = name_of(first.goroutine);

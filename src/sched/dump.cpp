@@ -12,6 +12,7 @@
 #include "os/symbols.h"
 #include "sched/park.h"
 #include "sched/readable.h"
+#include "sched/trace.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -401,7 +402,7 @@ void dump_others() noexcept {
     if (!write_error_within(text, kDumpPatience)) {
       throw Unread();
     }
-    g_progress.fetch_add(1, kRelaxed);  // relaxed: a number
+    note_dump_progress();
   };
   TsanIgnore const ignore;
   try {
@@ -411,6 +412,11 @@ void dump_others() noexcept {
     (void)write_error_within("\n...and others, for whom there is no memory\n", kDumpPatience);
   } catch (const Unread&) {  // NOLINT(bugprone-empty-catch): there is nobody to tell
   }
+  write_flight(nullptr);
+}
+
+void note_dump_progress() noexcept {
+  g_progress.fetch_add(1, kRelaxed);  // relaxed: a number
 }
 
 std::uint32_t dump_progress() noexcept {

@@ -79,11 +79,12 @@ void write_snapshot(const Snapshot& snapshot, Write write, void* to,
 
 // The paragraphs of all others but the running goroutine to standard error, in a process that dies.
 // Who dies does not wait for ever for somebody to read that: it ends where nobody takes any for
-// kDumpPatience.
+// kDumpPatience. Then the flight recorder is written, if there is one (trace.h).
 void dump_others() noexcept;
 inline constexpr Nanos kDumpPatience = 5'000 * kMillisecond;
 
 // Changes while it gets on.
 std::uint32_t dump_progress() noexcept;
+void note_dump_progress() noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -21,6 +21,7 @@
 //     wakes another one in its place, and gives everybody what is queued there;
 //   * wakes a worker for what is queued at one that comes to no scheduling point;
 //   * keeps time while no worker sleeps;
+//   * tells of goroutines that hold others up, if it was asked to (stuck.h);
 //   * tries again to start a worker that the system refused, and tells if work waits for it;
 //   * does chores that must not be done by a thread that runs goroutines;
 //   * declares deadlock; gives unused stacks back; feeds goroutines that starved for a stack.
@@ -72,7 +73,11 @@ bool look_at(Worker& worker, Nanos time, RunQueue& loot) noexcept {
   if (tick != worker.seen_tick || !running) {
     worker.seen_tick = tick;
     worker.seen_since = time;
+    worker.stuck.held_up = false;
     return false;
+  }
+  if (HAMGAM_UNLIKELY(watches_stuck())) {
+    look_for_stuck(worker, time);
   }
   bool const has_work = worker.queue.has_next() || !worker.queue.ring_empty();
   if (worker.slot.load(kRelaxed) != Worker::kHeld) {
@@ -89,6 +94,7 @@ bool look_at(Worker& worker, Nanos time, RunQueue& loot) noexcept {
     return false;
   }
   if (has_work || any_work()) {
+    worker.stuck.held_up = true;
     return give_up_slot(worker);
   }
   return false;
@@ -222,7 +228,7 @@ class Monitor {
       trim(time);
       recruit(time);
       tidy_places();
-      if (g_scheduler.idle.active() == 0) {
+      if (g_scheduler.idle.active() == 0 && !(watches_stuck() && has_suspects())) {
         idle(time);
       } else {
         watch(time, useful);
@@ -270,6 +276,15 @@ class Monitor {
     last_active_ = time;
     suspected_ = false;
     dozes_ = false;
+  }
+
+  // Those that run on without a slot, as it was taken from them, while all others sleep.
+  static bool has_suspects() noexcept {
+    bool any = false;
+    g_places.for_each([&any](const Worker& worker) {
+      any = any || (worker.stuck.held_up && worker.stuck.asked_at == 0);
+    });
+    return any;
   }
 
   void idle(Nanos time) noexcept {

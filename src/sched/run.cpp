@@ -90,6 +90,7 @@ void end_run(void* raw, unsigned /*count*/) noexcept {
 void become_orphan() noexcept {
   g_scheduler.started.store(false, kRelaxed);  // relaxed: there is one thread
   forget_trace();
+  forget_stuck();
   set_this_worker(nullptr);
   set_worker_slot(0);
 }

@@ -60,6 +60,10 @@ observe::Stats observe::stats() noexcept {
   stats.parks = g_places.parks();
   stats.steals = g_places.steals();
   stats.timers = count_timers();
+  StuckCounts const stuck = stuck_counts();
+  stats.stuck_running = stuck.running;
+  stats.stuck_blocked = stuck.blocked;
+  stats.stuck_reports = stuck.reports;
   StackTotals const totals = stack_totals();
   stats.stacks = totals.stacks;
   stats.stack_bytes = totals.bytes;

@@ -70,9 +70,43 @@ class TraceBuffer {
     for (std::size_t i = 0; i < used_; ++i) {
       end.chunks.push_back(&chunks_[i]);
     }
-    std::sort(end.chunks.begin(), end.chunks.end(),
-              [](const auto* a, const auto* b) { return a->order < b->order; });
+    std::sort(end.chunks.begin(), end.chunks.end(), is_older);
     return end;
+  }
+
+  TraceEnd copy(std::uint64_t until) {
+    std::size_t count = 0;
+    std::uint64_t order = 0;
+    {
+      std::lock_guard const guard(lock_);
+      count = used_;
+      order = order_;
+    }
+    TraceEnd copy;
+    copy.until = until;
+    copy.copies.reset(new TraceChunk[count]);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::lock_guard const guard(lock_);
+      copy_chunk(chunks_[i], copy.copies[i]);
+    }
+    std::vector<std::size_t> kept;
+    kept.reserve(count);
+    copy.chunks.reserve(count);
+    {
+      std::lock_guard const guard(lock_);
+      for (std::size_t i = 0; i < count; ++i) {
+        std::uint64_t const taken = copy.copies[i].order;
+        if (taken < order && chunks_[i].order == taken) {
+          kept.push_back(i);
+        }
+      }
+      copy.lost = lost_;
+    }
+    for (std::size_t const i : kept) {
+      copy.chunks.push_back(&copy.copies[i]);
+    }
+    std::sort(copy.chunks.begin(), copy.chunks.end(), is_older);
+    return copy;
   }
 
   void free() noexcept {
@@ -95,18 +129,33 @@ class TraceBuffer {
     }
     // [trace.1] acquire, pairs with [trace.3]
     if (std::uint32_t const number = g_coarse_clock.traced.load(kAcquire); number != 0) {
+      // relaxed: ours
       if (HAMGAM_LIKELY(ring.number == number && ring.chunk != nullptr &&
-                        ring.chunk->count != TraceChunk::kRecords) ||
+                        ring.chunk->count.load(kRelaxed) != TraceChunk::kRecords) ||
           take_chunk(ring)) {
         TraceChunk& chunk = *ring.chunk;
-        chunk.records[chunk.count++] = {ticks(), static_cast<std::uint64_t>(kind) << 56 | who, a,
-                                        b};
+        std::size_t const count = chunk.count.load(kRelaxed);  // relaxed: ours
+        chunk.records[count] = {ticks(), static_cast<std::uint64_t>(kind) << 56 | who, a, b};
+        chunk.count.store(count + 1, kRelease);  // [trace.5] release, pairs with [trace.6]
       }
     }
     ring.writing.store(false, kRelease);  // [trace.4] release, pairs with [trace.2]
   }
 
  private:
+  static bool is_older(const TraceChunk* a, const TraceChunk* b) noexcept {
+    return a->order < b->order;
+  }
+
+  static void copy_chunk(const TraceChunk& from, TraceChunk& to) noexcept {
+    to.owner = from.owner;
+    to.order = from.order;
+    // [trace.6] acquire, pairs with [trace.5]: the records
+    std::size_t const count = from.count.load(kAcquire);
+    std::copy_n(from.records, count, to.records);
+    to.count.store(count, kRelaxed);  // relaxed: ours
+  }
+
   HAMGAM_NOINLINE bool take_chunk(TraceRing& ring) noexcept {
     std::lock_guard const guard(lock_);
     // relaxed: changed under the lock
@@ -117,7 +166,7 @@ class TraceBuffer {
     if (ring.number != number) {
       ring.number = number;
       ring.chunk = nullptr;
-      ring.lost = false;
+      ring.lost.store(false, kRelaxed);  // relaxed: under the lock
     }
     if (TraceChunk* const full = ring.chunk) {
       full->next = nullptr;
@@ -129,16 +178,17 @@ class TraceBuffer {
     } else if ((ring.chunk = oldest_) != nullptr) {
       oldest_ = oldest_->next;
       newest_ = oldest_ != nullptr ? newest_ : nullptr;
-      lost_ += ring.chunk->count;
-      ring.chunk->owner->lost = true;
+      // relaxed throughout: under the lock, and nobody's
+      lost_ += ring.chunk->count.load(kRelaxed);
+      ring.chunk->owner->lost.store(true, kRelaxed);
     } else {  // there are more workers than chunks
       ++lost_;
-      ring.lost = true;
+      ring.lost.store(true, kRelaxed);  // relaxed: under the lock
       return false;
     }
     ring.chunk->owner = &ring;
     ring.chunk->order = order_++;
-    ring.chunk->count = 0;
+    ring.chunk->count.store(0, kRelaxed);  // relaxed: under the lock
     return true;
   }
 
@@ -155,6 +205,7 @@ class TraceBuffer {
 };
 
 constinit TraceBuffer g_buffer;
+constinit atomic<WriteFlight> g_write_flight{nullptr};
 constinit SpinLock g_thread_lock;
 constinit TraceRing g_thread_ring;  // under g_thread_lock
 
@@ -226,6 +277,22 @@ bool begin_trace(std::size_t bytes) noexcept {
 void end_trace() noexcept { g_buffer.end(); }
 
 TraceEnd ended_trace() { return g_buffer.ended(); }
+
+TraceEnd copy_trace(std::uint64_t until) {
+  TsanIgnore const ignore;
+  return g_buffer.copy(until);
+}
+
+void set_write_flight(WriteFlight write) noexcept {
+  g_write_flight.store(write, kRelease);  // [flight.1] release, pairs with [flight.2]
+}
+
+void write_flight(const char* kind) noexcept {
+  // [flight.2] acquire, pairs with [flight.1]: what it looks at
+  if (WriteFlight const write = g_write_flight.load(kAcquire)) {
+    write(kind);
+  }
+}
 
 void free_trace() noexcept { g_buffer.free(); }
 

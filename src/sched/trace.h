@@ -13,7 +13,9 @@
 //                                                                  the buffer's lock
 //   TraceRing::writing      the owner is about to write            its owner
 //   TraceRing::chunk        where it writes, of that trace         its owner, under the lock
-//   TraceChunk::count       of the records that are complete       its owner
+//   TraceChunk::count       of the records that are complete       its owner; and under the lock,
+//   when
+//                                                                  it is taken
 //
 //   [trace.1] writer: store writing; light barrier; load traced, and if it is 0 write nothing;
 //                     write, count; clear writing
@@ -31,6 +33,11 @@
 // ender waits for a thread that was preempted there, at worst. Where the kernel has no heavy
 // barrier, writers fence.
 //
+// What there is can be copied while it goes on: chunk by chunk under the lock, so none is taken
+// away meanwhile, as far as its count says ([trace.5]). Left out is what was taken or written after
+// the copy began, and what was taken away before it was complete: so of each ring's records those
+// are there that follow one another up to that moment.
+//
 // fork(): the child is not traced.
 //
 // Off, the trace costs a load of a line that is there anyhow and a branch for each switch, wake-up
@@ -41,6 +48,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -81,7 +89,7 @@ struct TraceChunk;
 // Thread safety: its owner's, but as said above.
 struct TraceRing {
   atomic<bool> writing{false};
-  bool lost = false;         // something older than what is there, in this trace; under the lock
+  atomic<bool> lost{false};  // something older than what is there, in this trace
   int thread_id = 0;         // 0: of all plain threads
   std::uint32_t number = 0;  // of the trace
   TraceChunk* chunk = nullptr;
@@ -93,7 +101,7 @@ struct TraceChunk {
   TraceRing* owner;
   TraceChunk* next;     // newer, in the list of those that are full
   std::uint64_t order;  // of being taken
-  std::size_t count;
+  atomic<std::size_t> count;
   TraceRecord records[kRecords];
 };
 static_assert(sizeof(TraceChunk) == 4096);
@@ -129,11 +137,22 @@ bool begin_trace(std::size_t bytes) noexcept;
 struct TraceEnd {
   std::vector<const TraceChunk*> chunks;  // in the order in which they were taken
   std::uint64_t lost = 0;                 // records
+  std::uint64_t until = UINT64_MAX;       // what has a later time is not of it
+  std::unique_ptr<TraceChunk[]> copies;
 };
 // Ends it, and nobody touches what was recorded any more.
 void end_trace() noexcept;
 TraceEnd ended_trace();
+// What was recorded until then, which is just now; it goes on. Throws std::bad_alloc.
+TraceEnd copy_trace(std::uint64_t until);
 void free_trace() noexcept;
+
+// Who reports a deadlock ("deadlock"), a stuck worker ("stuck") or that the process dies (null) has
+// what was recorded until then written, if the layer above was told to. By no thread that has a
+// lock.
+using WriteFlight = void (*)(const char* kind) noexcept;
+void set_write_flight(WriteFlight write) noexcept;
+void write_flight(const char* kind) noexcept;
 
 // In the child of a fork.
 void forget_trace() noexcept;

@@ -22,6 +22,7 @@
 #include "sched/goroutine.h"
 #include "sched/park.h"
 #include "sched/run_queue.h"
+#include "sched/stuck.h"
 #include "sched/timer_heap.h"
 #include "sched/trace.h"
 
@@ -81,6 +82,7 @@ struct alignas(kNoSharing) Worker {
   // The monitor's.
   std::uint32_t seen_tick = 0;
   Nanos seen_since = 0;
+  StuckLook stuck;
 
   // Its own again.
   alignas(kCacheLine) TraceRing trace;

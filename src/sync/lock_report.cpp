@@ -19,6 +19,7 @@
 #include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/threads.h"
+#include "sched/trace.h"
 #include "sync/lock_list.h"
 #include "sync/lock_order.h"
 #include "sync/lock_watch.h"
@@ -230,6 +231,7 @@ void tell(const Report& report) noexcept {
       write_error(text_of(report.order));
     } else if (still_wrong(report.circle) && is_new(report.circle)) {
       write_error(text_of(report.circle));
+      write_flight("deadlock");
     } else {
       return;
     }

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -62,6 +64,17 @@ class TraceTest : public testing::TestWithParam<const char*> {
 
   std::string const path_;
 };
+
+bool has_monitor() {
+  for (auto const& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream file(entry.path() / "comm");
+    std::string name;
+    if (std::getline(file, name) && name == "hamgam-monitor") {
+      return true;
+    }
+  }
+  return false;
+}
 
 int sum_of_channel(int count) {
   auto const chan = make_chan<int>();
@@ -393,6 +406,106 @@ TEST_P(TraceTest, names_of_any_letters) {
   EXPECT_EQ(trace.named("a \"quoted\" \\ name\n of more than eight bytes").size(), 1U);
   EXPECT_EQ(trace.named("گوروتین").size(), 1U);
   EXPECT_EQ(trace.named("broken ??").size(), 1U);
+}
+
+// Again and again, while workers write and chunks are used again: each is whole in itself.
+TEST_P(TraceTest, it_is_written_while_it_goes_on) {
+  start(std::size_t{128} << 10);
+  std::atomic<bool> over{false};
+  WaitGroup group;
+  for (int i = 0; i < 4; ++i) {
+    group.go({.name = "pingpong"}, [&over] {
+      while (!over) {
+        (void)sum_of_channel(100);
+      }
+    });
+  }
+  std::string const copy = path_.substr(0, path_.rfind('.')) + "_copy." + GetParam();
+  for (int i = 0; i < 5; ++i) {
+    observe::Region const region("copied");
+    observe::write_trace(copy);
+    Trace const trace = read_trace(copy);
+    EXPECT_LE(trace.named("copied", 2).size(), 1U + static_cast<unsigned>(i));
+    EXPECT_FALSE(trace.slices.empty());
+  }
+  over = true;
+  group.wait();
+  std::remove(copy.c_str());
+  EXPECT_FALSE(stop().slices.empty());
+  EXPECT_THROW(observe::write_trace(copy), std::system_error);  // there is none
+}
+
+TEST_P(TraceTest, without_a_file_only_copies_are_written) {
+  observe::start_trace("");
+  EXPECT_EQ(sum_of_channel(10), 45);
+  observe::write_trace(path_);
+  EXPECT_EQ(sum_of_channel(10), 45);
+  Trace const trace = read_trace(path_);
+  EXPECT_EQ(trace.lost, 0U);
+  EXPECT_EQ(trace.named("sender (").empty(), false);
+  observe::stop_trace();
+  EXPECT_THROW(observe::write_trace("/nowhere/at/all.json"), std::system_error);
+}
+
+TEST_P(TraceTest, a_flight_recorder_is_written_when_the_process_dies) {
+  auto const child = test::in_child(
+      [] {
+        observe::start_trace(std::getenv("TRACE_PATH"), {.on_reports = true});
+        run([] {
+          EXPECT_EQ(sum_of_channel(10), 45);
+          (void)make_chan<int>().recv();
+        });
+      },
+      {"TRACE_PATH=" + path_});
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.says("deadlock!"));
+  EXPECT_TRUE(child.says("hamgam: what led to it: " + path_ + "\n")) << child.error;
+  Trace const trace = read_trace(path_);
+  EXPECT_FALSE(trace.named("sender (").empty());
+  EXPECT_EQ(trace.named("goroutine 1").back().then, "chan receive");
+}
+
+TEST_P(TraceTest, a_flight_recorder_is_written_at_a_fault) {
+  auto const child = test::in_child(
+      [] {
+        observe::start_trace(std::getenv("TRACE_PATH"), {.on_reports = true});
+        WaitGroup group;
+        group.go([] {});
+        group.wait();
+        test::until(&has_monitor);  // who writes it
+        group.go({.name = "faults"}, [] {
+          int* volatile const nothing = nullptr;
+          *nothing = 1;
+        });
+        group.wait();
+      },
+      {"TRACE_PATH=" + path_, "ASAN_OPTIONS=handle_segv=0", "UBSAN_OPTIONS=halt_on_error=0",
+       "TSAN_OPTIONS=handle_segv=0"});
+  EXPECT_FALSE(child.succeeded());
+  EXPECT_TRUE(child.says("hamgam: what led to it: " + path_ + "\n")) << child.error;
+  EXPECT_FALSE(read_trace(path_).named("faults").empty());
+}
+
+TEST_P(TraceTest, a_flight_recorder_is_written_at_a_deadlock_of_some) {
+  auto const child = test::in_child(
+      [] {
+        observe::start_trace(std::getenv("TRACE_PATH"), {.on_reports = true});
+        observe::watch_locks();
+        static Mutex mutex;
+        go({.name = "itself"}, [] {
+          mutex.lock();
+          mutex.lock();
+        });
+        test::until([] { return observe::lock_reports() == 1; });
+        std::_Exit(0);
+      },
+      {"TRACE_PATH=" + path_});
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  std::string flight = path_;
+  flight.insert(flight.rfind('.'), "-deadlock");
+  EXPECT_TRUE(child.says("hamgam: what led to it: " + flight + "\n")) << child.error;
+  EXPECT_EQ(read_trace(flight).named("itself").back().then, "sync.Mutex.Lock");
+  std::remove(flight.c_str());
 }
 
 // Who waits for a stop is not kept back by goroutines that it stands in the way of.
