@@ -43,10 +43,11 @@
 // ends then and there with its status, and without destructors; so it does if a destructor that
 // Hamgam runs in the background (of what a Map or Pool lets go) computes that long. One thing comes
 // too early: where a plain thread calls std::exit that never waited, locked or started anything by
-// Hamgam, static objects that were made after the first goroutine, and after run began, are
-// destroyed before goroutines stop. Goroutines never go on: `go` in a destructor starts none, and
-// if one waits for what a goroutine holds, the process ends after a second, with its status and a
-// line on standard error. std::quick_exit and std::_Exit stop nobody and destroy nothing.
+// Hamgam, static objects that were made after the first goroutine or start_trace, and after run
+// began if it ever does, are destroyed before goroutines stop. Goroutines never go on: `go` in a
+// destructor starts none, and if one waits for what a goroutine holds, the process ends after a
+// second, with its status and a line on standard error. std::quick_exit and std::_Exit stop nobody
+// and destroy nothing.
 //
 // fork: the child has one thread, and none of those that run goroutines, once there are any. It may
 // exec, _exit, and use what need not wait; go, run, timers and waits for somebody end it with a
@@ -56,7 +57,7 @@
 //
 // Environment, read when the runtime starts: HAMGAM_PROCS (as max_procs), HAMGAM_BLOCKING (as
 // max_blocking), HAMGAM_STACK (bytes of a goroutine's stack, 256 KiB unless set; only what is
-// touched costs memory).
+// touched costs memory), HAMGAM_DEBUG (locks, stuck, waits, with commas between; see observe.h).
 
 #include <cstddef>
 #include <cstdint>

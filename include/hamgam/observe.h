@@ -306,7 +306,8 @@ struct Stats {
   std::uint64_t stuck_blocked = 0;
   std::uint64_t stuck_reports = 0;
 
-  std::size_t timers = 0;  // that are set: of sleeps, time limits, Timers, Tickers
+  std::size_t timers = 0;  // that are set: goroutines' sleeps and time limits, what Timers call,
+                           // Timers and Tickers whose channels are waited for
 
   // Stacks: all that were ever made, and are used again; the part that goroutines have; the bytes
   // of all, without their guards. That is address space: memory is what was touched of it, and that
@@ -353,7 +354,7 @@ struct TraceOptions {
 // A record takes some 20 ns. One trace at a time: else, and if the file can't be opened, this
 // throws std::system_error, and std::bad_alloc if there is no memory. What is in the file is
 // overwritten only when the trace is written. An empty path: it is written by write_trace() alone.
-// The child of a fork is not traced, and starts none.
+// The child of a fork is not traced; for it to start one is a fatal error.
 HAMGAM_API void start_trace(const std::string& path, TraceOptions options = {});
 
 // Takes as long as it takes to write, about a microsecond for each record, and memory for it, 40
@@ -418,8 +419,9 @@ class [[nodiscard]] PageServer {
 // the deadlock of all others from being told of. Requests are bounded in size, time and number
 // (32), and change nothing that the program does. Numeric addresses only: ":6061", "127.0.0.1:0"
 // (some free port), "[::1]:6060", "/run/x" (a Unix socket). There is no password: whoever can
-// connect sees stacks and names, so an address that others can reach is to be chosen with care. Of
-// this machine's addresses requests are refused that a browser makes for a name other than
+// connect sees stacks and names, so an address that others can reach is to be chosen with care. The
+// file of a Unix socket goes with the server, but that of a process that was killed is in the way.
+// Of this machine's addresses requests are refused that a browser makes for a name other than
 // localhost.
 //
 // Throws std::system_error if the address is none, or not to be had. From the end of main on, and

@@ -111,7 +111,8 @@ class HAMGAM_API SignalError : public std::runtime_error {
 // Derives a context that is cancelled by the first of these signals (Go: signal.NotifyContext),
 // which cause() tells. Signals that follow do nothing, and the former actions come back, when
 // cancel() is called or, some time after, nobody can see the context any more: who wants a second
-// Ctrl-C to end the program calls cancel() after the first. Throws what the constructor of Signals throws.
+// Ctrl-C to end the program calls cancel() after the first. Throws what the constructor of Signals
+// throws.
 HAMGAM_API CancelContext with_signals(Context parent, std::initializer_list<int> list);
 
 }  // namespace hamgam::inline HAMGAM_ABI

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
@@ -62,6 +63,7 @@ class Tracer {
     frame_.running_first = std::move(running_);
     flies_ = options.on_reports;
     set_write_flight(&on_report);
+    set_last_work(&at_exit);
     static int const kRegistered = std::atexit(&at_exit);  // 0; else no memory: not at the exit
     static_cast<void>(kRegistered);
   }
@@ -71,9 +73,10 @@ class Tracer {
     end_and_write();
   }
 
-  // At the exit: nobody waits for who was stopped there.
+  // At the exit, which waits for who writes already, but not for ever: somebody may have been
+  // stopped.
   void stop_at_exit() {
-    std::unique_lock const lock(mutex_, std::try_to_lock);
+    std::unique_lock const lock(mutex_, kPatience);
     if (lock.owns_lock()) {
       end_and_write();
     }
@@ -116,6 +119,7 @@ class Tracer {
 
  private:
   static constexpr int kTries = 1000;
+  static constexpr std::chrono::seconds kPatience{10};
 
   static void at_exit() noexcept;
   static void on_report(const char* kind) noexcept;

@@ -77,6 +77,16 @@ thread_local constinit bool t_exits = false;  // this one
 [[gnu::init_priority(101)]] std::optional<TsanHide> g_overlooked;
 #endif
 
+constinit atomic<LastWork> g_last_work{nullptr};
+
+[[noreturn]] void end_early() noexcept {
+  // [exit.4] acquire, pairs with [exit.5]. Not twice: it may lose its patience itself.
+  if (LastWork const work = g_last_work.exchange(nullptr, kAcquire)) {
+    work();
+  }
+  end_process(g_status);
+}
+
 bool claim_exit() noexcept {
   return t_exits || (t_exits = !g_claimed.exchange(true, kRelaxed));  // relaxed: only one wins
 }
@@ -175,7 +185,7 @@ void stop_goroutines() noexcept {
         return;
       }
       if (others.used() > kGrace || (!others.runs() && time - begin > kNapping)) {
-        end_process(g_status);
+        end_early();
       }
     }
     nap_thread();
@@ -266,6 +276,10 @@ void note_thread_end() noexcept {
   register_exit_handler(&at_exit);
 }
 
+void set_last_work(LastWork work) noexcept {
+  g_last_work.store(work, kRelease);  // [exit.5] release, pairs with [exit.4]: what it looks at
+}
+
 void stop_for_good() noexcept {
   for (;;) {
     futex_wait(g_never, 0);
@@ -294,7 +308,7 @@ void lose_patience() noexcept {
     write_error(
         "hamgam: exit: what a static object's destructor waits for did not come within a second; "
         "goroutines were stopped before, and the destructors that follow are not run\n");
-    end_process(g_status);
+    end_early();
   }
 }
 

@@ -21,6 +21,11 @@ HAMGAM_INLINE bool exiting() noexcept {
 // between, may have started it by their constructors.
 void watch_exit() noexcept;
 
+// What is to be done even if goroutines do not stop, and the process ends without destructors.
+// Once, by the thread that exits; goroutines may go on meanwhile.
+using LastWork = void (*)() noexcept;
+void set_last_work(LastWork work) noexcept;
+
 // Among the destructors of a thread's thread_locals.
 void note_thread_end() noexcept;
 

@@ -6,8 +6,10 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <string_view>
 #include <thread>
 
+#include "base/debug_words.h"
 #include "base/fatal.h"
 #include "fiber/stack.h"
 #include "hamgam/detail/failure.h"
@@ -112,6 +114,12 @@ void ensure_started() noexcept {
   }
   int const saved = errno;
   auto const cpus = static_cast<std::size_t>(available_cpus());
+  if (std::string_view const word = unknown_debug_word(); !word.empty()) {
+    std::fprintf(stderr,
+                 "hamgam: HAMGAM_DEBUG: \"%.*s\" ignored: locks, stuck and waits are wanted, with "
+                 "commas between\n",
+                 static_cast<int>(word.size()), word.data());
+  }
   auto const procs = number_from_environment("HAMGAM_PROCS", 1, kMaxProcs, cpus);
   set_default_stack_size(
       number_from_environment("HAMGAM_STACK", kMinStackSize, kMaxStackSize, default_stack_size()));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "fiber/stack.h"
 #include "hamgam/hamgam.h"
@@ -64,6 +65,21 @@ TEST(MisuseEnvironment, bad_values) {
     EXPECT_EQ(child.error, "hamgam: HAMGAM_STACK=\"" + std::string(value) +
                                "\" ignored: a whole number from 16384 to 1073741824 is wanted\n" +
                                usual.error);
+  }
+}
+
+TEST(MisuseEnvironment, words) {
+  for (const char* value : {"", "locks", "waits,stuck,locks", ",locks,,"}) {
+    Child const child = started_with(std::string("HAMGAM_DEBUG=") + value);
+    EXPECT_TRUE(child.begins("procs ")) << child.error;
+  }
+  for (auto const& [value, word] : {std::pair("lock", "lock"), std::pair("locks,LOCKS", "LOCKS"),
+                                    std::pair("locks waits", "locks waits")}) {
+    Child const child = started_with(std::string("HAMGAM_DEBUG=") + value);
+    EXPECT_TRUE(child.begins("hamgam: HAMGAM_DEBUG: \"" + std::string(word) +
+                             "\" ignored: locks, stuck and waits are wanted, with commas between\n"
+                             "procs "))
+        << child.error;
   }
 }
 

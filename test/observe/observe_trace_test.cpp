@@ -372,6 +372,44 @@ TEST_P(TraceTest, the_exit_writes_it) {
   EXPECT_FALSE(read_trace(path_).named("sender").empty());
 }
 
+// Not for a stopped goroutine, and so without destructors.
+TEST_P(TraceTest, the_exit_writes_it_beside_one_that_computes) {
+  auto const child = test::in_child(
+      [] {
+        observe::start_trace(std::getenv("TRACE_PATH"));
+        EXPECT_EQ(sum_of_channel(10), 45);
+        std::atomic<bool> computes{false};
+        go([&computes] {
+          for (volatile bool for_ever = computes = true; for_ever;) {
+          }
+        });
+        test::until([&computes] { return computes.load(); });
+        std::exit(0);
+      },
+      {"TRACE_PATH=" + path_});
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_FALSE(read_trace(path_).named("sender").empty());
+}
+
+// Who has begun to write is waited for.
+TEST_P(TraceTest, the_exit_beside_who_stops_it) {
+  auto const child = test::in_child(
+      [] {
+        observe::start_trace(std::getenv("TRACE_PATH"));
+        (void)sum_of_channel(test::scaled(20'000));
+        std::atomic<bool> begins{false};
+        std::thread([&begins] {
+          begins = true;
+          observe::stop_trace();
+        }).detach();
+        test::until([&begins] { return begins.load(); });
+        std::exit(0);
+      },
+      {"TRACE_PATH=" + path_});
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_FALSE(read_trace(path_).named("sender").empty());
+}
+
 // Without a search for leaks: what the parent's threads have is nobody's in the child.
 TEST_P(TraceTest, the_child_of_a_fork_is_not_traced) {
   auto const body = [this] {
