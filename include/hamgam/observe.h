@@ -417,12 +417,12 @@ class [[nodiscard]] PageServer {
 //
 // It is answered by a thread of its own, which no goroutine can hold up, and which does not keep
 // the deadlock of all others from being told of. Requests are bounded in size, time and number
-// (32), and change nothing that the program does. Numeric addresses only: ":6061", "127.0.0.1:0"
-// (some free port), "[::1]:6060", "/run/x" (a Unix socket). There is no password: whoever can
-// connect sees stacks and names, so an address that others can reach is to be chosen with care. The
-// file of a Unix socket goes with the server, but that of a process that was killed is in the way.
-// Of this machine's addresses requests are refused that a browser makes for a name other than
-// localhost.
+// (32), and change nothing that the program does, but that its start_trace() throws while a trace
+// is recorded for a page. Numeric addresses only: ":6061", "127.0.0.1:0" (some free port),
+// "[::1]:6060", "/run/x" (a Unix socket). There is no password: whoever can connect sees stacks and
+// names, so an address that others can reach is to be chosen with care. The file of a Unix socket
+// goes with the server, but that of a process that was killed is in the way. Of this machine's
+// addresses requests are refused that a browser makes for a name other than localhost.
 //
 // Throws std::system_error if the address is none, or not to be had. From the end of main on, and
 // in the child of a fork, nobody is answered; there it is a fatal error to call it, if there were

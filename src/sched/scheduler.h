@@ -122,8 +122,8 @@ bool lend_slot(Worker& w) noexcept;
 // If there is one; else the worker runs on without until its next scheduling point.
 void take_slot_back(Worker& w) noexcept;
 
-// By the base of a new worker, before it runs anybody: a park of its own, from which dumps know where
-// in the frames of all others is what they wait for.
+// By the base of a new worker, before it runs anybody: a park of its own, from which dumps know
+// where in the frames of all others is what they wait for.
 void tell_where_notes_are(Worker& w) noexcept;
 
 // timers.cpp
