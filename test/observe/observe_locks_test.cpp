@@ -373,7 +373,7 @@ TEST(Locks, when_all_are_asleep) {
           table.takes_its_own(1);
         });
       },
-      {"HAMGAM_DEBUG=other,locks"});
+      {"HAMGAM_DEBUG=waits,locks"});
   EXPECT_TRUE(child.aborted()) << child.status;
   EXPECT_TRUE(child.begins("hamgam: deadlock: 2 wait for")) << child.error;
   EXPECT_TRUE(child.says("fatal error: all goroutines are asleep - deadlock!\n")) << child.error;

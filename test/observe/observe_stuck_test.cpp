@@ -14,8 +14,10 @@
 #include <vector>
 
 #include "hamgam/hamgam.h"
+#include "observe/stacks.h"
 #include "support/child.h"
 #include "support/crew.h"
+#include "support/scale.h"
 #include "support/trace.h"
 #include "support/until.h"
 
@@ -93,7 +95,7 @@ TEST(Stuck, smoke) {
       [] {
         Others const others;
         go({.name = "spinner"}, spin_in_a_loop);
-        test::until([] { return reports() == 1; });
+        test::until([] { return reports() > 0; });
         EXPECT_GE(stuck(), 1U);
         exit_now();
       },
@@ -101,7 +103,7 @@ TEST(Stuck, smoke) {
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_TRUE(child.says(" has computed, without a scheduling point, for ")) << child.error;
   EXPECT_TRUE(child.says(" [running]: spinner\n")) << child.error;
-  EXPECT_TRUE(child.says("spin_in_a_loop")) << child.error;
+  EXPECT_TRUE(child.says("spin_in_a_loop") || !test::running_ones_are_seen()) << child.error;
   EXPECT_TRUE(child.says("created by ")) << child.error;
 }
 
@@ -159,8 +161,8 @@ TEST(Stuck, a_call_that_blocks_outside_of_blocking) {
     Others const others;
     WaitGroup group;
     group.go({.name = "reader"}, [&] { wait_for_a_pipe(ends[0]); });
-    test::until([] { return reports() == 1; });
-    EXPECT_EQ(blocked(), 1U);
+    test::until([] { return reports() > 0; });
+    EXPECT_GE(blocked(), 1U);
     EXPECT_EQ(stuck(), 0U);
     EXPECT_EQ(write(ends[1], "x", 1), 1);
     group.wait();
@@ -169,7 +171,7 @@ TEST(Stuck, a_call_that_blocks_outside_of_blocking) {
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_TRUE(child.says(" has blocked its thread, outside of blocking(), for ")) << child.error;
   EXPECT_TRUE(child.says(" [blocks its thread]: reader\n")) << child.error;
-  EXPECT_TRUE(child.says("wait_for_a_pipe")) << child.error;
+  EXPECT_TRUE(child.says("wait_for_a_pipe") || !test::running_ones_are_seen()) << child.error;
 }
 
 // Whoever computes, or waits, in blocking(), and goes on a little behind it.
@@ -217,7 +219,7 @@ TEST(Stuck, a_busy_machine_is_no_reason) {
     WaitGroup group;
     for (int i = 0; i < 8; ++i) {
       group.go([] {
-        for (int j = 0; j < 2000; ++j) {
+        for (int j = 0; j < test::scaled(2000); ++j) {
           for (std::atomic<int> spins{0}; spins < 10'000;) {
             ++spins;
           }
@@ -230,7 +232,11 @@ TEST(Stuck, a_busy_machine_is_no_reason) {
     for (std::thread& thread : load) {
       thread.join();
     }
-    EXPECT_EQ(stuck() + blocked(), 0U);
+    EXPECT_EQ(stuck(), 0U);
+#if !defined( \
+    HAMGAM_TSAN)  // which has locks of its own, where one may wait for who has no processor
+    EXPECT_EQ(blocked(), 0U);
+#endif
     exit_now();
   });
   EXPECT_TRUE(child.succeeded()) << child.error;
@@ -281,7 +287,7 @@ TEST(Stuck, a_flight_recorder_is_written) {
         observe::watch_stuck();
         Others const others;
         go({.name = "spinner"}, spin_in_a_loop);
-        test::until([] { return reports() == 1; });
+        test::until([] { return reports() > 0; });
         exit_now();
       },
       {"TRACE_PATH=" + path});
