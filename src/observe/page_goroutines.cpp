@@ -11,6 +11,7 @@
 #include "observe/page_parts.h"
 #include "os/symbols.h"
 #include "sched/dump.h"
+#include "sched/readable.h"
 #include "sched/snapshot.h"
 #include "sync/lock_list.h"
 
@@ -102,7 +103,7 @@ PageReply locks_page(const PageRequest& request) {
     std::string text = "goroutine " + std::to_string(goroutine);
     auto const found = goroutines.find(goroutine);
     if (found != goroutines.end() && !found->second.first->name.empty()) {
-      text += " \"" + found->second.first->name + "\"";
+      text += " \"" + printable(found->second.first->name) + "\"";
     }
     return text;
   };

@@ -15,6 +15,7 @@
 #include "os/memory.h"
 #include "sched/dump.h"
 #include "sched/goroutine.h"
+#include "sched/readable.h"
 
 // Numbers, times, and what stacks take.
 
@@ -170,7 +171,7 @@ PageReply stacks_page(const PageRequest& request) {
                        std::to_string(use.stack->size / kKiB) + " KiB",
                    18) +
             "  goroutine " + std::to_string(use.id) +
-            (use.name.empty() ? "" : " \"" + use.name + "\"");
+            (use.name.empty() ? "" : " \"" + printable(use.name) + "\"");
     auto const& created = symbols.at(static_cast<const char*>(use.created_at) - 1);
     text += created.owner == Symbols::kOthers ? ", created at " + created.function + "\n" : "\n";
   }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <iterator>
 #include <new>
 
 #include "os/signals.h"
@@ -182,7 +181,7 @@ class Writer {
     state(group);
     if (!group.name.empty()) {
       text_ += " ";
-      std::transform(group.name.begin(), group.name.end(), std::back_inserter(text_), &printable);
+      text_ += printable(group.name);
     }
     text_ += "\n";
   }

@@ -2,8 +2,10 @@
 // Copyright The Hamgam Authors
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <string>
 
 #include "hamgam/detail/config.h"
 
@@ -29,6 +31,10 @@ Text readable_function(const char* name) noexcept;
 inline char printable(char c) noexcept {
   auto const byte = static_cast<unsigned char>(c);
   return byte < 0x20 || byte == 0x7F ? '?' : c;
+}
+inline std::string printable(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](char c) { return printable(c); });
+  return name;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -25,24 +25,23 @@ std::vector<LockInfo> locks_in_use() {
     }
   }
   std::vector<LockInfo> all;
-  OwnVector<LockNode::Reader> readers;
+  OwnVector<LockInfo::Holder> holders;
   for (LockNode* node = first_node(); node != nullptr; node = node->next_of_all) {
     LockInfo info;
     info.lock = node->lock;
-    const LockHolder* owner = nullptr;
-    LockSite taken;
+    holders.clear();
     {
+      // Whose they are, too: a holder that has none any more is soon another one's.
       std::lock_guard const guard(node->guard);
-      owner = node->owner.load(kRelaxed);  // relaxed: a glance
-      taken = node->taken;
-      readers.assign(node->readers.begin(), node->readers.end());
+      // relaxed: a glance
+      if (const LockHolder* const owner = node->owner.load(kRelaxed)) {
+        holders.push_back({owner->goroutine, owner->thread, false, node->taken});
+      }
+      for (const LockNode::Reader& reader : node->readers) {
+        holders.push_back({reader.who->goroutine, reader.who->thread, true, reader.taken});
+      }
     }
-    if (owner != nullptr) {
-      info.holders.push_back({owner->goroutine, owner->thread, false, taken});
-    }
-    for (const LockNode::Reader& reader : readers) {
-      info.holders.push_back({reader.who->goroutine, reader.who->thread, true, reader.taken});
-    }
+    info.holders.assign(holders.begin(), holders.end());
     if (auto const found = waiting.find(node); found != waiting.end()) {
       info.waiters = std::move(found->second);
     }

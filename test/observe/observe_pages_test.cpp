@@ -257,7 +257,7 @@ TEST(Pages, stacks) {
   auto const done = make_chan<int>();
   WaitGroup all;
   all.go({.name = "<deep>"}, [&] { goes_deep(done); });
-  all.go({.name = "flat"}, [&] { (void)done.recv(); });
+  all.go({.name = "flat\n\x1b[2J"}, [&] { (void)done.recv(); });
   test::until([] { return test::count_waiting("chan receive") == 2; });
   std::string const page = get(pages, "/debug/stacks").body;
   EXPECT_EQ(page.rfind("2 stacks that goroutines have\n", 0), 0U) << page;
@@ -266,7 +266,7 @@ TEST(Pages, stacks) {
   if (!test::emulated()) {
     EXPECT_GE(std::stoi(page.substr(page.rfind('\n', name))), 100) << page;  // KiB
   }
-  EXPECT_TRUE(is_in(page, " \"flat\"\n")) << page;
+  EXPECT_TRUE(is_in(page, " \"flat??[2J\"\n")) << page;
   done.close();
   all.wait();
 }
