@@ -25,6 +25,7 @@
 #include "sched/failure.h"
 #include "sched/readable.h"
 #include "sched/scheduler.h"
+#include "sched/trace.h"
 
 // What is printed when the process dies: an exception that nobody caught, a fatal error, a stack
 // overflow.
@@ -104,8 +105,11 @@ void put(std::initializer_list<std::string_view> parts) noexcept {
   flush();
 }
 
+// And what led to it, which is a file, whether anybody reads standard error or not.
 void put_others() noexcept {
-  if (!g_unread.load(kRelaxed)) {  // relaxed: it guards nothing
+  if (g_unread.load(kRelaxed)) {  // relaxed: it guards nothing
+    write_flight(nullptr);
+  } else {
     dump_others();
   }
 }
@@ -247,9 +251,7 @@ void dump_others_elsewhere() noexcept {
                                  done.store(true, kRelaxed);  // relaxed: all is written
                                },
                                nullptr};
-  // relaxed throughout: it guards nothing, and one asks
-  if (g_unread.load(kRelaxed) || !chores_are_done() ||
-      asked.exchange(true, kRelaxed)) {  // relaxed: one asks
+  if (!chores_are_done() || asked.exchange(true, kRelaxed)) {  // relaxed: one asks
     return;
   }
   queue_chore(chore);
@@ -300,6 +302,7 @@ bool is_default(std::terminate_handler handler) noexcept {
   if (auto const trace = trace_of_rethrown()) {
     print_exception();
     print_trace(trace.get());
+    write_flight(nullptr);
     if (is_default(g_former_terminate)) {
       std::abort();
     }

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -20,6 +21,7 @@
 #include "hamgam/hamgam.h"
 #include "support/child.h"
 #include "support/crew.h"
+#include "support/full_pipe.h"
 #include "support/scale.h"
 #include "support/trace.h"
 #include "support/until.h"
@@ -501,6 +503,40 @@ TEST_P(TraceTest, a_flight_recorder_is_written_when_the_process_dies) {
   Trace const trace = read_trace(path_);
   EXPECT_FALSE(trace.named("sender (").empty());
   EXPECT_EQ(trace.named("goroutine 1").back().then, "chan receive");
+}
+
+// Also if it is the first goroutine's exception, that comes out of run(); and if nobody reads
+// standard error.
+TEST_P(TraceTest, a_flight_recorder_is_written_when_an_exception_comes_out_of_run) {
+  auto const child = test::in_child(
+      [] {
+        observe::start_trace(std::getenv("TRACE_PATH"), {.on_reports = true});
+        std::thread([] {  // GoogleTest would catch it
+          run([] {
+            EXPECT_EQ(sum_of_channel(10), 45);
+            throw std::runtime_error("out");
+          });
+        })
+            .join();
+      },
+      {"TRACE_PATH=" + path_});
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.says("hamgam: what led to it: " + path_ + "\n")) << child.error;
+  EXPECT_FALSE(read_trace(path_).named("sender (").empty());
+}
+
+TEST_P(TraceTest, a_flight_recorder_is_written_though_nobody_reads_errors) {
+  auto const child = test::in_child(
+      [] {
+        observe::start_trace(std::getenv("TRACE_PATH"), {.on_reports = true});
+        EXPECT_EQ(sum_of_channel(10), 45);
+        test::fill_standard_error();
+        go([] { (void)make_chan<int>(-1); });
+        test::until([] { return false; });
+      },
+      {"TRACE_PATH=" + path_});
+  EXPECT_TRUE(child.aborted());
+  EXPECT_FALSE(read_trace(path_).named("sender (").empty());
 }
 
 TEST_P(TraceTest, a_flight_recorder_is_written_at_a_fault) {
