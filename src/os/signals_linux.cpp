@@ -162,7 +162,7 @@ bool write_error_within(std::string_view text, Nanos patience) noexcept {
     if (written > 0) {
       text.remove_prefix(static_cast<std::size_t>(written));
       end = now() + patience;
-    } else if (written == 0 || (errno != EINTR && errno != EAGAIN)) {
+    } else if (written == 0 || left == 0 || (errno != EINTR && errno != EAGAIN)) {
       return false;
     }
   }
