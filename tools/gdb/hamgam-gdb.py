@@ -17,6 +17,7 @@ innermost frame of the selected thread that it was called from where the gorouti
 saved: gdb does the rest as ever. A frame filter leaves the thread's own frame out, so that backtraces
 begin with frame 1.
 """
+import functools
 import re
 import struct
 import time
@@ -513,12 +514,21 @@ def full_name(frame):
 
 def is_in_librarys_file(function):
     """Where there is little debugging information (-g1), and of lambdas, gdb leaves out the namespace."""
-    if function is None:
+    if function is None or function.symtab is None:
         return False
     path = function.symtab.fullname()
+    ours = librarys_folder(function.symtab.objfile.progspace, len(gdb.objfiles()))
+    return OTHERS.search(path) is not None or ours is not None and path.startswith(ours)
+
+
+@functools.lru_cache(maxsize=4)
+def librarys_folder(_program, _loaded):
+    """Where its source was; or None. It is asked of each frame: all symbols of all files are looked through."""
     layout = gdb.lookup_global_symbol("hamgam_debug_layout")  # none: without debugging information
-    return OTHERS.search(path) is not None or \
-        layout is not None and path.startswith(layout.symtab.fullname().removesuffix("sched/goroutine.cpp"))
+    if layout is None or layout.symtab is None:
+        return None
+    path = layout.symtab.fullname()
+    return path.removesuffix("sched/goroutine.cpp") if path.endswith("/sched/goroutine.cpp") else None
 
 
 def is_library(frame):

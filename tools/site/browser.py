@@ -4,11 +4,13 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE = 120  # seconds
 
 
 def find():
@@ -47,6 +49,8 @@ class Browser:
 
     def read(self):
         while b"\0" not in self.rest:
+            if not select.select([self.back], [], [], PATIENCE)[0]:
+                raise RuntimeError("the browser does not answer")
             part = os.read(self.back.fileno(), 1 << 20)
             if not part:
                 raise RuntimeError("the browser has ended")
