@@ -4,21 +4,36 @@
 
 #include <pthread.h>
 
+#include <cerrno>
+
 #include "base/fatal.h"
 #include "hamgam/detail/atomic.h"
+#include "os/thread.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
+constinit atomic<bool> g_alone{false};  // who forks is the only thread
 constinit atomic<bool> g_was_forked{false};
 constinit atomic<bool> g_forked{false};
 void (*g_in_child)() noexcept = nullptr;
 
 // Plain threads have locks of ours, too.
 [[gnu::constructor]] void watch_forks() noexcept {
-  static_cast<void>(pthread_atfork(nullptr, nullptr, [] {
-    g_was_forked.store(true, kRelaxed);  // relaxed: there is one thread
-  }));
+  // A parent without other threads, as servers are that fork their workers first, leaves nothing
+  // locked: where its children wait long for a lock they are only slow, or stopped in a debugger.
+  static_cast<void>(pthread_atfork(
+      [] {
+        int const saved = errno;
+        g_alone.store(count_threads() == 1, kRelaxed);  // relaxed: if others fork, too, it is false
+        errno = saved;
+      },
+      nullptr,
+      [] {
+        if (!g_alone.load(kRelaxed)) {         // relaxed: there is one thread
+          g_was_forked.store(true, kRelaxed);  // relaxed: there is one thread
+        }
+      }));
 }
 }  // namespace
 

@@ -17,8 +17,9 @@ void forks_lose_threads(void (*in_child)() noexcept) noexcept;
 // Is this process such a child?
 bool is_forked_child() noexcept;
 
-// Is this process the child of a fork at all? It may be whole, and have threads of its own; but
-// what another thread of its parent had locked at that moment nobody will unlock.
+// Is this process the child of one that had other threads (or may have had)? It may be whole, and
+// have threads of its own; but what another thread of its parent had locked at that moment nobody
+// will unlock.
 bool was_forked() noexcept;
 
 // Says so and aborts.
