@@ -64,6 +64,7 @@ void take_slot_back(Worker& w) noexcept {
 namespace {
 
 HAMGAM_NOINLINE void yield_pinned(Worker& w) noexcept {
+  w.tick.store(w.tick.load(kRelaxed) + 1, kRelaxed);  // relaxed: for the monitor: it is not stuck
   bool const gave_slot = lend_slot(w);
   yield_thread();
   if (exiting()) {
