@@ -7,8 +7,26 @@ import os
 import pathlib
 import platform
 import sys
+import time
 
 BUSY = 0.3  # load for each core, from which on a machine counts as shared
+LOOK = 2  # seconds
+
+
+def load():
+    """How many cores are busy. Not the load average, which still counts what has just been built."""
+    def spent():
+        fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+        return sum(fields), fields[3] + fields[4]  # all of it; idle, and waiting for a disk
+
+    cores = len(os.sched_getaffinity(0))
+    try:
+        total, idle = spent()
+        time.sleep(LOOK)
+        total, idle = (after - before for after, before in zip(spent(), (total, idle)))
+    except (OSError, ValueError, IndexError):
+        return os.getloadavg()[0]
+    return cores * (1 - idle / total)
 
 
 def machine():
@@ -21,7 +39,7 @@ def machine():
     except OSError:
         pass
     return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(),
-            "load": round(os.getloadavg()[0], 2)}
+            "load": round(load(), 2)}
 
 
 def is_busy(about):
@@ -43,5 +61,5 @@ def command():
 def write(path, kind, about, **more):
     """The results of a run for bench/report; `about` is machine() as it was before the run."""
     document = {"kind": kind, "date": datetime.date.today().isoformat(), "commands": [command()],
-                "machine": about | {"load_after": round(os.getloadavg()[0], 2)}, **more}
+                "machine": about | {"load_after": round(load(), 2)}, **more}
     pathlib.Path(path).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
