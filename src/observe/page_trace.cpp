@@ -7,15 +7,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <exception>
 #include <system_error>
-#include <utility>
 
-#include "hamgam/observe.h"
+#include "observe/trace.h"
 #include "sched/exit.h"
-
-// The program may stop the trace meanwhile, as stop_trace() stops any: then the file is written by
-// that, and another one that the program has begun is left alone.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -35,7 +30,7 @@ int open_file() {
 
 PageTrace::PageTrace() : file_(open_file()) {
   try {
-    observe::start_trace("/proc/self/fd/" + std::to_string(file_), {.memory = kMemory});
+    number_ = begin_trace_for("/proc/self/fd/" + std::to_string(file_), kMemory);
   } catch (...) {
     (void)close(file_);
     throw;
@@ -43,26 +38,14 @@ PageTrace::PageTrace() : file_(open_file()) {
 }
 
 PageTrace::~PageTrace() {
-  // From exit() on it is ended by that.
-  if (on_ && !exiting() && !stopped_by_others()) {
-    try {
-      observe::stop_trace();
-    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): it is lost anyway
-    }
+  if (!exiting()) {  // from exit() on it is ended by that
+    give_up_trace_for(number_);
   }
   (void)close(file_);
 }
 
-bool PageTrace::stopped_by_others() const noexcept {
-  struct stat status {};
-  return fstat(file_, &status) == 0 && status.st_size != 0;
-}
-
 std::string PageTrace::end() {
-  on_ = false;
-  if (!stopped_by_others()) {
-    observe::stop_trace();
-  }
+  end_trace_for(number_);
   std::string text;
   struct stat status {};
   if (fstat(file_, &status) == 0) {

@@ -5,6 +5,7 @@
 // A trace that somebody asked the pages for: from its construction until end(), in a file that has
 // no name.
 
+#include <cstdint>
 #include <string>
 
 #include "hamgam/detail/config.h"
@@ -23,10 +24,8 @@ class PageTrace {
   [[nodiscard]] std::string end();
 
  private:
-  [[nodiscard]] bool stopped_by_others() const noexcept;
-
   int file_;
-  bool on_ = true;
+  std::uint64_t number_ = 0;
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

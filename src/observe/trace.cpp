@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
@@ -16,6 +17,7 @@
 #include "hamgam/go.h"
 #include "hamgam/mutex.h"
 #include "hamgam/observe.h"
+#include "observe/trace.h"
 #include "observe/trace_file.h"
 #include "observe/trace_story.h"
 #include "os/fork.h"
@@ -38,7 +40,8 @@ using namespace detail;
 
 class Tracer {
  public:
-  void start(const std::string& path, observe::TraceOptions options) {
+  // Returns the trace's number.
+  std::uint64_t start(const std::string& path, observe::TraceOptions options) {
     std::lock_guard const guard(mutex_);
     if (on_) {
       throw std::system_error(std::make_error_code(std::errc::device_or_resource_busy),
@@ -66,11 +69,28 @@ class Tracer {
     set_last_work(&at_exit);
     static int const kRegistered = std::atexit(&at_exit);  // 0; else no memory: not at the exit
     static_cast<void>(kRegistered);
+    return ++number_;
   }
 
   void stop() {
     std::lock_guard const guard(mutex_);
     end_and_write();
+  }
+
+  // Only if it is that one.
+  void stop(std::uint64_t number) {
+    std::lock_guard const guard(mutex_);
+    if (on_ && number_ == number) {
+      end_and_write();
+    }
+  }
+  void give_up(std::uint64_t number) noexcept {
+    std::lock_guard const guard(mutex_);
+    if (on_ && number_ == number) {
+      end_trace();
+      on_ = false;
+      drop();
+    }
   }
 
   // At the exit, which waits for who writes already, but not for ever: somebody may have been
@@ -89,7 +109,7 @@ class Tracer {
       throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
                               "observe::write_trace: there is no trace");
     }
-    write_until_now(path);
+    write_until_now(path, 0);
   }
 
   // The first of each kind goes into a file of its own; when the process dies, into that which was
@@ -113,7 +133,7 @@ class Tracer {
       std::size_t const end = path.find('.', name + 1);
       path.insert(std::min(end, path.size()), std::string("-") + kind);
     }
-    write_until_now(path);
+    write_until_now(path, O_NONBLOCK);  // a pipe may have no reader
     (void)write_error_within("hamgam: what led to it: " + path + "\n\n", kDumpPatience);
   }
 
@@ -133,8 +153,8 @@ class Tracer {
     return file;
   }
 
-  void write_until_now(const std::string& path) {
-    int const file = open_file(path, O_TRUNC, "observe::write_trace: ");
+  void write_until_now(const std::string& path, int flags) {
+    int const file = open_file(path, O_TRUNC | flags, "observe::write_trace: ");
     try {
       frame_.running_last = trace_running();
       frame_.end_ticks = ticks();
@@ -210,6 +230,7 @@ class Tracer {
 
   Mutex mutex_;
   bool on_ = false;
+  std::uint64_t number_ = 0;       // of the last one
   bool flies_ = false;             // it is written when something is reported
   std::vector<std::string> told_;  // what was, in this trace
   int file_ = -1;
@@ -251,13 +272,23 @@ void Tracer::on_report(const char* kind) noexcept {
 
 }  // namespace
 
+namespace detail {
+
+std::uint64_t begin_trace_for(const std::string& path, std::size_t memory) {
+  return tracer().start(path, {.memory = memory});
+}
+void end_trace_for(std::uint64_t number) { tracer().stop(number); }
+void give_up_trace_for(std::uint64_t number) noexcept { tracer().give_up(number); }
+
+}  // namespace detail
+
 namespace observe {
 
 void start_trace(const std::string& path, TraceOptions options) {
   if (is_forked_child()) {
     refuse_in_child();
   }
-  tracer().start(path, options);
+  (void)tracer().start(path, options);
 }
 
 void stop_trace() {
