@@ -141,6 +141,7 @@ PageReply scheduler_page(const PageRequest& request) {
 }
 
 PageReply stacks_page(const PageRequest& request) {
+  TsanIgnore const ignore;  // the stacks are others'
   std::vector<StackUse> const all = stack_uses();
   Page page{std::to_string(all.size()) + (all.size() == 1 ? " stack" : " stacks") +
                 " that goroutines have",

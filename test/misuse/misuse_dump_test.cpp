@@ -210,6 +210,9 @@ TEST(MisuseDump, nobody_reads_the_first_line) {
       },
   };
   for (auto const die : deaths) {
+    if (test::emulated() && die == *deaths.begin()) {
+      continue;  // an emulator has threads of its own: nothing is taken for a deadlock
+    }
     auto child = in_child([die] {
       (void)run([die] {
         WaitGroup all;

@@ -303,8 +303,13 @@ TEST(ObserveRunning, a_program_that_blocks_all_signals_at_first) {
 
 TEST(ObserveRunning, fatal_errors_show_them) {
   auto child = in_child([] {
+    std::atomic<bool> begun{false};
     std::atomic<bool> over{false};
-    go({.name = "spins"}, [&] { spins(over); });
+    go({.name = "spins"}, [&] {
+      begun = true;
+      spins(over);
+    });
+    test::until([&] { return begun.load(); });
     await_stack("spins", "spins");
     Mutex().unlock();
   });

@@ -488,6 +488,9 @@ TEST_P(TraceTest, without_a_file_only_copies_are_written) {
 }
 
 TEST_P(TraceTest, a_flight_recorder_is_written_when_the_process_dies) {
+  if (test::emulated()) {
+    return;  // nothing is taken for a deadlock there
+  }
   auto const child = test::in_child(
       [] {
         observe::start_trace(std::getenv("TRACE_PATH"), {.on_reports = true});
