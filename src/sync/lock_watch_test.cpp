@@ -56,7 +56,9 @@ TEST(LockWatch, a_list_asks_for_no_memory_under_a_lock) {
     std::atomic<bool> over{false};
     std::thread allocates([&] {
       while (!over) {
-        delete new std::uint64_t;
+        auto* const some = new std::uint64_t;
+        asm volatile("" : : "r"(some) : "memory");  // or the compiler would leave both out
+        delete some;
       }
     });
     bool seen = false;

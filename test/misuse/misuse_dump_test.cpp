@@ -201,6 +201,9 @@ TEST(MisuseDump, nobody_reads_it) {
 
 // The pipe was full before the first line, for which the process waited for ever.
 TEST(MisuseDump, nobody_reads_the_first_line) {
+  if (test::emulated()) {
+    return;  // an emulator tells of the death itself, and waits for a reader
+  }
   auto const deaths = {
       +[] { (void)make_chan<int>().recv(); },
       +[] { throw std::runtime_error("nobody catches it"); },
@@ -210,9 +213,6 @@ TEST(MisuseDump, nobody_reads_the_first_line) {
       },
   };
   for (auto const die : deaths) {
-    if (test::emulated() && die == *deaths.begin()) {
-      continue;  // an emulator has threads of its own: nothing is taken for a deadlock
-    }
     auto child = in_child([die] {
       (void)run([die] {
         WaitGroup all;
