@@ -103,7 +103,8 @@ function(hamgam_library_flags target)
   if(HAMGAM_SANITIZE STREQUAL "thread-user")
     set(scope INTERFACE)
     set_source_files_properties(${PROJECT_SOURCE_DIR}/src/wait/stop.cpp PROPERTIES
-      COMPILE_OPTIONS "${hamgam_sanitizer_options}")  # its head says why
+      COMPILE_OPTIONS "${hamgam_sanitizer_options}"  # its head says why
+      SKIP_PRECOMPILE_HEADERS ON)
     # Unoptimised, it would call the standard library's inline functions, of which the linker keeps
     # the users' instrumented copies: races would be reported within the library.
     target_compile_options(${target} PRIVATE $<$<OR:$<CONFIG:Debug>,$<CONFIG:>>:-O1>)

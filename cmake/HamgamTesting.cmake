@@ -12,6 +12,14 @@
 set(HAMGAM_GOOGLETEST_DIR /usr/src/googletest CACHE PATH "Sources of GoogleTest")
 set(HAMGAM_TEST_TIMEOUT 300 CACHE STRING "Seconds a test may take")
 
+# Programs with a sanitizer are large: lld, where it is, links them in a third of the time.
+if(HAMGAM_SANITIZE)
+  find_program(HAMGAM_LLD ld.lld)
+  if(HAMGAM_LLD)
+    add_link_options(-fuse-ld=lld)
+  endif()
+endif()
+
 # GoogleTest is built here rather than found, so that it fits each compiler, sanitizer and CPU.
 function(hamgam_add_googletest)
   if(NOT EXISTS ${HAMGAM_GOOGLETEST_DIR}/CMakeLists.txt)
