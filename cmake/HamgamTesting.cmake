@@ -59,12 +59,23 @@ function(hamgam_test_settings name)
 endfunction()
 
 # What a test is compiled with. Under a sanitizer it is not optimised, which takes twice as long to
-# compile and would find no more; the library itself is.
+# compile and would find no more; the library itself is. Without HAMGAM_TEST_OPTIMISED only those are
+# that run the headers' inline code hard.
+#   hamgam_test_flags(name [suite])
 function(hamgam_test_flags name)
   set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
   hamgam_developer_flags(${name})
-  if(HAMGAM_SANITIZE)
+  hamgam_test_is_plain(plain ${ARGN})
+  if(plain)
     target_compile_options(${name} PRIVATE -O0)
+  endif()
+endfunction()
+
+function(hamgam_test_is_plain result)
+  if(HAMGAM_SANITIZE OR NOT (HAMGAM_TEST_OPTIMISED OR "${ARGN}" MATCHES "^(go|stress)$"))
+    set(${result} ON PARENT_SCOPE)
+  else()
+    set(${result} OFF PARENT_SCOPE)
   endif()
 endfunction()
 
@@ -77,17 +88,24 @@ function(hamgam_use_asio name)
   endif()
 endfunction()
 
-# What nearly every test includes is compiled once per preset: it is most of a test's compile time.
-function(hamgam_precompile_for name)
-  if(NOT TARGET hamgam_test_headers)
+# What nearly every test includes is compiled once for all that have the same flags: it is most of a
+# test's compile time.
+function(hamgam_precompile_for name suite)
+  hamgam_test_is_plain(plain ${suite})
+  if(plain)
+    set(headers hamgam_test_headers_plain)
+  else()
+    set(headers hamgam_test_headers)
+  endif()
+  if(NOT TARGET ${headers})
     file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/test_headers.cpp CONTENT "")
-    add_library(hamgam_test_headers OBJECT ${PROJECT_BINARY_DIR}/test_headers.cpp)
-    target_link_libraries(hamgam_test_headers PRIVATE hamgam::hamgam gtest)
-    hamgam_test_flags(hamgam_test_headers)
-    target_precompile_headers(hamgam_test_headers PRIVATE
+    add_library(${headers} OBJECT ${PROJECT_BINARY_DIR}/test_headers.cpp)
+    target_link_libraries(${headers} PRIVATE hamgam::hamgam gtest)
+    hamgam_test_flags(${headers} ${suite})
+    target_precompile_headers(${headers} PRIVATE
       <gtest/gtest.h> <hamgam/hamgam.h> <functional> <thread> <vector>)
   endif()
-  target_precompile_headers(${name} REUSE_FROM hamgam_test_headers)
+  target_precompile_headers(${name} REUSE_FROM ${headers})
 endfunction()
 
 function(hamgam_add_test name)
@@ -96,8 +114,8 @@ function(hamgam_add_test name)
   # Tests may look behind the public headers.
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/test)
   target_link_libraries(${name} PRIVATE hamgam::hamgam gtest_main ${arg_LIBRARIES})
-  hamgam_test_flags(${name})
-  hamgam_precompile_for(${name})
+  hamgam_test_flags(${name} ${arg_LABELS})
+  hamgam_precompile_for(${name} ${arg_LABELS})
   add_test(NAME ${name} COMMAND ${name})
   hamgam_test_settings(${name} TIMEOUT ${arg_TIMEOUT})
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" RUN_SERIAL ${arg_SERIAL})
