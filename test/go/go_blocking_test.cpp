@@ -88,7 +88,7 @@ TEST(Blocking, surplus_retires) {
   }
   group.wait();
   std::atomic<int> inside{0};
-  int overlaps = 0;
+  std::atomic<int> overlaps{0};
   for (int i = 0; i < 200; ++i) {
     group.go([&] {
       overlaps += inside.exchange(1) == 1 ? 1 : 0;
@@ -99,7 +99,7 @@ TEST(Blocking, surplus_retires) {
     });
   }
   group.wait();
-  EXPECT_LT(overlaps, 20);
+  EXPECT_LT(overlaps.load(), 20);
 }
 
 // f may wait: the goroutine keeps its thread meanwhile.

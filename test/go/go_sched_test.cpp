@@ -242,7 +242,7 @@ TEST(Sched, max_procs_limits) {
   EXPECT_EQ(max_procs(1), 3);
   // With one, two goroutines without scheduling points never overlap, unless one is found to hog.
   std::atomic<int> inside{0};
-  int overlaps = 0;
+  std::atomic<int> overlaps{0};
   WaitGroup group;
   for (int i = 0; i < 200; ++i) {
     group.go([&] {
@@ -252,7 +252,7 @@ TEST(Sched, max_procs_limits) {
     });
   }
   group.wait();
-  EXPECT_LT(overlaps, 20);
+  EXPECT_LT(overlaps.load(), 20);
 }
 
 TEST(Sched, max_procs_grows_while_all_are_busy) {
