@@ -98,7 +98,9 @@ class Address {
   // From a sockaddr. Empty if it is larger than any of these.
   HAMGAM_API static Address from_raw(const void* raw, std::size_t size) noexcept;
 
-  // As parse() takes it; the host and the port alone (0 if there is none); which kind it is.
+  // As parse() takes it; the host and the port alone (0 if there is none); which kind it is. IPv4's
+  // address as a socket for both families has it, ::ffff:10.0.0.1, is_ipv6(), prints as 10.0.0.1 and is
+  // not equal to what parse() makes of that.
   [[nodiscard]] HAMGAM_API std::string to_string() const;
   [[nodiscard]] HAMGAM_API std::string host() const;
   [[nodiscard]] HAMGAM_API std::uint16_t port() const noexcept;
