@@ -170,8 +170,8 @@ class [[nodiscard]] CancelGuard {
   explicit CancelGuard(CancelFunc cancel) noexcept : cancel_(std::move(cancel)) {}
   CancelGuard(CancelGuard&&) noexcept = default;
   CancelGuard& operator=(CancelGuard&& other) noexcept {
-    CancelGuard former(std::move(*this));
-    cancel_ = std::move(other.cancel_);
+    CancelGuard former(std::move(other));  // cancels what this had; its own, if it is itself, comes back
+    std::swap(cancel_, former.cancel_);
     return *this;
   }
   ~CancelGuard() { cancel_(); }

@@ -15,8 +15,8 @@
 #include <new>
 
 #include "hamgam/go.h"
-#include "net/no_sigpipe.h"
 #include "net/number.h"
+#include "os/no_sigpipe.h"
 
 namespace hamgam::inline HAMGAM_ABI::net::detail {
 
@@ -36,7 +36,7 @@ struct Portion {
 
 long call_sendfile(void* raw, int fd) noexcept {
   auto const& portion = *static_cast<Portion*>(raw);
-  NoSigPipe const quiet;
+  hamgam::detail::NoSigPipe const quiet;
   stay_nonblocking(fd);
   return sendfile(fd, portion.other, nullptr, portion.size);
 }
@@ -50,7 +50,7 @@ long call_into_pipe(void* raw, int fd) noexcept {
 
 long call_from_pipe(void* raw, int fd) noexcept {
   auto const& portion = *static_cast<Portion*>(raw);
-  NoSigPipe const quiet;
+  hamgam::detail::NoSigPipe const quiet;
   stay_nonblocking(fd);
   return splice(portion.other, nullptr, fd, nullptr, portion.size,
                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK);

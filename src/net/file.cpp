@@ -14,9 +14,9 @@
 #include "hamgam/go.h"
 #include "hamgam/time.h"
 #include "hamgam/waitgroup.h"
-#include "net/no_sigpipe.h"
 #include "net/number.h"
 #include "net/shared.h"
+#include "os/no_sigpipe.h"
 #include "wait/stop.h"
 
 namespace hamgam::inline HAMGAM_ABI::file {
@@ -111,7 +111,7 @@ Failure write_file(const std::filesystem::path& path, std::span<const std::byte>
   }
   Failure failure;
   while (written < bytes.size() && failure.error == 0) {
-    net::NoSigPipe const quiet;  // it may be a named pipe
+    hamgam::detail::NoSigPipe const quiet;  // it may be a named pipe
     ssize_t const put =
         ::write(fd, bytes.data() + written, std::min(bytes.size() - written, kMostAtOnce));
     if (put > 0) {

@@ -7,7 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "hamgam/detail/atomic.h"
+#include "os/clock.h"
 #include "os/exit.h"
+#include "os/futex.h"
+#include "os/thread.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -33,8 +37,26 @@ void register_exit_handler(void (*handler)(int status, void* unused)) noexcept {
   (void)on_exit(handler, nullptr);  // without memory for it there is none
 }
 
+// Who reads a stream has its lock while he waits, and fflush(nullptr) waits for every lock. So
+// standard output waits for its reader, as ever, and the rest for that long at most, on a thread of
+// its own.
 void end_process(int status) noexcept {
-  std::fflush(nullptr);
+  if (ftrylockfile(stdout) == 0) {
+    std::fflush(stdout);
+    funlockfile(stdout);
+  }
+  constexpr Nanos kPatience = 1000 * kMillisecond;
+  static constinit atomic<std::uint32_t> flushed{0};
+  auto const flush = [](void*) {
+    std::fflush(nullptr);
+    flushed.store(1, kRelaxed);  // relaxed: the process ends
+    futex_wake(flushed);
+  };
+  if (start_thread("hamgam exit", flush, nullptr, Signals::kFaults)) {
+    for (Nanos const end = now() + kPatience; flushed.load(kRelaxed) == 0 && now() < end;) {
+      futex_wait(flushed, 0, end);
+    }
+  }
   std::_Exit(status);
 }
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/auxv.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 
 #include "hamgam/detail/atomic.h"
 #include "os/memory.h"
+#include "os/no_sigpipe.h"
 #include "os/signals.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -144,25 +148,67 @@ void write_error(std::string_view text) noexcept {
   }
 }
 
+namespace {
+
+// Standard error, written to without waiting. That it has room does not say for how much, and what
+// it has another process may take: so a pipe or a terminal is opened once more, as one that does
+// not wait, which the program's own must not become; it is shared with others. A socket needs no
+// more than a flag, and files take what they get.
+class UnwaitingError {
+ public:
+  UnwaitingError() noexcept {
+    struct stat status {};
+    if (fstat(STDERR_FILENO, &status) == 0) {
+      is_socket_ = S_ISSOCK(status.st_mode);
+      if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) {
+        own_ = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+      }
+    }
+  }
+  ~UnwaitingError() {
+    if (own_ >= 0) {
+      close(own_);
+    }
+  }
+  UnwaitingError(const UnwaitingError&) = delete;
+  UnwaitingError& operator=(const UnwaitingError&) = delete;
+
+  [[nodiscard]] int number() const noexcept { return own_ >= 0 ? own_ : STDERR_FILENO; }
+  // Where it could not be opened: a pipe that has room has room for that much.
+  ssize_t write(std::string_view text) const noexcept {
+    std::size_t const size = std::min<std::size_t>(text.size(), PIPE_BUF);
+    return is_socket_ ? send(STDERR_FILENO, text.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                      : ::write(number(), text.data(), size);
+  }
+
+ private:
+  int own_ = -1;
+  bool is_socket_ = false;
+};
+
+}  // namespace
+
 bool write_error_within(std::string_view text, Nanos patience) noexcept {
+  NoSigPipe const quiet;  // what else is told must not be lost with it
+  UnwaitingError const standard_error;
   Nanos end = now() + patience;
   while (!text.empty()) {
-    pollfd standard_error{STDERR_FILENO, POLLOUT, 0};
+    pollfd room{standard_error.number(), POLLOUT, 0};
     Nanos const left = std::max<Nanos>(0, end - now());
-    int const ready = poll(&standard_error, 1, static_cast<int>(left / kMillisecond));
+    int const ready = poll(&room, 1, static_cast<int>(left / kMillisecond));
     if (ready < 0 && errno == EINTR && left != 0) {
       continue;  // a write would wait
     }
     if (ready <= 0) {
       return false;
     }
-    // A pipe that has room has room for that much.
-    ssize_t const written =
-        write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+    ssize_t const written = standard_error.write(text);
     if (written > 0) {
       text.remove_prefix(static_cast<std::size_t>(written));
       end = now() + patience;
-    } else if (written == 0 || left == 0 || (errno != EINTR && errno != EAGAIN)) {
+    } else if (written < 0 && errno == EAGAIN && left != 0) {
+      poll(nullptr, 0, 1);  // room for less than a terminal wants
+    } else if (written == 0 || left == 0 || errno != EINTR) {
       return false;
     }
   }

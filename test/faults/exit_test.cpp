@@ -307,6 +307,40 @@ TEST(Exit, beside_a_goroutine_that_computes) {
   expect_end_beside_computing([] {}, [] { std::fputs("written out", stderr); }, "written out");
 }
 
+// Who reads has his stream's lock, for which a flush of all streams would wait.
+TEST(Exit, beside_a_goroutine_that_computes_and_a_thread_that_reads) {
+  auto child = in_child([] {
+    int ends[2];
+    if (pipe(ends) != 0 || dup2(ends[0], STDIN_FILENO) < 0) {
+      std::_Exit(1);
+    }
+    std::thread([] {
+      char line[80];
+      (void)!std::fgets(line, sizeof line, stdin);
+    }).detach();
+    auto const is_reading = [] {
+      bool const is_free = ftrylockfile(stdin) == 0;
+      if (is_free) {
+        funlockfile(stdin);
+      }
+      return !is_free;
+    };
+    until(is_reading);
+    std::atomic<bool> computes{false};
+    go([&] {
+      for (;;) {
+        computes.store(true);
+      }
+    });
+    until([&] { return computes.load(); });
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    std::fputs("written", stdout);
+    std::exit(7);
+  });
+  EXPECT_TRUE(child.exited_with(7)) << child.status;
+  EXPECT_EQ(child.error, "written");
+}
+
 TEST(Exit, beside_a_goroutine_that_computes_and_no_descriptor_is_left) {
   expect_end_beside_computing([] {},
                               [] {

@@ -10,7 +10,7 @@
 
 #include "hamgam/detail/config.h"
 
-namespace hamgam::inline HAMGAM_ABI::net {
+namespace hamgam::inline HAMGAM_ABI::detail {
 
 // For calls that have no flag against SIGPIPE. It is sent to the thread that calls, so it is kept
 // from that one and taken back.
@@ -43,4 +43,4 @@ class NoSigPipe {
   bool was_pending_ = false;
 };
 
-}  // namespace hamgam::inline HAMGAM_ABI::net
+}  // namespace hamgam::inline HAMGAM_ABI::detail
