@@ -46,10 +46,10 @@ void end_process(int status) noexcept {
     funlockfile(stdout);
   }
   constexpr Nanos kPatience = 1000 * kMillisecond;
-  static constinit atomic<std::uint32_t> flushed{0};
+  static constinit atomic<std::uint32_t> flushed{0};  // relaxed throughout: it guards nothing
   auto const flush = [](void*) {
     std::fflush(nullptr);
-    flushed.store(1, kRelaxed);  // relaxed: the process ends
+    flushed.store(1, kRelaxed);
     futex_wake(flushed);
   };
   if (start_thread("hamgam exit", flush, nullptr, Signals::kFaults)) {
