@@ -34,7 +34,8 @@ void on_asked(const void* stack) noexcept {
   const Stack* const own = g != nullptr ? g->stack : nullptr;
   if (own != nullptr && at >= own->bottom && at < own->bottom + own->size) {
     look->goroutine = g;
-    look->id = g->id.load(kRelaxed);  // relaxed: of this thread
+    look->id = g->id.load(kRelaxed);                  // relaxed: of this thread
+    look->tick = this_worker()->tick.load(kRelaxed);  // relaxed: as that
     look->count = unwind_interrupted(look->frames, Look::kFrames);
   } else if (this_worker() == nullptr) {
     look->reason = thread->reason.load(kRelaxed);  // relaxed: of this thread

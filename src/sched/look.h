@@ -57,6 +57,7 @@ struct Look {
   // By the handler.
   const Goroutine* goroutine = nullptr;  // null: none, or nothing could be seen of it
   std::uint64_t id = 0;
+  std::uint32_t tick = 0;        // its worker's
   const char* reason = nullptr;  // what a plain thread waits for
   std::size_t count = 0;         // as unwind() returns it
   const void* frames[kFrames] = {};

@@ -80,7 +80,9 @@ HAMGAM_NOINLINE void yield_pinned(Worker& w) noexcept {
 SleepingWorker::SleepingWorker() noexcept
     : gave_slot_(this_worker() != nullptr && lend_slot(*this_worker())) {
   if (Goroutine* g = current_goroutine()) {
-    // relaxed throughout: for dumps
+    // relaxed throughout: for dumps, and for the monitor: it is not stuck
+    atomic<std::uint32_t>& tick = this_worker()->tick;
+    tick.store(tick.load(kRelaxed) + 1, kRelaxed);
     atomic<Nanos>& since = this_worker()->stays_since;
     outer_since_ = since.load(kRelaxed);
     since.store(coarse_now(), kRelaxed);

@@ -31,6 +31,7 @@ namespace {
 
 constexpr Nanos kUsual = 20 * kMillisecond;
 constexpr Nanos kGranted = 10 * kMillisecond;
+constexpr int kElsewhere = 3;
 constexpr int kTries = 40;  // to have an answer: a thread may get no processor for long
 constexpr Nanos kMinute = 60'000 * kMillisecond;
 
@@ -76,24 +77,9 @@ bool still_there(const Stuck& stuck) noexcept {
          stuck.goroutine->id.load(kRelaxed) == stuck.id;
 }
 
-// False: it went on.
+// False: it went on before it was seen. One that blocks may go on because it is asked, by EINTR, and
+// is told of all the same: so what is known of it is read before.
 bool look_at(const Stuck& stuck, Snapshot::Group& group) {
-  const void* frames[Look::kFrames] = {};
-  std::size_t count = 0;
-  ThreadRecord* const thread = stuck.worker->record;
-  for (int tries = 0; tries < kTries && thread != nullptr && count == 0; ++tries) {
-    if (!still_there(stuck)) {
-      return false;
-    }
-    Looks looks(kLookPatience, false);
-    looks.ask(*thread);
-    looks.wait();
-    const Look* const look = looks.answer(0);
-    if (look != nullptr && look->goroutine == stuck.goroutine && look->id == stuck.id) {
-      count = look->count;
-      std::copy_n(look->frames, std::min(count, Look::kFrames), frames);
-    }
-  }
   const Goroutine& g = *stuck.goroutine;
   char name[kShownName];
   copy_name(g, name, sizeof name);
@@ -101,9 +87,26 @@ bool look_at(const Stuck& stuck, Snapshot::Group& group) {
   group.elsewhere = true;
   group.name = name;
   group.created_at = g.created_at;
-  group.cut = count > Look::kFrames;
-  group.frames.assign(frames, frames + std::min(count, Look::kFrames));
   group.members.push_back({stuck.id, g.created_by, nullptr, 0});
+  ThreadRecord* const thread = stuck.worker->record;
+  int elsewhere = 0;  // on another library's stack, it seems
+  for (int tries = 0; tries < kTries && thread != nullptr && elsewhere < kElsewhere; ++tries) {
+    if (!still_there(stuck)) {
+      return false;
+    }
+    Looks looks(kLookPatience, false);
+    looks.ask(*thread);
+    looks.wait();
+    const Look* const look = looks.answer(0);
+    if (look != nullptr && look->goroutine == nullptr) {
+      ++elsewhere;
+    } else if (look != nullptr && look->goroutine == stuck.goroutine && look->id == stuck.id &&
+               look->tick == stuck.tick && look->count != 0) {
+      group.cut = look->count > Look::kFrames;
+      group.frames.assign(look->frames, look->frames + std::min(look->count, Look::kFrames));
+      return true;
+    }
+  }
   return still_there(stuck);
 }
 

@@ -604,6 +604,8 @@ TEST(Context, CancelGuard) {
       std::tie(first, cancel) = hamgam::with_cancel(Context::background());
       hamgam::CancelGuard guard(cancel);
       hamgam::CancelGuard moved = std::move(guard);
+      hamgam::CancelGuard& itself = moved;
+      moved = std::move(itself);
       std::tie(second, cancel) = hamgam::with_cancel(Context::background());
       EXPECT_FALSE(first.err());
       moved = hamgam::CancelGuard(cancel);

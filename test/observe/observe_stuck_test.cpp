@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -172,6 +174,49 @@ TEST(Stuck, a_call_that_blocks_outside_of_blocking) {
   EXPECT_TRUE(child.says(" has blocked its thread, outside of blocking(), for ")) << child.error;
   EXPECT_TRUE(child.says(" [blocks its thread]: reader\n")) << child.error;
   EXPECT_TRUE(child.says("wait_for_a_pipe") || !test::running_ones_are_seen()) << child.error;
+}
+
+// To be asked where it is ends its call: it passes a scheduling point before it can be told of.
+TEST(Stuck, a_call_that_ends_because_it_is_looked_at) {
+  auto const child = test::in_child([] {
+    observe::watch_stuck();
+    Others const others;
+    WaitGroup group;
+    int looks = 0;
+    group.go([&] {
+      for (; reports() == 0; yield()) {
+        looks += poll(nullptr, 0, 10'000) < 0 ? 1 : 0;
+      }
+    });
+    group.wait();
+    EXPECT_LT(looks, 8);
+    exit_now();
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_TRUE(child.says(" has blocked its thread, outside of blocking(), for ")) << child.error;
+}
+
+// Its goroutine cannot leave its thread there, but others have the processor by turns.
+TEST(Stuck, a_stop_callback_that_waits_now_and_then) {
+  auto const child = test::in_child([] {
+    observe::watch_stuck(true, 5ms);
+    Others const others;
+    auto const [ctx, cancel] = with_cancel(Context::background());
+    std::stop_callback const computes(ctx.stop_token(), [] {
+      for (int i = 0; i < 300; ++i) {
+        auto const end = std::chrono::steady_clock::now() + 2ms;
+        while (std::chrono::steady_clock::now() < end) {
+        }
+        sleep(100us);  // of none it would return at once
+      }
+    });
+    WaitGroup group;
+    group.go([stop = cancel] { stop(); });
+    group.wait();
+    EXPECT_EQ(stuck(), 0U);
+    exit_now();
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
 }
 
 // Whoever computes, or waits, in blocking(), and goes on a little behind it.
