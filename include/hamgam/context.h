@@ -170,7 +170,7 @@ class [[nodiscard]] CancelGuard {
   explicit CancelGuard(CancelFunc cancel) noexcept : cancel_(std::move(cancel)) {}
   CancelGuard(CancelGuard&&) noexcept = default;
   CancelGuard& operator=(CancelGuard&& other) noexcept {
-    CancelGuard former(std::move(other));  // cancels what this had; its own, if it is itself, comes back
+    CancelGuard former(std::move(other));  // so itself keeps its own
     std::swap(cancel_, former.cancel_);
     return *this;
   }

@@ -93,14 +93,12 @@ class Address {
  public:
   Address() noexcept = default;
   // Numeric only, never asks a resolver: "127.0.0.1:80", "[::1%eth0]:80", "/run/x", "@abstract".
-  // Throws Error, Errc::no_suitable_address.
+  // IPv4's in IPv6's form, ::ffff:10.0.0.1, is IPv4's. Throws Error, Errc::no_suitable_address.
   HAMGAM_API static Address parse(std::string_view text);
   // From a sockaddr. Empty if it is larger than any of these.
   HAMGAM_API static Address from_raw(const void* raw, std::size_t size) noexcept;
 
-  // As parse() takes it; the host and the port alone (0 if there is none); which kind it is. IPv4's
-  // address as a socket for both families has it, ::ffff:10.0.0.1, is_ipv6(), prints as 10.0.0.1 and is
-  // not equal to what parse() makes of that.
+  // As parse() takes it; the host and the port alone (0 if there is none); which kind it is.
   [[nodiscard]] HAMGAM_API std::string to_string() const;
   [[nodiscard]] HAMGAM_API std::string host() const;
   [[nodiscard]] HAMGAM_API std::uint16_t port() const noexcept;

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "hamgam/net.h"
+#include "net/number.h"
 #include "net/resolve.h"
 
 namespace hamgam::inline HAMGAM_ABI::net {
@@ -152,7 +153,9 @@ std::error_code look_up(const HostPort& parts, Transport transport, int flags,
     ~Free() { freeaddrinfo(list); }
   } const guard{found};
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-    all.push_back(Address::from_raw(one->ai_addr, one->ai_addrlen));
+    sockaddr_storage raw{};
+    std::memcpy(&raw, one->ai_addr, std::min<std::size_t>(one->ai_addrlen, sizeof raw));
+    all.push_back(unmapped(raw, one->ai_addrlen));
   }
   return {};
 }

@@ -589,6 +589,7 @@ TEST(Address, Forms) {
   }
   EXPECT_EQ(net::Address::parse("[::1]:8080").port(), 8080);
   EXPECT_EQ(net::Address::parse("[::1]:1"), net::Address::parse("[0::1]:1"));
+  EXPECT_EQ(net::Address::parse("[::ffff:10.0.0.1]:1"), net::Address::parse("10.0.0.1:1"));
   for (const char* text : {"", "localhost:80", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536",
                            "::1:80", "127.1:80", "010.0.0.1:80", "0x7f.0.0.1:80", "1:80"}) {
     EXPECT_EQ(net_error_of([&] { (void)net::Address::parse(text); }),
