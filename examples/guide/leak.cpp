@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 // What the compiler inlines is in no stack.
 [[gnu::noinline]] void ask_slow_server(const hamgam::Chan<int>& answers) {
-  hamgam::sleep(20ms);
+  hamgam::sleep(200ms);
   answers.send(42);  // it waits here for ever, unless the channel has room: make_chan<int>(1)
 }
 

@@ -118,10 +118,11 @@ TEST_P(ResourcePoolTest, Smoke) {
       auto b = pool.acquire();
       EXPECT_EQ(b->id, 2);
       EXPECT_FALSE(pool.try_acquire().has_value());
-      EXPECT_FALSE(pool.acquire_for(milliseconds(1)).has_value());
-      EXPECT_FALSE(pool.acquire_until(hamgam::Clock::now() + milliseconds(1)).has_value());
+      // Long enough to begin to wait, on a slow machine, too.
+      EXPECT_FALSE(pool.acquire_for(milliseconds(30)).has_value());
+      EXPECT_FALSE(pool.acquire_until(hamgam::Clock::now() + milliseconds(30)).has_value());
       EXPECT_FALSE(
-          pool.acquire_until(std::chrono::system_clock::now() + milliseconds(1)).has_value());
+          pool.acquire_until(std::chrono::system_clock::now() + milliseconds(30)).has_value());
       std::stop_source stop;
       stop.request_stop();
       EXPECT_FALSE(pool.acquire(stop.get_token()).has_value());
