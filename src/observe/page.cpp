@@ -154,7 +154,7 @@ PageReply answer_page(std::string_view text, bool local) {
 }
 
 std::string page_text(const PageReply& reply, bool with_body) {
-  std::string text = std::string("HTTP/1.1 ") + reply.status + "\r\nContent-Type: " + reply.type +
+  std::string text = std::string(kPageBegin) + reply.status + "\r\nContent-Type: " + reply.type +
                      "\r\nContent-Length: " + std::to_string(reply.body.size()) + "\r\n" +
                      reply.head +
                      "Connection: close\r\nCache-Control: no-store\r\n"

@@ -135,14 +135,21 @@ class Connection {
 
   [[nodiscard]] int fd() const noexcept { return socket_.get(); }
   [[nodiscard]] short wants() const noexcept {
-    return step_ == Step::kWrites ? POLLOUT : step_ == Step::kRecords ? POLLRDHUP : POLLIN;
+    switch (step_) {
+      case Step::kWrites:
+        return POLLOUT;
+      case Step::kRecords:
+        return sent_ == 0 ? POLLRDHUP : 0;
+      default:
+        return POLLIN;
+    }
   }
   [[nodiscard]] Nanos deadline() const noexcept { return deadline_; }
 
   // False: it is over.
-  bool go_on(Nanos time) {
+  bool go_on(Nanos time, short events) {
     if (step_ == Step::kRecords) {
-      return false;  // who asked has gone
+      return (events & ~POLLRDHUP) == 0 && find_out();
     }
     if (step_ == Step::kReads && !read()) {
       return false;
@@ -161,10 +168,14 @@ class Connection {
     try {
       reply_.body = trace_->end();
     } catch (const std::system_error& error) {
+      if (is_busy(error) && time < recorded_at_ + kPatience) {
+        deadline_ = time + kPause;
+        return true;
+      }
       fail(error);
     }
     trace_ = nullptr;
-    answer(time);
+    answer(now());
     return true;
   }
 
@@ -178,10 +189,22 @@ class Connection {
     deadline_ = time + kPatience;
   }
 
+  static bool is_busy(const std::system_error& error) {
+    return error.code() == std::errc::device_or_resource_busy;
+  }
+
   void fail(const std::system_error& error) {
-    bool const busy = error.code() == std::errc::device_or_resource_busy;
-    reply_ = {busy ? "409 Conflict" : "500 Internal Server Error", "text/plain; charset=utf-8", "",
-              busy ? "a trace is on already\n" : std::string(error.what()) + "\n"};
+    reply_ = {is_busy(error) ? "409 Conflict" : "500 Internal Server Error",
+              "text/plain; charset=utf-8", "", std::string(error.what()) + "\n"};
+  }
+
+  // The other side says no more. Has it gone, or does it wait for the answer? That begins with
+  // these bytes in any case, and who has gone does not take them: the next poll tells.
+  bool find_out() noexcept {
+    ssize_t const put =
+        send(fd(), kPageBegin.data(), kPageBegin.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    sent_ = static_cast<std::size_t>(std::max<ssize_t>(put, 0));
+    return put > 0;
   }
 
   // False: there is none to be had.
@@ -209,7 +232,7 @@ class Connection {
       reply_ = answer_page(text_, local_);
       if (has_body_ && reply_.records != 0 && begin_trace()) {
         step_ = Step::kRecords;
-        deadline_ = now() + reply_.records;
+        recorded_at_ = deadline_ = now() + reply_.records;
         return true;
       }
     } else if (text_.size() > kMostHead) {
@@ -258,6 +281,7 @@ class Connection {
   bool has_body_ = true;
   PageReply reply_;
   std::unique_ptr<PageTrace> trace_;
+  Nanos recorded_at_ = 0;
   std::string text_;  // the request, then the answer
   std::size_t sent_ = 0;
   std::size_t left_ = 0;
@@ -354,8 +378,9 @@ void PageServer::State::serve_once(std::vector<Connection>& all, Nanos& quiet_un
   for (std::size_t i = count; i-- != 0;) {
     bool stays = false;
     try {
-      stays = all[i].deadline() <= time ? all[i].go_on_late(time)
-                                        : polled[i + 2].revents == 0 || all[i].go_on(time);
+      stays = all[i].deadline() <= time
+                  ? all[i].go_on_late(time)
+                  : polled[i + 2].revents == 0 || all[i].go_on(time, polled[i + 2].revents);
     } catch (const std::bad_alloc&) {
       stays = false;
     }

@@ -5,20 +5,21 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "hamgam/go.h"
-#include "hamgam/mutex.h"
 #include "hamgam/observe.h"
 #include "observe/trace.h"
 #include "observe/trace_file.h"
+#include "observe/trace_lock.h"
 #include "observe/trace_story.h"
 #include "os/fork.h"
 #include "os/signals.h"
@@ -30,7 +31,12 @@
 // start_trace, stop_trace, write_trace, Region.
 //
 // The trace is off; on; or over and not written yet, if that failed: then it is kept. All of it is
-// under a Mutex, by which one of several who stop it writes, and the others wait for that.
+// under a lock, by which one of several who stop it writes, and the others wait for that. The pages
+// do not wait: their thread has others to answer. A trace of theirs that they give up while
+// somebody has the lock is dropped by that one.
+//
+//   [tracer.4] who gives up: store given_up_; load the lock, by [tracer.1]
+//   [tracer.2] who unlocks:  store the lock; load given_up_, by [tracer.3]
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -38,15 +44,156 @@ namespace {
 
 using namespace detail;
 
+[[noreturn]] void refuse(const std::string& why) {
+  throw std::system_error(std::make_error_code(std::errc::device_or_resource_busy),
+                          "observe::start_trace: " + why);
+}
+
 class Tracer {
  public:
   // Returns the trace's number.
   std::uint64_t start(const std::string& path, observe::TraceOptions options) {
-    std::lock_guard const guard(mutex_);
-    if (on_) {
-      throw std::system_error(std::make_error_code(std::errc::device_or_resource_busy),
-                              "observe::start_trace: there is a trace already, for " + path_);
+    std::lock_guard const guard(*this);
+    if (on_ || (for_page_ && file_ >= 0)) {
+      refuse("there is a trace already, for " + path_);
     }
+    begin(path, options);
+    return number_;
+  }
+  std::uint64_t start_for_page(const std::string& path, std::size_t memory) {
+    std::lock_guard const guard(*this, enter_for_page());
+    if (on_) {
+      refuse("there is a trace already, for " + path_);
+    }
+    if (file_ >= 0) {
+      refuse("there is a trace that could not be written yet, for " + path_);
+    }
+    begin(path, {.memory = memory});
+    for_page_ = true;
+    return number_;
+  }
+
+  void stop() {
+    std::lock_guard const guard(*this);
+    end_and_write();
+  }
+
+  // Only if it is that one.
+  void stop_for_page(std::uint64_t number) {
+    std::lock_guard const guard(*this, enter_for_page());
+    if (is(number)) {
+      end_and_write();
+    }
+  }
+  void give_up(std::uint64_t number) noexcept {
+    given_up_.store(number, kSeqCst);  // [tracer.4] seq_cst, pairs with [tracer.3]
+    drop_given_up();
+  }
+
+  // At the exit, which waits for who writes already, but not for ever: a pipe may have no reader.
+  void stop_at_exit() {
+    if (!lock_.lock_before_others(kExitPatience)) {
+      throw std::runtime_error("another thread is at it, and has not got on for 10 seconds");
+    }
+    std::lock_guard const guard(*this, std::adopt_lock);
+    if (!for_page_) {
+      end_and_write();
+    }
+  }
+
+  // What is there until now; it goes on.
+  void write_copy(const std::string& path) {
+    std::lock_guard const guard(*this);
+    if (!on_) {
+      throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
+                              "observe::write_trace: there is no trace");
+    }
+    write_until_now(path, 0);
+  }
+
+  // The first of each kind goes into a file of its own; when the process dies, into that which was
+  // named.
+  void write_flight(const char* kind) {
+    if (!flies_.load(kRelaxed)) {  // relaxed: a trace that begins or ends just now
+      return;
+    }
+    if (kind == nullptr ? !lock_.lock_before_others(kDeathPatience) : !lock_soon(kTries)) {
+      throw std::runtime_error("another thread is at the trace");
+    }
+    std::string path;
+    {
+      std::lock_guard const guard(*this, std::adopt_lock);
+      if (file_ < 0) {
+        return;  // it was written meanwhile, or has no file
+      }
+      path = path_;
+      if (kind == nullptr) {
+        write_at_death();
+      } else if (!on_ || std::find(told_.begin(), told_.end(), kind) != told_.end()) {
+        return;
+      } else {
+        told_.emplace_back(kind);
+        std::size_t const name = path.rfind('/') + 1;  // 0, if there is none
+        std::size_t const end = path.find('.', name + 1);
+        path.insert(std::min(end, path.size()), std::string("-") + kind);
+        write_until_now(path, O_NONBLOCK);  // a pipe may have no reader
+      }
+    }
+    (void)write_error_within("hamgam: what led to it: " + path + "\n\n", kDumpPatience);
+  }
+
+  void lock() noexcept { lock_.lock(); }
+  void unlock() noexcept {
+    lock_.unlock();
+    drop_given_up();
+  }
+
+ private:
+  static constexpr int kTries = 1000;
+  static constexpr int kPageTries = 10;  // half a millisecond
+  static constexpr Nanos kExitPatience = 10'000 * kMillisecond;
+  static constexpr Nanos kDeathPatience = 3'000 * kMillisecond;  // less than who waits for that has
+
+  static void at_exit() noexcept;
+  static void on_report(const char* kind) noexcept;
+
+  bool lock_soon(int tries) noexcept {
+    while (!lock_.try_lock()) {
+      if (--tries <= 0) {
+        return false;
+      }
+      nap_thread();
+    }
+    return true;
+  }
+
+  // For the guard.
+  std::adopt_lock_t enter_for_page() {
+    if (!lock_soon(kPageTries)) {
+      refuse("the program is at its own trace just now");
+    }
+    return std::adopt_lock;
+  }
+
+  [[nodiscard]] bool is(std::uint64_t number) const noexcept {
+    return number_ == number && (on_ || file_ >= 0);
+  }
+
+  // By whoever comes first to the lock once it is free.
+  void drop_given_up() noexcept {
+    // [tracer.3] seq_cst, pairs with [tracer.2], [tracer.4]
+    while (given_up_.load(kSeqCst) != 0 && lock_.try_lock()) {
+      if (is(given_up_.exchange(0, kRelaxed))) {  // relaxed: under the lock
+        if (std::exchange(on_, false)) {
+          end_trace();
+        }
+        drop();
+      }
+      lock_.unlock();
+    }
+  }
+
+  void begin(const std::string& path, observe::TraceOptions options) {
     // What is there is overwritten when there is something better.
     int const file = path.empty() ? -1 : open_file(path, 0, "observe::start_trace: ");
     drop();
@@ -63,86 +210,26 @@ class Tracer {
       throw std::bad_alloc();
     }
     on_ = true;
+    ++number_;
     frame_.running_first = std::move(running_);
-    flies_ = options.on_reports;
+    flies_.store(options.on_reports, kRelaxed);  // relaxed: who reports has the lock then
     set_write_flight(&on_report);
     set_last_work(&at_exit);
     static int const kRegistered = std::atexit(&at_exit);  // 0; else no memory: not at the exit
     static_cast<void>(kRegistered);
-    return ++number_;
   }
 
-  void stop() {
-    std::lock_guard const guard(mutex_);
-    end_and_write();
-  }
-
-  // Only if it is that one.
-  void stop(std::uint64_t number) {
-    std::lock_guard const guard(mutex_);
-    if (on_ && number_ == number) {
-      end_and_write();
+  // Into the file that is open: its path may be another one's by now, and there may be no
+  // descriptors. Who reads a pipe may be slow, but is not waited for without end.
+  void write_at_death() {
+    int const flags = fcntl(file_, F_GETFL);          // NOLINT: variadic
+    (void)fcntl(file_, F_SETFL, flags | O_NONBLOCK);  // NOLINT: variadic
+    if (on_) {
+      write_until_now(file_, path_, "observe::write_trace: ");
+    } else {
+      end_and_write();  // which failed before
     }
   }
-  void give_up(std::uint64_t number) noexcept {
-    std::lock_guard const guard(mutex_);
-    if (on_ && number_ == number) {
-      end_trace();
-      on_ = false;
-      drop();
-    }
-  }
-
-  // At the exit, which waits for who writes already, but not for ever: somebody may have been
-  // stopped.
-  void stop_at_exit() {
-    std::unique_lock const lock(mutex_, kPatience);
-    if (lock.owns_lock()) {
-      end_and_write();
-    }
-  }
-
-  // What is there until now; it goes on.
-  void write_copy(const std::string& path) {
-    std::lock_guard const guard(mutex_);
-    if (!on_) {
-      throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
-                              "observe::write_trace: there is no trace");
-    }
-    write_until_now(path, 0);
-  }
-
-  // The first of each kind goes into a file of its own; when the process dies, into that which was
-  // named.
-  void write_flight(const char* kind) {
-    std::unique_lock lock(mutex_, std::try_to_lock);
-    for (int tries = 0; !lock.owns_lock() && kind != nullptr && tries < kTries; ++tries) {
-      nap_thread();
-      lock.try_lock();
-    }
-    if (!lock.owns_lock() || !on_ || !flies_ || path_.empty()) {
-      return;
-    }
-    std::string path = path_;
-    if (kind != nullptr) {
-      if (std::find(told_.begin(), told_.end(), kind) != told_.end()) {
-        return;
-      }
-      told_.emplace_back(kind);
-      std::size_t const name = path.rfind('/') + 1;  // 0, if there is none
-      std::size_t const end = path.find('.', name + 1);
-      path.insert(std::min(end, path.size()), std::string("-") + kind);
-    }
-    write_until_now(path, O_NONBLOCK);  // a pipe may have no reader
-    (void)write_error_within("hamgam: what led to it: " + path + "\n\n", kDumpPatience);
-  }
-
- private:
-  static constexpr int kTries = 1000;
-  static constexpr std::chrono::seconds kPatience{10};
-
-  static void at_exit() noexcept;
-  static void on_report(const char* kind) noexcept;
 
   static int open_file(const std::string& path, int flags, const char* who) {
     int const file =
@@ -153,13 +240,18 @@ class Tracer {
     return file;
   }
 
+  void write_until_now(int file, const std::string& path, const char* who) {
+    frame_.running_last = trace_running();
+    frame_.end_ticks = ticks();
+    frame_.end = now();
+    write(file, path, copy_trace(frame_.end_ticks), who);
+  }
+
   void write_until_now(const std::string& path, int flags) {
-    int const file = open_file(path, O_TRUNC | flags, "observe::write_trace: ");
+    const char* const who = "observe::write_trace: ";
+    int const file = open_file(path, flags, who);
     try {
-      frame_.running_last = trace_running();
-      frame_.end_ticks = ticks();
-      frame_.end = now();
-      write(file, path, copy_trace(frame_.end_ticks), "observe::write_trace: ");
+      write_until_now(file, path, who);
     } catch (...) {
       close(file);
       throw;
@@ -179,8 +271,6 @@ class Tracer {
       return;
     }
     frame_.running_last = trace_running();
-    (void)ftruncate(file_, 0);  // a pipe can't
-    (void)lseek(file_, 0, SEEK_SET);
     write(file_, path_, ended_trace(), "observe::stop_trace: ");
     drop();
   }
@@ -199,6 +289,8 @@ class Tracer {
     free_trace();
     frame_ = {};
     told_.clear();
+    for_page_ = false;
+    flies_.store(false, kRelaxed);  // relaxed: who reports has the lock then
     if (file_ >= 0) {
       close(file_);
       file_ = -1;
@@ -228,11 +320,13 @@ class Tracer {
     frame_.begin = now();
   }
 
-  Mutex mutex_;
+  TraceLock lock_;
   bool on_ = false;
-  std::uint64_t number_ = 0;       // of the last one
-  bool flies_ = false;             // it is written when something is reported
-  std::vector<std::string> told_;  // what was, in this trace
+  bool for_page_ = false;
+  std::uint64_t number_ = 0;           // of the last one
+  atomic<std::uint64_t> given_up_{0};  // a page's, which is to be dropped
+  atomic<bool> flies_{false};          // it is written when something is reported
+  std::vector<std::string> told_;      // what was, in this trace
   int file_ = -1;
   std::string path_;
   TraceFrame frame_;
@@ -275,9 +369,9 @@ void Tracer::on_report(const char* kind) noexcept {
 namespace detail {
 
 std::uint64_t begin_trace_for(const std::string& path, std::size_t memory) {
-  return tracer().start(path, {.memory = memory});
+  return tracer().start_for_page(path, memory);
 }
-void end_trace_for(std::uint64_t number) { tracer().stop(number); }
+void end_trace_for(std::uint64_t number) { tracer().stop_for_page(number); }
 void give_up_trace_for(std::uint64_t number) noexcept { tracer().give_up(number); }
 
 }  // namespace detail
@@ -288,6 +382,7 @@ void start_trace(const std::string& path, TraceOptions options) {
   if (is_forked_child()) {
     refuse_in_child();
   }
+  BlockingScope const others_run;
   (void)tracer().start(path, options);
 }
 

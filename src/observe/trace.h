@@ -13,14 +13,18 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-// As observe::start_trace. Returns the trace's number.
+// For the pages, which wait for nobody: also if somebody else is at a trace just now, these throw
+// std::system_error, device_or_resource_busy.
+
+// As observe::start_trace, but it leaves alone what the program could not write yet. Returns the
+// trace's number.
 std::uint64_t begin_trace_for(const std::string& path, std::size_t memory);
 
-// As observe::stop_trace, if it is that trace which is on. In any case it is written now: by this
-// call, or by who stopped it.
+// As observe::stop_trace, if it is that trace which is on, or was not written when it was stopped.
+// When it returns the trace is written: by this call, or by who stopped it.
 void end_trace_for(std::uint64_t number);
 
-// It is not written, if it is still on.
+// It is not written, if it was not yet. If somebody else is at it, it is dropped a little later.
 void give_up_trace_for(std::uint64_t number) noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

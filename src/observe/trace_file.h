@@ -14,7 +14,10 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-// Text or bytes into an open file. After an error all else is left out.
+// Text or bytes into an open file, instead of what is there, as soon as there is something to
+// write. Who reads a pipe without O_NONBLOCK is waited for; with it, until nothing was taken for
+// kTraceReader. After an error all else is left out.
+inline constexpr int kTraceReader = 3000;  // milliseconds; less than who waits for it has
 class TraceOutput {
  public:
   explicit TraceOutput(int descriptor) : descriptor_(descriptor) {}
@@ -32,6 +35,7 @@ class TraceOutput {
   static constexpr std::size_t kSize = std::size_t{64} * 1024;
 
   int const descriptor_;
+  bool begun_ = false;
   int error_ = 0;
   std::string buffer_;
 };

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "observe/trace_file.h"
+#include "os/no_sigpipe.h"
 #include "sched/dump.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -51,11 +54,19 @@ std::string valid_utf8(std::string_view text) {
 
 void TraceOutput::flush() {
   std::string_view rest = buffer_;
+  if (!std::exchange(begun_, true)) {
+    (void)ftruncate(descriptor_, 0);  // a pipe can't
+    (void)lseek(descriptor_, 0, SEEK_SET);
+  }
+  NoSigPipe const quiet;
   while (!rest.empty() && error_ == 0) {
     note_dump_progress();  // if it is written by who dies
     ssize_t const written = write(descriptor_, rest.data(), rest.size());
     if (written >= 0) {
       rest.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno == EAGAIN) {
+      pollfd polled{descriptor_, POLLOUT, 0};
+      error_ = poll(&polled, 1, kTraceReader) == 0 ? ETIMEDOUT : 0;
     } else if (errno != EINTR) {
       error_ = errno;
     }

@@ -7,6 +7,8 @@
 #include <limits>
 #include <utility>
 
+#include "sched/dump.h"
+
 // In two passes over all records by time. The first finds for each wake-up and each start where
 // that goroutine ran next: an arrow, which is told of only if it has both ends. The second follows
 // what each thread does, and tells it.
@@ -23,6 +25,7 @@ constexpr std::uint32_t kNobody = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint64_t kUnknown = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t kMainGoroutine = 1;
 constexpr Nanos kCounterPoints = 4000;  // at most
+constexpr std::size_t kStepsTold = 256;
 
 struct Event {
   std::uint64_t ticks;
@@ -77,9 +80,17 @@ class Story {
 
   [[nodiscard]] Nanos length() const noexcept { return frame_.end - frame_.begin; }
 
+  // Somebody may wait for it who dies.
+  void note_progress() noexcept {
+    if (++steps_ % kStepsTold == 0) {
+      note_dump_progress();
+    }
+  }
+
   void collect() {
     std::unordered_map<const TraceRing*, std::uint32_t> known;
     for (const TraceChunk* chunk : records_.chunks) {
+      note_progress();
       auto const [place, fresh] =
           known.try_emplace(chunk->owner, static_cast<std::uint32_t>(threads_.size()));
       if (fresh) {
@@ -94,14 +105,17 @@ class Story {
         events_.push_back({last, &record, place->second});
       }
     }
-    std::stable_sort(events_.begin(), events_.end(),
-                     [](const Event& a, const Event& b) { return a.ticks < b.ticks; });
+    std::stable_sort(events_.begin(), events_.end(), [this](const Event& a, const Event& b) {
+      note_progress();
+      return a.ticks < b.ticks;
+    });
   }
 
   void find_arrows() {
     std::unordered_map<std::uint64_t, std::uint32_t> woken;  // and has not run yet
     std::vector<std::uint64_t> runs(threads_.size(), 0);
     for (std::uint32_t i = 0; i < events_.size(); ++i) {
+      note_progress();
       const TraceRecord& record = *events_[i].record;
       std::uint64_t& current = runs[events_[i].thread];
       if (record.who() == kMainGoroutine && current > kMainGoroutine) {
@@ -387,6 +401,7 @@ class Story {
   std::int64_t goroutines_ = frame_.goroutines;
   std::int64_t runnable_ = frame_.runnable;
   Nanos next_count_ = 0;
+  std::size_t steps_ = 0;
 };
 
 }  // namespace

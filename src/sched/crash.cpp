@@ -255,8 +255,11 @@ void dump_others_elsewhere() noexcept {
     return;
   }
   queue_chore(chore);
-  // relaxed: all is written by then, to the kernel
+  // relaxed throughout: all is written by then, to the kernel
   await_dump(kDumpPatience, [] { return done.load(kRelaxed); });
+  if (!done.load(kRelaxed)) {
+    put({"hamgam: the rest is lost: who tells it has not got on for 5 seconds\n"});
+  }
 }
 
 void print_exception() {
@@ -298,14 +301,16 @@ bool is_default(std::terminate_handler handler) noexcept {
     put_others();
     std::abort();
   }
-  // One that came out of run() or of a Task: the stack of its throw is gone, but was noted.
-  if (auto const trace = trace_of_rethrown()) {
+  // One that came out of run() or of a Task: the stack of its throw is gone, but was noted, unless
+  // it was caught and thrown on.
+  auto const trace = trace_of_rethrown();
+  if (trace != nullptr) {
     print_exception();
     print_trace(trace.get());
-    write_flight(nullptr);
-    if (is_default(g_former_terminate)) {
-      std::abort();
-    }
+  }
+  write_flight(nullptr);
+  if (trace != nullptr && is_default(g_former_terminate)) {
+    std::abort();
   }
   if (g_former_terminate != nullptr) {
     g_former_terminate();

@@ -11,6 +11,7 @@
 #include "os/memory.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
+#include "sched/dump.h"
 #include "sched/latency.h"
 #include "sched/scheduler.h"
 
@@ -86,6 +87,7 @@ class TraceBuffer {
     copy.until = until;
     copy.copies.reset(new TraceChunk[count]);
     for (std::size_t i = 0; i < count; ++i) {
+      note_dump_progress();  // if it is written by who dies
       std::lock_guard const guard(lock_);
       copy_chunk(chunks_[i], copy.copies[i]);
     }
