@@ -93,7 +93,7 @@ class Tracer {
   // At the exit, which waits for who writes already, but not for ever: a pipe may have no reader.
   void stop_at_exit() {
     if (!lock_.lock_before_others(kExitPatience)) {
-      throw std::runtime_error("another thread is at it, and has not got on for 10 seconds");
+      throw std::runtime_error("another thread is at it, and has not got on for 5 seconds");
     }
     std::lock_guard const guard(*this, std::adopt_lock);
     if (!for_page_) {
@@ -142,7 +142,10 @@ class Tracer {
     (void)write_error_within("hamgam: what led to it: " + path + "\n\n", kDumpPatience);
   }
 
-  void lock() noexcept { lock_.lock(); }
+  void lock() noexcept {
+    lock_.lock();
+    settle();
+  }
   void unlock() noexcept {
     lock_.unlock();
     drop_given_up();
@@ -151,7 +154,7 @@ class Tracer {
  private:
   static constexpr int kTries = 1000;
   static constexpr int kPageTries = 10;  // half a millisecond
-  static constexpr Nanos kExitPatience = 10'000 * kMillisecond;
+  static constexpr Nanos kExitPatience = 5'000 * kMillisecond;
   static constexpr Nanos kDeathPatience = 3'000 * kMillisecond;  // less than who waits for that has
 
   static void at_exit() noexcept;
@@ -172,6 +175,7 @@ class Tracer {
     if (!lock_soon(kPageTries)) {
       refuse("the program is at its own trace just now");
     }
+    settle();
     return std::adopt_lock;
   }
 
@@ -179,16 +183,21 @@ class Tracer {
     return number_ == number && (on_ || file_ >= 0);
   }
 
+  // By who has the lock.
+  void settle() noexcept {
+    if (is(given_up_.exchange(0, kRelaxed))) {  // relaxed: under the lock
+      if (std::exchange(on_, false)) {
+        end_trace();
+      }
+      drop();
+    }
+  }
+
   // By whoever comes first to the lock once it is free.
   void drop_given_up() noexcept {
     // [tracer.3] seq_cst, pairs with [tracer.2], [tracer.4]
     while (given_up_.load(kSeqCst) != 0 && lock_.try_lock()) {
-      if (is(given_up_.exchange(0, kRelaxed))) {  // relaxed: under the lock
-        if (std::exchange(on_, false)) {
-          end_trace();
-        }
-        drop();
-      }
+      settle();
       lock_.unlock();
     }
   }
@@ -364,6 +373,24 @@ void Tracer::on_report(const char* kind) noexcept {
   }
 }
 
+// In a BlockingScope. What is thrown comes out behind its end, where a goroutine stops if the
+// process exits: it must not die of there being no trace any more.
+template <class F>
+void beside_others(F f) {
+  std::exception_ptr error;
+  {
+    BlockingScope const others_run;
+    try {
+      f();
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+  if (error != nullptr) {
+    std::rethrow_exception(std::move(error));
+  }
+}
+
 }  // namespace
 
 namespace detail {
@@ -382,24 +409,21 @@ void start_trace(const std::string& path, TraceOptions options) {
   if (is_forked_child()) {
     refuse_in_child();
   }
-  BlockingScope const others_run;
-  (void)tracer().start(path, options);
+  beside_others([&] { (void)tracer().start(path, options); });
 }
 
 void stop_trace() {
   if (is_forked_child()) {
     return;
   }
-  BlockingScope const others_run;
-  tracer().stop();
+  beside_others([] { tracer().stop(); });
 }
 
 void write_trace(const std::string& path) {
   if (is_forked_child()) {
     refuse_in_child();
   }
-  BlockingScope const others_run;
-  tracer().write_copy(path);
+  beside_others([&] { tracer().write_copy(path); });
 }
 
 Region::Region(const char* name) noexcept : name_(tracing() ? name : nullptr) {

@@ -4,13 +4,17 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -60,6 +64,11 @@ class Client {
   [[nodiscard]] bool connected() const { return connected_; }
   [[nodiscard]] bool send(const std::string& text) const {
     return ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+  }
+  void say_no_more() const { (void)shutdown(fd_, SHUT_WR); }
+  [[nodiscard]] bool answers() const {
+    char byte;
+    return recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
   }
   // Until it is closed.
   [[nodiscard]] std::string rest() const {
@@ -346,6 +355,108 @@ TEST(Pages, one_trace_at_a_time) {
   auto const left = begin_trace(pages);
   pages.stop();
   EXPECT_FALSE(a_trace_is_on());
+}
+
+// What the program could not write is not the pages' to give up.
+TEST(Pages, no_trace_while_the_programs_is_not_written) {
+  auto const pages = observe::serve(":0");
+  observe::start_trace("/dev/full");
+  EXPECT_THROW(observe::stop_trace(), std::system_error);
+  Answer const answer = get(pages, "/debug/trace?seconds=1ms");
+  EXPECT_EQ(answer.status, "HTTP/1.1 409 Conflict");
+  EXPECT_TRUE(is_in(answer.body, "/dev/full")) << answer.body;
+  EXPECT_THROW(observe::stop_trace(), std::system_error);  // it is there still
+  EXPECT_FALSE(a_trace_is_on());                           // which gives it up
+}
+
+// Nor is a page's, that could not be written, the program's.
+TEST(Pages, a_trace_that_cannot_be_written) {
+  auto const child = test::in_child([] {
+    auto const pages = observe::serve(":0");
+    (void)std::signal(SIGXFSZ, SIG_IGN);
+    rlimit const limit{16, 16};
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    Client const client(pages.address());
+    EXPECT_TRUE(client.send("GET /debug/trace?seconds=50ms HTTP/1.0\r\n\r\n"));
+    std::string const text = client.rest();
+    bool good = is_in(text, "500 Internal Server Error") && is_in(text, "File too large");
+    try {
+      observe::stop_trace();  // there is none
+    } catch (const std::system_error&) {
+      good = false;
+    }
+    std::exit(good ? 0 : 3);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_EQ(child.error, "");
+}
+
+// The program's stop of a page's trace fails: the page does not take that for written.
+TEST(Pages, a_trace_that_the_program_cannot_write) {
+  auto const child = test::in_child([] {
+    auto const pages = observe::serve(":0");
+    (void)std::signal(SIGXFSZ, SIG_IGN);
+    rlimit const limit{16, 16};
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    Client const client(pages.address());
+    EXPECT_TRUE(client.send("GET /debug/trace?seconds=1 HTTP/1.0\r\n\r\n"));
+    int failures = 0;
+    while (!client.answers()) {
+      try {
+        observe::stop_trace();
+      } catch (const std::system_error&) {
+        ++failures;
+      }
+    }
+    bool const good = is_in(client.rest(), "500 Internal Server Error") && failures > 0;
+    std::exit(good ? 0 : 3);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+}
+
+// Who waits for a reader, with a trace in its hands, holds up no page, nor the end of the pages.
+TEST(Pages, answered_while_the_program_writes_a_trace) {
+  std::string const file = testing::TempDir() + "hamgam_pages_pipe" + std::to_string(getpid());
+  ASSERT_EQ(mkfifo(file.c_str(), 0600), 0);
+  auto pages = observe::serve(":0");
+  auto const left = begin_trace(pages);
+  WaitGroup group;
+  group.go([] {
+    for (int i = 0; i < 5000; ++i) {  // more than fits into a pipe
+      observe::Region const region("part");
+    }
+  });
+  group.wait();
+  int const reader = open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // NOLINT: variadic
+  std::thread writer([&file] { observe::write_trace(file); });
+  pollfd polled{reader, POLLIN, 0};
+  EXPECT_EQ(poll(&polled, 1, -1), 1);
+  EXPECT_EQ(get(pages, "/debug/").status, "HTTP/1.1 200 OK");
+  Answer const answer = get(pages, "/debug/trace?seconds=1ms");
+  EXPECT_EQ(answer.status, "HTTP/1.1 409 Conflict");
+  EXPECT_TRUE(is_in(answer.body, "the program is at its own trace just now")) << answer.body;
+  pages.stop();
+  (void)fcntl(reader, F_SETFL, 0);  // NOLINT: variadic
+  char buffer[4096];
+  while (read(reader, buffer, sizeof buffer) > 0) {
+  }
+  writer.join();
+  close(reader);
+  EXPECT_FALSE(a_trace_is_on());  // the page's was given up when that was over
+  (void)std::remove(file.c_str());
+}
+
+// (nc -N) Who has no more to say waits for the answer all the same.
+TEST(Pages, a_trace_for_who_says_no_more) {
+  auto const pages = observe::serve(":0");
+  Client const client(pages.address());
+  EXPECT_TRUE(client.send("GET /debug/trace?seconds=50ms HTTP/1.0\r\n\r\n"));
+  client.say_no_more();
+  std::string const text = client.rest();
+  EXPECT_EQ(text.rfind("HTTP/1.1 200 OK\r\n", 0), 0U) << text.substr(0, 100);
+  bool failed = false;
+  (void)test::Json::parse(text.substr(std::min(text.find("\r\n\r\n") + 4, text.size())), failed);
+  EXPECT_FALSE(failed);
 }
 
 // (tokio-console, issue 177: no answer from a program that is busy.)

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "hamgam/hamgam.h"
+#include "support/child.h"
+#include "support/trace.h"
+#include "support/until.h"
+
+// What becomes of a trace when the process exits or dies while somebody is at it.
+
+namespace hamgam {
+namespace {
+
+using namespace std::chrono_literals;
+using test::read_trace;
+
+class TraceEndTest : public testing::Test {
+ protected:
+  TraceEndTest() {
+    const char* const given = std::getenv("TRACE_PATH");
+    path_ = given != nullptr
+                ? given
+                : testing::TempDir() + "hamgam_trace_end_" + std::to_string(getpid()) + ".json";
+    pipe_ = path_ + ".pipe";
+    if (given == nullptr) {
+      EXPECT_EQ(mkfifo(pipe_.c_str(), 0600), 0);
+    }
+  }
+  ~TraceEndTest() override {
+    if (std::getenv("TRACE_PATH") == nullptr) {
+      std::remove(path_.c_str());
+      std::remove(pipe_.c_str());
+    }
+  }
+
+  [[nodiscard]] std::vector<std::string> settings() const {
+    return {"TRACE_PATH=" + path_, "ASAN_OPTIONS=handle_segv=0", "TSAN_OPTIONS=handle_segv=0"};
+  }
+
+  void start() const { observe::start_trace(path_, {.on_reports = true}); }
+
+  // More than fits into a pipe.
+  static void record_much() {
+    WaitGroup group;
+    group.go({.name = "much"}, [] {
+      for (int i = 0; i < 5000; ++i) {
+        observe::Region const region("part");
+      }
+    });
+    group.wait();
+  }
+
+  // A thread has begun to write it and waits for a reader: of what is returned.
+  [[nodiscard]] int keep_busy() const {
+    int const reader = open(pipe_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // NOLINT: variadic
+    std::thread([this] { observe::write_trace(pipe_); }).detach();
+    pollfd polled{reader, POLLIN, 0};
+    EXPECT_EQ(poll(&polled, 1, -1), 1);
+    (void)fcntl(reader, F_SETFL, 0);  // NOLINT: variadic
+    return reader;
+  }
+
+  static void drain(int reader) {
+    char buffer[4096];
+    while (read(reader, buffer, sizeof buffer) > 0) {
+    }
+  }
+
+  [[nodiscard]] std::string led_to_it() const { return "hamgam: what led to it: " + path_ + "\n"; }
+
+  std::string path_;
+  std::string pipe_;
+};
+
+// None of them is handed the trace when it is stopped already; nor dies of there being none.
+TEST_F(TraceEndTest, goroutines_that_write_it_do_not_keep_it_from_the_exit) {
+  for (int round = 0; round < 5; ++round) {
+    std::remove(path_.c_str());
+    auto const child = test::in_child(
+        [this] {
+          observe::start_trace(path_);
+          run([this] {
+            record_much();
+            static std::atomic<int> written{0};
+            for (int i = 0; i < 4; ++i) {
+              go([] {
+                for (;;) {
+                  observe::write_trace("/dev/null");
+                  ++written;
+                }
+              });
+            }
+            test::until([] { return written >= 4; });
+          });
+          std::exit(0);
+        },
+        settings());
+    if (std::getenv("TRACE_PATH") == nullptr) {  // not a child on its way to a later one
+      EXPECT_TRUE(child.succeeded()) << child.error;
+      EXPECT_EQ(child.error, "");
+      EXPECT_FALSE(read_trace(path_).named("much").empty());
+    }
+  }
+}
+
+TEST_F(TraceEndTest, who_dies_waits_for_who_writes) {
+  auto const child = test::in_child(
+      [this] {
+        start();
+        record_much();
+        int const reader = keep_busy();
+        std::thread([reader] {
+          std::this_thread::sleep_for(300ms);  // until somebody dies, most often
+          drain(reader);
+        }).detach();
+        go([] { throw std::runtime_error("dies"); });
+        test::until([] { return false; });
+      },
+      settings());
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.says(led_to_it())) << child.error;
+  EXPECT_FALSE(read_trace(path_).named("much").empty());
+}
+
+TEST_F(TraceEndTest, who_dies_of_a_fault_waits_for_who_writes) {
+  auto const child = test::in_child(
+      [this] {
+        start();
+        run([this] {
+          record_much();
+          int const reader = keep_busy();
+          std::thread([reader] {
+            std::this_thread::sleep_for(300ms);
+            drain(reader);
+          }).detach();
+          int* volatile const nowhere = reinterpret_cast<int*>(64);
+          *nowhere = 1;
+        });
+      },
+      settings());
+  EXPECT_FALSE(child.succeeded());
+  EXPECT_TRUE(child.says(led_to_it())) << child.error;
+  EXPECT_FALSE(read_trace(path_).named("much").empty());
+}
+
+TEST_F(TraceEndTest, who_dies_says_that_somebody_did_not_get_on) {
+  auto const child = test::in_child(
+      [this] {
+        start();
+        record_much();
+        (void)keep_busy();
+        go([] { throw std::runtime_error("dies"); });
+        test::until([] { return false; });
+      },
+      settings());
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.says("hamgam: what led to it is lost: another thread is at the trace\n"))
+      << child.error;
+}
+
+TEST_F(TraceEndTest, the_exit_says_that_somebody_did_not_get_on) {
+  auto const child = test::in_child(
+      [this] {
+        start();
+        record_much();
+        (void)keep_busy();
+        std::exit(0);
+      },
+      settings());
+  EXPECT_TRUE(child.succeeded());
+  EXPECT_TRUE(child.says("hamgam: the trace is lost: another thread is at it")) << child.error;
+}
+
+// The file is open already.
+TEST_F(TraceEndTest, who_dies_needs_no_descriptor) {
+  auto const child = test::in_child(
+      [this] {
+        start();
+        record_much();
+        rlimit const limit{64, 64};
+        EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        while (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0) {  // NOLINT: variadic
+        }
+        go([] { throw std::runtime_error("dies"); });
+        test::until([] { return false; });
+      },
+      settings());
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.says(led_to_it())) << child.error;
+  EXPECT_FALSE(read_trace(path_).named("much").empty());
+}
+
+TEST_F(TraceEndTest, an_exception_that_was_caught_and_thrown_on) {
+  auto const child = test::in_child(
+      [this] {
+        start();
+        std::thread([] {  // GoogleTest would catch it
+          try {
+            run([] {
+              record_much();
+              throw std::runtime_error("out");
+            });
+          } catch (...) {
+            throw;
+          }
+        })
+            .join();
+      },
+      settings());
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.says(led_to_it())) << child.error;
+  EXPECT_FALSE(read_trace(path_).named("much").empty());
+}
+
+TEST_F(TraceEndTest, a_slow_reader_gets_it_all) {
+  std::string all;
+  std::thread reader;
+  if (std::getenv("TRACE_PATH") == nullptr) {
+    reader = std::thread([this, &all] {
+      int const file = open(pipe_.c_str(), O_RDONLY | O_CLOEXEC);  // NOLINT: variadic
+      char buffer[4096];
+      for (ssize_t got; (got = read(file, buffer, sizeof buffer)) > 0;) {
+        all.append(buffer, static_cast<std::size_t>(got));
+        std::this_thread::sleep_for(1ms);
+      }
+      close(file);
+    });
+  }
+  auto const child = test::in_child(
+      [this] {
+        observe::start_trace(pipe_, {.on_reports = true});
+        record_much();
+        go([] { throw std::runtime_error("dies"); });
+        test::until([] { return false; });
+      },
+      settings());
+  reader.join();
+  EXPECT_TRUE(child.aborted());
+  EXPECT_TRUE(child.says("hamgam: what led to it: " + pipe_ + "\n")) << child.error;
+  std::ofstream(path_) << all;
+  EXPECT_FALSE(read_trace(path_).named("much").empty());
+}
+
+}  // namespace
+}  // namespace hamgam
