@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -97,16 +96,20 @@ TEST_F(TraceEndTest, goroutines_that_write_it_do_not_keep_it_from_the_exit) {
           observe::start_trace(path_);
           run([this] {
             record_much();
-            static std::atomic<int> written{0};
+            auto const written = make_chan<int>(4);
             for (int i = 0; i < 4; ++i) {
-              go([] {
-                for (;;) {
+              go([written] {
+                for (bool first = true;; first = false) {
                   observe::write_trace("/dev/null");
-                  ++written;
+                  if (first) {
+                    written.send(1);
+                  }
                 }
               });
             }
-            test::until([] { return written >= 4; });
+            for (int i = 0; i < 4; ++i) {
+              (void)written.recv();
+            }
           });
           std::exit(0);
         },
