@@ -339,7 +339,9 @@ struct TraceOptions {
   // deadlock of all), a panic or a fault in a goroutine, into the file; and when a deadlock of
   // locks (watch_locks) or a stuck worker (watch_stuck) is reported, the first of each, while the
   // program and the trace go on: into "trace-deadlock.pftrace" and "trace-stuck.pftrace" beside
-  // "trace.pftrace". A line on standard error says so.
+  // "trace.pftrace". A line on standard error says so, or that it is lost: who dies waits for a
+  // thread that is writing a trace, and for who reads a pipe, but not if they do not get on for
+  // three seconds.
   bool on_reports = false;
 };
 
@@ -350,6 +352,9 @@ struct TraceOptions {
 // ten times as large. There each thread has a track with a slice for each time that
 // a goroutine runs, "then" is why it stopped, arrows go from who woke or started one to where it
 // ran; there are tracks for Regions, and counters. If older records went, it says how many.
+//
+// The exit waits for a thread that is writing one, but not if that does not get on for five
+// seconds: then a line on standard error says that the trace is lost.
 //
 // A record takes some 20 ns. One trace at a time: else, and if the file can't be opened, this
 // throws std::system_error, and std::bad_alloc if there is no memory. What is in the file is
@@ -410,8 +415,9 @@ class [[nodiscard]] PageServer {
 // who has and who waits for which lock, if locks are watched; numbers of the scheduler, and its
 // latencies; what stacks take; the profiles, as text and for
 // `go tool pprof http://127.0.0.1:6060/debug/pprof/mutex`; and /debug/trace?seconds=5 records so
-// long, unless a trace is on, and gives the newest 260,000 records at most as JSON. Plain text, or
-// HTML for browsers.
+// long, and gives the newest 260,000 records at most as JSON; unless a trace is on, or could not be
+// written yet, or the program is writing one just now: then the answer is 409. Plain text, or HTML
+// for browsers.
 //
 //   auto const pages = observe::serve();
 //

@@ -25,7 +25,8 @@ struct PageReply {
 // std::bad_alloc.
 PageReply answer_page(std::string_view request, bool local);
 
-// A whole answer to be sent, which begins with kPageBegin; without the body if it was asked for by HEAD.
+// A whole answer to be sent, which begins with kPageBegin; without the body if it was asked for by
+// HEAD.
 inline constexpr std::string_view kPageBegin = "HTTP/1.1 ";
 std::string page_text(const PageReply& reply, bool with_body);
 
