@@ -94,7 +94,7 @@ TEST_F(TraceEndTest, goroutines_that_write_it_do_not_keep_it_from_the_exit) {
     auto const child = test::in_child(
         [this] {
           observe::start_trace(path_);
-          run([this] {
+          run([] {
             record_much();
             auto const written = make_chan<int>(4);
             for (int i = 0; i < 4; ++i) {
