@@ -7,6 +7,7 @@
 #include <new>
 
 #include "base/fatal.h"
+#include "chan/chan_edges.h"
 #include "wait/wait_profile.h"
 
 // Why no wake-up is lost: whoever has to wait looks for a partner and queues itself in one hold of
@@ -30,7 +31,7 @@ ChanCore* ChanCore::make(const ElementType& type, std::size_t capacity) {
   if (type.size > kMaxBytes || capacity > kMaxBytes / type.size) {
     throw_panic("makechan: size out of range");
   }
-  void* memory = ::operator new(first_slot + capacity * type.size, alignment_for(type));
+  void* memory = ::operator new(first_slot + ring_size(type.size, capacity), alignment_for(type));
   return ::new (memory) ChanCore(type, capacity, first_slot);
 }
 
@@ -98,48 +99,25 @@ HAMGAM_INLINE void ChanCore::destroy(void* value) const noexcept {
   }
 }
 
-// The k-th receive and the (k+C)-th send use the same slot: its address carries their edges.
+HAMGAM_INLINE void ChanCore::hand_over(ChanWaiter& receiver, void* value) const noexcept {
+  TsanHide const hide;
+  move(receiver.value, value);
+  receiver.done = true;
+}
+
 HAMGAM_INLINE void ChanCore::push_value(void* value) noexcept {
-  std::size_t tail = head_ + count_;
-  tail = tail >= capacity_ ? tail - capacity_ : tail;
-  tsan_acquire(slot(tail));
-  move(slot(tail), value);
-  tsan_release(slot(tail));
+  TsanHide const hide;
+  move(slot(tail()), value);
   ++count_;
 }
 
 HAMGAM_INLINE void ChanCore::pop_value(void* to) noexcept {
+  TsanHide const hide;
   std::byte* const oldest = slot(head_);
-  tsan_acquire(oldest);
   move(to, oldest);
   destroy(oldest);
-  tsan_release(oldest);
   head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
   --count_;
-}
-
-// A value that is handed past the ring counts as one that went through it.
-HAMGAM_INLINE void ChanCore::pass_through_ring() noexcept {
-#if defined(HAMGAM_TSAN)
-  if (capacity_ > 0) {
-    tsan_acquire(slot(head_));
-    tsan_release(slot(head_));
-    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
-  }
-#endif
-}
-
-// A waiting receiver's place is used after the receiver's own use of it. That is more than a
-// channel with a buffer promises its senders, so not where nobody sees the use.
-HAMGAM_INLINE void ChanCore::acquire_place(const ChanWaiter* receiver) const noexcept {
-#if HAMGAM_TSAN_USER
-  bool const unseen = type_.move == nullptr &&
-                      (type_.size == sizeof(std::uint64_t) || type_.size == sizeof(std::uint32_t));
-  if (capacity_ > 0 && unseen) {
-    return;
-  }
-#endif
-  tsan_acquire(receiver);
 }
 
 HAMGAM_INLINE void ChanCore::publish_readiness() noexcept {
@@ -160,23 +138,19 @@ HAMGAM_INLINE ChanResult ChanCore::send_locked(void* value, const Selection* own
   Claim claim = Claim::kLost;
   if (ChanWaiter* receiver = receivers_.take(own, claim)) {
     publish_readiness();
-    acquire_place(receiver);
-    pass_through_ring();
+    note_handover(*receiver, claim);
     if (claim == Claim::kEarly) {
-      move(receiver->value, value);
-      receiver->done = true;
-      tsan_release(receiver);
+      hand_over(*receiver, value);
       unlock();
     } else {
       unlock();
-      move(receiver->value, value);
-      receiver->done = true;
-      tsan_release(receiver);
+      hand_over(*receiver, value);
       wake(*receiver->sleeper);
     }
     return ChanResult::kDone;
   }
   if (count_ < capacity_) {
+    note_filled(tail());
     push_value(value);
     publish_readiness();
     unlock();
@@ -191,6 +165,7 @@ HAMGAM_INLINE ChanResult ChanCore::recv_locked(void* value, const Selection* own
   }
   Claim claim = Claim::kLost;
   if (count_ > 0) {
+    note_emptied(head_);
     pop_value(value);
     acquire_source();
     ChanWaiter* const sender = HAMGAM_LIKELY(!closed_) ? senders_.take(own, claim) : nullptr;
@@ -199,10 +174,9 @@ HAMGAM_INLINE ChanResult ChanCore::recv_locked(void* value, const Selection* own
       unlock();
       return ChanResult::kDone;
     }
-    tsan_acquire(sender);
+    tell_as(*sender, claim, [this] { note_filled(tail()); });
     push_value(sender->value);
     sender->done = true;
-    tsan_release(sender);
     publish_readiness();
     unlock();
     if (claim == Claim::kParked) {
@@ -406,6 +380,7 @@ std::size_t ChanCore::len() noexcept {
 
 void ChanCore::put(void* value) noexcept {
   if (count_ < capacity_) {
+    note_filled(tail());
     push_value(value);
     publish_readiness();
   }

@@ -113,9 +113,14 @@ class ChanCore {
   static constexpr std::uint64_t kCanRecv = 1;
   static constexpr std::uint64_t kCanSend = 2;
 
+  // What the ring takes, in bytes.
+  static constexpr std::size_t ring_size(std::size_t element, std::size_t capacity) noexcept {
+    return capacity * (element + kRoomSize);
+  }
+
   static ChanCore* make(const ElementType& type, std::size_t capacity);
-  // One with a source, at the front of a block of memory that the source owns; it looks empty and
-  // unbuffered from outside.
+  // One with a source, at the front of a block of memory that the source owns and that has the ring
+  // at `first_slot`; it looks empty and unbuffered from outside.
   static ChanCore* make_in(void* memory, const ElementType& type, std::size_t capacity,
                            std::size_t first_slot, ChanSource& source) noexcept {
     return ::new (memory) ChanCore(type, capacity, first_slot, &source);
@@ -190,6 +195,12 @@ class ChanCore {
   }
 
  private:
+#if defined(HAMGAM_TSAN)
+  static constexpr std::size_t kRoomSize = 1;  // a slot's second address, see chan_edges.h
+#else
+  static constexpr std::size_t kRoomSize = 0;
+#endif
+
   ChanCore(const ElementType& type, std::size_t capacity, std::size_t first_slot,
            ChanSource* source = nullptr) noexcept
       : type_(type),
@@ -201,12 +212,22 @@ class ChanCore {
   [[nodiscard]] std::byte* slot(std::size_t index) noexcept {
     return reinterpret_cast<std::byte*>(this) + first_slot_ + index * type_.size;
   }
+  [[nodiscard]] const std::byte* room(std::size_t index) noexcept {
+    return slot(capacity_) + index;
+  }
+  [[nodiscard]] std::size_t tail() const noexcept {  // if it is not full
+    std::size_t const index = head_ + count_;
+    return index >= capacity_ ? index - capacity_ : index;
+  }
   void move(void* to, void* from) const noexcept;
   void destroy(void* value) const noexcept;
+  void hand_over(ChanWaiter& receiver, void* value) const noexcept;
   void push_value(void* value) noexcept;
   void pop_value(void* to) noexcept;
-  void pass_through_ring() noexcept;
-  void acquire_place(const ChanWaiter* receiver) const noexcept;
+  // chan_edges.h
+  void note_filled(std::size_t index) noexcept;
+  void note_emptied(std::size_t index) noexcept;
+  void note_handover(const ChanWaiter& receiver, Claim claim) noexcept;
   void publish_readiness() noexcept;
   ChanWaiter* claim_some() noexcept;
   void link(ChanWaiter& waiter, SelectOp::Kind kind) noexcept;  // enqueue, inline

@@ -17,7 +17,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 // The parts are one behind the other, so that one allocation does.
 struct TimerChan::Block {
   alignas(ChanCore) std::byte chan[sizeof(ChanCore)];
-  alignas(TimePoint) std::byte tick[sizeof(TimePoint)];
+  alignas(TimePoint) std::byte tick[ChanCore::ring_size(sizeof(TimePoint), 1)];
   alignas(TimerChan) std::byte source[sizeof(TimerChan)];
 };
 

@@ -164,6 +164,96 @@ void order_by_channel(std::size_t capacity) {
   });
 }
 
+// The k-th receive is before the end of the (k+C)-th send, also if it waits for the k-th.
+template <class T>
+void order_by_waiting_receiver() {
+  auto ch = make_chan<T>(1);
+  one_by_one(
+      [ch] {
+        touch();
+        ch.recv();
+      },
+      [ch] {
+        ch.send({});
+        ch.send({});
+        touch();
+      });
+}
+
+// Or if the (k+C)-th send waits for it; which is before the receive of its value.
+template <class T>
+void order_by_waiting_sender() {
+  auto ch = make_chan<T>(1);
+  ch.send({});
+  one_by_one(
+      [ch] {
+        ch.send({});
+        touch();
+      },
+      [ch] {
+        touch();
+        ch.recv();
+      });
+  one_by_one(
+      [ch] {
+        touch();
+        ch.send({});
+      },
+      [ch] { ch.recv(); },
+      [ch] {
+        ch.recv();
+        touch();
+      });
+}
+
+// C values wait, one is read, one is written: C+2 buffers do, whoever waits and however.
+template <class T>
+void order_by_reused_buffers() {
+  auto const reuse = [](std::size_t capacity, bool thread, bool selects) {
+    auto ch = make_chan<T>(capacity);
+    std::vector<int> buffers(capacity + 2);
+    auto const read = [&] {
+      int sum = 0;
+      for (std::size_t i = 0;; ++i) {
+        std::optional<T> value;
+        selects ? void(select(on_recv(ch, [&](std::optional<T> got) { value = got; }),
+                              on_recv(make_chan<int>())))
+                : void(value = ch.recv());
+        if (!value) {
+          break;
+        }
+        sum += buffers[i % buffers.size()];
+        i % 5 == 0 ? yield() : void();
+      }
+      if (sum != 299 * 150) {
+        std::abort();
+      }
+    };
+    auto const write = [&] {
+      for (int i = 0; i < 300; ++i) {
+        buffers[static_cast<std::size_t>(i) % buffers.size()] = i;
+        selects ? void(select(on_send(ch, T{}), on_recv(make_chan<int>()))) : void(ch.send({}));
+        i % 3 == 0 ? yield() : void();
+      }
+      ch.close();
+    };
+    WaitGroup group;
+    std::thread other;
+    thread ? void(other = std::thread(read)) : group.go(read);
+    group.go(write);
+    group.wait();
+    thread ? other.join() : void();
+  };
+  run([&] {
+    for (std::size_t const capacity : {1, 3}) {
+      for (bool const thread : {false, true}) {
+        reuse(capacity, thread, false);
+        reuse(capacity, thread, true);
+      }
+    }
+  });
+}
+
 void order_by_select() {
   run([] {
     auto a = make_chan<std::string>();
@@ -653,6 +743,12 @@ int main(int argc, char** argv) {
           {"order_by_atomic", order_by_atomic},
           {"order_by_channel_0", [] { order_by_channel(0); }},
           {"order_by_channel_3", [] { order_by_channel(3); }},
+          {"order_by_waiting_receiver", order_by_waiting_receiver<int>},
+          {"order_by_waiting_receiver_wide", order_by_waiting_receiver<Wide>},
+          {"order_by_waiting_sender", order_by_waiting_sender<int>},
+          {"order_by_waiting_sender_wide", order_by_waiting_sender<Wide>},
+          {"order_by_reused_buffers", order_by_reused_buffers<int>},
+          {"order_by_reused_buffers_wide", order_by_reused_buffers<Wide>},
           {"order_by_select", order_by_select},
           {"order_by_run", order_by_run},
           {"order_by_rwmutex_1", [] { order_by_rwmutex(1); }},

@@ -42,6 +42,34 @@ class Turns {
   std::atomic<int> turn_{0};
 };
 
+// On one worker: lets all others run until they wait or have ended.
+inline void let_others_wait() {
+  for (int i = 0; i < 20; ++i) {
+    yield();
+  }
+}
+
+// Starts them one after the other on one worker, each when those before it wait or have ended.
+template <class... F>
+void one_by_one(F... goroutines) {
+  max_procs(1);
+  run([&] {
+    WaitGroup group;
+    (
+        [&] {
+          group.go(goroutines);
+          let_others_wait();
+        }(),
+        ...);
+    group.wait();
+  });
+}
+
+// An element that is copied as a whole, but not by one instruction.
+struct Wide {
+  long words[4];
+};
+
 inline void await_last() {
   while (num_goroutine() > 1) {
     yield();

@@ -51,32 +51,87 @@ void race_beside_a_channel() {
   });
 }
 
-// Nor are they where a receiver waits and gets the values past it. The yields are for him.
+// Nor are they where a receiver waits and gets the values past it.
+template <class T>
 void race_beside_a_waiting_receiver() {
-  max_procs(1);
-  run([] {
-    auto ch = make_chan<int>(2);
-    go([ch] {
-      ch.recv();
-      ch.recv();
-    });
-    auto const yields = [] {
-      for (int i = 0; i < 10; ++i) {
-        yield();
-      }
-    };
-    yields();
-    go([ch] {
-      touch();
-      ch.send(1);
-    });
-    yields();
-    go([ch] {
-      ch.send(2);
-      touch();
-    });
-    await_last();
-  });
+  auto ch = make_chan<T>(2);
+  one_by_one(
+      [ch] {
+        ch.recv();
+        ch.recv();
+      },
+      [ch] {
+        touch();
+        ch.send({});
+      },
+      [ch] {
+        ch.send({});
+        touch();
+      });
+}
+
+// Who takes from a full buffer is not after the sender that gets room by that.
+template <class T>
+void race_beside_a_waiting_sender() {
+  auto ch = make_chan<T>(1);
+  ch.send({});
+  one_by_one(
+      [ch] {
+        touch();
+        ch.send({});
+      },
+      [ch] {
+        ch.recv();
+        touch();
+      });
+}
+
+// Nor is he before the one who receives what that sender sent.
+template <class T>
+void race_of_receivers_past_a_waiting_sender() {
+  auto ch = make_chan<T>(1);
+  ch.send({});
+  one_by_one([ch] { ch.send({}); },
+             [ch] {
+               touch();
+               ch.recv();
+             },
+             [ch] {
+               ch.recv();
+               touch();
+             });
+}
+
+// Two whose values have the same slot are ordered with the other side only.
+template <class T>
+void race_of_senders_into_a_slot() {
+  auto ch = make_chan<T>(1);
+  one_by_one(
+      [ch] {
+        touch();
+        ch.send({});
+      },
+      [ch] { ch.recv(); },
+      [ch] {
+        ch.send({});
+        touch();
+      });
+}
+
+template <class T>
+void race_of_receivers_from_a_slot() {
+  auto ch = make_chan<T>(1);
+  ch.send({});
+  one_by_one(
+      [ch] {
+        touch();
+        ch.recv();
+      },
+      [ch] { ch.send({}); },
+      [ch] {
+        ch.recv();
+        touch();
+      });
 }
 
 void race_with_creator() {
@@ -336,7 +391,17 @@ int main(int argc, char** argv) {
           {"race_beside_a_mutex", race_beside_a_mutex},
           {"race_of_a_removed_value", race_of_a_removed_value},
           {"race_beside_a_channel", race_beside_a_channel},
-          {"race_beside_a_waiting_receiver", race_beside_a_waiting_receiver},
+          {"race_beside_a_waiting_receiver", race_beside_a_waiting_receiver<int>},
+          {"race_beside_a_waiting_receiver_wide", race_beside_a_waiting_receiver<Wide>},
+          {"race_beside_a_waiting_sender", race_beside_a_waiting_sender<int>},
+          {"race_beside_a_waiting_sender_wide", race_beside_a_waiting_sender<Wide>},
+          {"race_of_receivers_past_a_waiting_sender", race_of_receivers_past_a_waiting_sender<int>},
+          {"race_of_receivers_past_a_waiting_sender_wide",
+           race_of_receivers_past_a_waiting_sender<Wide>},
+          {"race_of_senders_into_a_slot", race_of_senders_into_a_slot<int>},
+          {"race_of_senders_into_a_slot_wide", race_of_senders_into_a_slot<Wide>},
+          {"race_of_receivers_from_a_slot", race_of_receivers_from_a_slot<int>},
+          {"race_of_receivers_from_a_slot_wide", race_of_receivers_from_a_slot<Wide>},
           {"race_with_creator", race_with_creator},
           {"race_over_add", race_over_add},
           {"race_over_add_by_hand", race_over_add_by_hand},
