@@ -56,6 +56,8 @@ void end_process(int status) noexcept {
     for (Nanos const end = now() + kPatience; flushed.load(kRelaxed) == 0 && now() < end;) {
       futex_wait(flushed, 0, end);
     }
+  } else {
+    std::fflush(nullptr);
   }
   std::_Exit(status);
 }
