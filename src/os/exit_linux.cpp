@@ -38,7 +38,7 @@ void register_exit_handler(void (*handler)(int status, void* unused)) noexcept {
 }
 
 // Who reads a stream has its lock while he waits, and fflush(nullptr) waits for every lock. So
-// standard output waits for its reader, as ever, and the rest for that long at most, on a thread of
+// standard output waits for its reader, as ever, and the rest for a second at most, on a thread of
 // its own.
 void end_process(int status) noexcept {
   if (ftrylockfile(stdout) == 0) {
