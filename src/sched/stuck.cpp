@@ -77,8 +77,8 @@ bool still_there(const Stuck& stuck) noexcept {
          stuck.goroutine->id.load(kRelaxed) == stuck.id;
 }
 
-// False: it went on before it was seen. One that blocks may go on because it is asked, by EINTR, and
-// is told of all the same: so what is known of it is read before.
+// False: it went on before it was seen. One that blocks may go on because it is asked, by EINTR,
+// and is told of all the same: so what is known of it is read before.
 bool look_at(const Stuck& stuck, Snapshot::Group& group) {
   const Goroutine& g = *stuck.goroutine;
   char name[kShownName];
