@@ -14,8 +14,8 @@ bool inside_exit() noexcept;
 // exit() calls the handler with the status, before all that are registered already.
 void register_exit_handler(void (*handler)(int status, void* unused)) noexcept;
 
-// Writes out what stdio holds back, but of streams whose lock somebody keeps, and ends the process;
-// no destructors, no handlers.
+// Writes out what stdio holds back, where a thread reads standard input what it can in a second,
+// and ends the process; no destructors, no handlers.
 [[noreturn]] void end_process(int status) noexcept;
 
 int process_id() noexcept;

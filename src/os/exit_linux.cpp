@@ -38,21 +38,24 @@ void register_exit_handler(void (*handler)(int status, void* unused)) noexcept {
 }
 
 // Who reads a stream has its lock while he waits, and fflush(nullptr) waits for every lock. So
-// standard output waits for its reader, as ever, and the rest for a second at most, on a thread of
-// its own.
+// where somebody reads standard input, which comes last, that is done on a thread of its own, for a
+// second.
 void end_process(int status) noexcept {
-  if (ftrylockfile(stdout) == 0) {
-    std::fflush(stdout);
-    funlockfile(stdout);
-  }
-  constexpr Nanos kPatience = 1000 * kMillisecond;
   static constinit atomic<std::uint32_t> flushed{0};  // relaxed throughout: it guards nothing
   auto const flush = [](void*) {
     std::fflush(nullptr);
     flushed.store(1, kRelaxed);
     futex_wake(flushed);
   };
-  if (start_thread("hamgam exit", flush, nullptr, Signals::kFaults)) {
+  bool const is_read = ftrylockfile(stdin) != 0;
+  if (!is_read) {
+    funlockfile(stdin);
+  } else if (ftrylockfile(stdout) == 0) {
+    std::fflush(stdout);  // waits for its reader, as ever
+    funlockfile(stdout);
+  }
+  if (is_read && start_thread("hamgam exit", flush, nullptr, Signals::kFaults)) {
+    constexpr Nanos kPatience = 1000 * kMillisecond;
     for (Nanos const end = now() + kPatience; flushed.load(kRelaxed) == 0 && now() < end;) {
       futex_wait(flushed, 0, end);
     }
