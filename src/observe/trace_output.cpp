@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "observe/trace_file.h"
+#include "os/clock.h"
 #include "os/no_sigpipe.h"
 #include "sched/dump.h"
 
@@ -59,14 +60,19 @@ void TraceOutput::flush() {
     (void)lseek(descriptor_, 0, SEEK_SET);
   }
   NoSigPipe const quiet;
+  Nanos end = now() + kTraceReader * kMillisecond;
+  note_dump_progress();  // if it is written by who dies
   while (!rest.empty() && error_ == 0) {
-    note_dump_progress();  // if it is written by who dies
     ssize_t const written = write(descriptor_, rest.data(), rest.size());
     if (written >= 0) {
       rest.remove_prefix(static_cast<std::size_t>(written));
+      end = now() + kTraceReader * kMillisecond;
+      note_dump_progress();
     } else if (errno == EAGAIN) {
       pollfd polled{descriptor_, POLLOUT, 0};
-      error_ = poll(&polled, 1, kTraceReader) == 0 ? ETIMEDOUT : 0;
+      Nanos const left = end - now();
+      error_ = left <= 0 ? ETIMEDOUT : 0;
+      (void)poll(&polled, 1, left <= 0 ? 0 : static_cast<int>(left / kMillisecond) + 1);
     } else if (errno != EINTR) {
       error_ = errno;
     }
