@@ -59,8 +59,8 @@ function(hamgam_test_settings name)
 endfunction()
 
 # What a test is compiled with. Under a sanitizer it is not optimised, which takes twice as long to
-# compile and would find no more; the library itself is. Without HAMGAM_TEST_OPTIMISED only those are
-# that run the headers' inline code hard. Those with Asio never: nearly all of it is Asio's code.
+# compile and would find no more; the library itself is. Elsewhere those are that run the headers'
+# inline code hard, and with HAMGAM_TEST_SLOW those of faults, some of which were the optimiser's.
 #   hamgam_test_flags(name [suite])
 function(hamgam_test_flags name)
   set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
@@ -72,9 +72,8 @@ function(hamgam_test_flags name)
 endfunction()
 
 function(hamgam_test_is_plain result)
-  if(HAMGAM_SANITIZE OR "${ARGN}" STREQUAL "asio")
-    set(${result} ON PARENT_SCOPE)
-  elseif(HAMGAM_TEST_OPTIMISED OR "${ARGN}" MATCHES "^(go|stress)$")
+  if(NOT HAMGAM_SANITIZE AND ("${ARGN}" MATCHES "^(go|stress)$" OR
+      (HAMGAM_TEST_SLOW AND "${ARGN}" STREQUAL "faults")))
     set(${result} OFF PARENT_SCOPE)
   else()
     set(${result} ON PARENT_SCOPE)

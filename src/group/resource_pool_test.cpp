@@ -31,7 +31,7 @@ using hamgam::WaitGroup;
 using std::chrono::milliseconds;
 
 using hamgam::test::comes_true;
-using hamgam::test::kSanitized;
+using hamgam::test::slow;
 
 // A connection that knows how many of them there are.
 struct Connection {
@@ -180,7 +180,7 @@ TEST_P(ResourcePoolTest, NeverMoreThanMaxOpen) {
   Connections pool(connect, {.max_open = 10, .max_idle = 10});
   for (int i = 0; i < 50; ++i) {
     start([&pool] {
-      for (int round = 0; round < (kSanitized ? 10 : 100); ++round) {
+      for (int round = 0; round < (slow() ? 10 : 100); ++round) {
         auto one = pool.acquire();
         EXPECT_FALSE(one->used.exchange(true));
         hamgam::yield();
@@ -309,7 +309,7 @@ TEST_P(ResourcePoolTest, CancelledWaitersLoseNothing) {
   std::atomic<int> served{0};
   for (int i = 0; i < 8; ++i) {
     start([&, i] {
-      for (int round = 0; round < (kSanitized ? 50 : 500); ++round) {
+      for (int round = 0; round < (slow() ? 50 : 500); ++round) {
         if (i < 2) {
           auto one = pool.acquire();
           hamgam::yield();
@@ -622,7 +622,7 @@ TEST_P(ResourcePoolTest, LeasesMayOutliveThePool) {
 }
 
 TEST_P(ResourcePoolTest, LeasesComeBackWhileThePoolGoes) {
-  for (int round = 0; round < (kSanitized ? 50 : 300); ++round) {
+  for (int round = 0; round < (slow() ? 50 : 300); ++round) {
     auto pool = std::make_unique<Connections>(
         connect,
         ResourcePoolOptions{
@@ -677,7 +677,7 @@ TEST_P(ResourcePoolTest, Stress) {
       [](Connection& one) { return !one.broken; });
   for (int i = 0; i < 10; ++i) {
     start([&pool, i] {
-      for (int round = 0; round < (kSanitized ? 50 : 500); ++round) {
+      for (int round = 0; round < (slow() ? 50 : 500); ++round) {
         try {
           auto one = round % 2 == 0 ? std::optional<Connections::Lease>(pool.acquire())
                                     : pool.acquire_for(std::chrono::microseconds(50));

@@ -90,7 +90,7 @@ struct TraceChunk;
 struct TraceRing {
   atomic<bool> writing{false};
   atomic<bool> lost{false};  // something older than what is there, in this trace
-  int thread_id = 0;         // 0: of all plain threads
+  atomic<int> thread_id{0};  // 0: of all plain threads
   std::uint32_t number = 0;  // of the trace
   TraceChunk* chunk = nullptr;
 };

@@ -329,7 +329,7 @@ void worker_main(void* raw) {
   w->current.store(&w->base, kRelaxed);  // relaxed: published with the place
   w->thread_id = thread_id();
   tell_where_notes_are(*w);
-  w->trace.thread_id = w->thread_id;
+  w->trace.thread_id.store(w->thread_id, kRelaxed);  // relaxed: a number
   g_places.take(*w);
   w->random = Random(w->index + 1);
   for (;;) {

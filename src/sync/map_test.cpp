@@ -35,6 +35,7 @@ using hamgam::test::at_once;
 using hamgam::test::Who;
 
 using hamgam::test::kSanitized;
+using hamgam::test::slow;
 
 // Values that know how many of them there are.
 struct Value {
@@ -137,7 +138,7 @@ TEST(Map, ValuesGoWhileReadersComeAndGo) {
       }
     });
   }
-  for (int i = 0; i < (kSanitized ? 2000 : 50000); ++i) {
+  for (int i = 0; i < (slow() ? 2000 : 50000); ++i) {
     map.store(1, Value(i));
   }
   stop = true;
@@ -155,7 +156,7 @@ TEST(Map, ARemovedValueGoesThoughNobodyComesAnyMore) {
   std::atomic<int> round{0};
   std::atomic<int> inside{0};
   std::atomic<int> leave{0};
-  int const rounds = kSanitized ? 50 : 300;
+  int const rounds = slow() ? 50 : 300;
   std::thread reader([&] {
     for (int mine = 1; mine <= rounds; ++mine) {
       while (round < mine) {
@@ -209,7 +210,7 @@ TEST(Map, NoDestructorRunsInAReader) {
   std::atomic<int> gone{0};
   hamgam::Map<int, std::shared_ptr<Locking>> map;
   map.store(0, nullptr);
-  int const rounds = kSanitized ? 20 : 100;
+  int const rounds = slow() ? 20 : 100;
   for (int i = 1; i <= rounds; ++i) {
     map.store(1, std::make_shared<Locking>(&mutex, &gone));
     WaitGroup writer;
@@ -290,7 +291,7 @@ struct ParkingEq {
 TEST(Map, UsersFunctionsMayPark) {
   hamgam::Map<int, Parks, ParkingHash, ParkingEq> map;
   at_once(Who::kBoth, 8, [&map](int i) {
-    for (int round = 0; round < (kSanitized ? 100 : 500); ++round) {
+    for (int round = 0; round < (slow() ? 100 : 500); ++round) {
       int const key = (round + i) % 16;
       switch (round % 5) {
         case 0:
@@ -531,7 +532,7 @@ TEST(Map, AWalkMeetsWhatIsThereAllTheTimeWhileTheMapGrows) {
 
 TEST(Map, ReadersFindWhatIsThereWhileItGrows) {
   constexpr int kKeys = 100;
-  for (int round = 0; round < (kSanitized ? 3 : 20); ++round) {
+  for (int round = 0; round < (slow() ? 3 : 20); ++round) {
     hamgam::Map<int, std::string> map;
     for (int key = 0; key < kKeys; ++key) {
       map.store(key, std::to_string(key));
@@ -539,7 +540,7 @@ TEST(Map, ReadersFindWhatIsThereWhileItGrows) {
     std::atomic<bool> stop{false};
     at_once(Who::kBoth, 4, [&](int i) {
       if (i == 0) {
-        for (int key = kKeys; key < (kSanitized ? 5'000 : 20'000); ++key) {
+        for (int key = kKeys; key < (slow() ? 5'000 : 20'000); ++key) {
           map.store(key, std::to_string(key));
         }
         stop = true;
@@ -561,7 +562,7 @@ TEST(Map, ClearTakesAllKeysAtOnce) {
   hamgam::Map<int, int> map;
   std::atomic<int> begun{0};
   std::atomic<int> looked{0};
-  int const rounds = kSanitized ? 200 : 2000;
+  int const rounds = slow() ? 200 : 2000;
   std::thread reader([&] {
     for (int round = 1; round <= rounds; ++round) {
       while (begun < round) {

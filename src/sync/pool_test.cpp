@@ -39,7 +39,7 @@ struct Item {
 
 std::unique_ptr<Item> item(int n) { return std::make_unique<Item>(n); }
 
-using hamgam::test::kSanitized;
+using hamgam::test::slow;
 
 // What every test runs as: a goroutine with a shard, a plain thread without, and as if the kernel
 // had no heavy fence. The janitor keeps out: tests age the pools themselves.
@@ -341,7 +341,7 @@ TEST_P(PoolAnywhere, KeepsNoMoreThanItsBytes) {
 // PO6, PO7: only what was put comes back, and to one at a time.
 TEST_P(PoolAnywhere, Stress) {
   constexpr int kMany = 10;
-  int const rounds = kSanitized ? 5'000 : 100'000;
+  int const rounds = slow() ? 5'000 : 100'000;
   struct Owned {
     std::atomic<bool> taken{true};
   };
@@ -382,7 +382,7 @@ TEST_P(PoolAnywhere, Stress) {
 
 // PO7: each value comes out exactly once.
 TEST_P(PoolAnywhere, EachItemExactlyOnce) {
-  int const each = kSanitized ? 2'000 : 50'000;
+  int const each = slow() ? 2'000 : 50'000;
   constexpr int kMany = 4;
   auto const all = static_cast<std::size_t>(each) * kMany;
   std::vector<std::atomic<int>> seen(all);

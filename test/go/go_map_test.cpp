@@ -28,7 +28,7 @@ using hamgam::WaitGroup;
 using hamgam::test::at_once;
 using hamgam::test::Who;
 
-using hamgam::test::kSanitized;
+using hamgam::test::slow;
 
 struct GoodHash {
   std::size_t operator()(int key) const { return std::hash<int>()(key); }
@@ -161,7 +161,7 @@ TYPED_TEST(MapTest, ForEachWhileOthersStoreSeesEachKeyOnce) {
       }
     });
   }
-  int const rounds = kSanitized ? 5 : 30;
+  int const rounds = slow() ? 5 : 30;
   for (int round = 0; round < rounds; ++round) {
     std::set<int> seen;
     map.for_each([&seen](int key, int value) {
@@ -190,7 +190,7 @@ TYPED_TEST(MapTest, ForEachMeetsNoKeyTwiceWhileItIsErasedAndStored) {
       }
     }
   });
-  int const rounds = kSanitized ? 50 : 500;
+  int const rounds = slow() ? 50 : 500;
   for (int round = 0; round < rounds; ++round) {
     std::set<int> seen;
     map.for_each([&seen](int key, int) { EXPECT_TRUE(seen.insert(key).second); });
@@ -293,7 +293,7 @@ TYPED_TEST(MapTest, CompareAndSwapOfAnAbsentKeyFails) {
 TYPED_TEST(MapTest, IsEmptyAfterTheLastClear) {
   typename TestFixture::Map map;
   at_once(Who::kBoth, 4, [&map](int i) {
-    for (int round = 0; round < (kSanitized ? 300 : 5000); ++round) {
+    for (int round = 0; round < (slow() ? 300 : 5000); ++round) {
       map.store(round % 64, i);
       if (round % 20 == i) {
         map.clear();
@@ -351,7 +351,7 @@ TYPED_TEST(MapTest, UnsharedKeys) {
 // MA8: one winner per key.
 TYPED_TEST(MapTest, SharedKeys) {
   constexpr int kKeys = TestFixture::kKeys / 4;
-  for (int round = 0; round < (kSanitized ? 2 : 10); ++round) {
+  for (int round = 0; round < (slow() ? 2 : 10); ++round) {
     typename TestFixture::Map map;
     std::atomic<int> stored{0};
     std::atomic<int> swapped{0};
@@ -387,7 +387,7 @@ TYPED_TEST(MapTest, SharedKeys) {
 TYPED_TEST(MapTest, SwapAndEraseOfTheSamePairNeverBothWin) {
   constexpr int kKeys = TestFixture::kKeys;
   typename TestFixture::Map map;
-  for (int round = 0; round < (kSanitized ? 2 : 20); ++round) {
+  for (int round = 0; round < (slow() ? 2 : 20); ++round) {
     for (int key = 0; key < kKeys; ++key) {
       map.store(key, 1);
     }
@@ -408,7 +408,7 @@ TYPED_TEST(MapTest, Stress) {
   typename TestFixture::Map map;
   at_once(Who::kBoth, 8, [&map](int i) {
     std::mt19937 random(static_cast<unsigned>(i));
-    for (int step = 0; step < (kSanitized ? 2000 : 30000); ++step) {
+    for (int step = 0; step < (slow() ? 2000 : 30000); ++step) {
       int const key = static_cast<int>(random() % TestFixture::kKeys);
       switch (random() % 8) {
         case 0:

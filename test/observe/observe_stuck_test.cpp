@@ -199,7 +199,7 @@ TEST(Stuck, a_call_that_ends_because_it_is_looked_at) {
 // Its goroutine cannot leave its thread there, but others have the processor by turns.
 TEST(Stuck, a_stop_callback_that_waits_now_and_then) {
   auto const child = test::in_child([] {
-    observe::watch_stuck(true, 5ms);
+    observe::watch_stuck(true, 50ms);
     Others const others;
     auto const [ctx, cancel] = with_cancel(Context::background());
     std::stop_callback const computes(ctx.stop_token(), [] {

@@ -18,6 +18,7 @@
 
 #include "hamgam/hamgam.h"
 #include "support/child.h"
+#include "support/scale.h"
 #include "support/trace.h"
 #include "support/until.h"
 
@@ -89,7 +90,7 @@ class TraceEndTest : public testing::Test {
 
 // None of them is handed the trace when it is stopped already; nor dies of there being none.
 TEST_F(TraceEndTest, goroutines_that_write_it_do_not_keep_it_from_the_exit) {
-  for (int round = 0; round < 5; ++round) {
+  for (int round = 0; round < (test::slow() ? 2 : 5); ++round) {
     std::remove(path_.c_str());
     auto const child = test::in_child(
         [this] {

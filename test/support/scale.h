@@ -18,6 +18,9 @@ inline constexpr bool kSanitized =
     false;
 #endif
 
+// Each step costs several times what it costs users.
+inline bool slow() { return kSanitized || emulated(); }
+
 // n steps in a plain build, fewer under a sanitizer or an emulator, at least 1.
 inline int scaled(int n) {
 #if defined(HAMGAM_TSAN)
