@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <chrono>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <utility>
 
@@ -281,8 +280,7 @@ struct Race {
   Chan<Unit> first_failed = make_chan<Unit>();        // by its close
 };
 
-void start_lap(const std::shared_ptr<Race>& race, std::vector<Address> addresses,
-               bool first_family) {
+void start_lap(const Shared<Race>& race, std::vector<Address> addresses, bool first_family) {
   go([race, addresses = std::move(addresses), first_family] {
     Lap lap;
     lap.first_family = first_family;
@@ -318,7 +316,7 @@ std::optional<T> recv_within(const Chan<T>& chan, NetLimit& limit) {
 
 OwnDescriptor dial_both(std::vector<Address> first, std::vector<Address> second,
                         const DialOptions& options, NetLimit& limit, std::error_code& error) {
-  auto const race = make_shared_unseen<Race>(options);
+  Shared<Race> const race(std::in_place, options);
   race->deadline = limit.deadline;
   struct End {
     Race& race;

@@ -8,8 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
 #include <new>
+#include <utility>
 
 #include "hamgam/go.h"
 #include "hamgam/time.h"
@@ -157,7 +157,7 @@ std::string read_all(const std::filesystem::path& path, std::error_code& e) {
 std::optional<std::string> detail::read_limited(const std::filesystem::path& path,
                                                 std::int64_t deadline,
                                                 const std::stop_token* token) {
-  auto const reading = net::make_shared_unseen<Reading>(path);
+  net::Shared<Reading> const reading(std::in_place, path);
   go([reading] {
     blocking([&] {
       try {
