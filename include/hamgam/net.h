@@ -114,7 +114,7 @@ class Address {
  private:
   static constexpr std::size_t kMost = 110;  // of sockaddr_un
 
-  alignas(8) std::array<char, kMost> bytes_{};  // zeros behind it
+  alignas(8) std::array<unsigned char, kMost> bytes_{};  // zeros behind it
   std::uint8_t size_ = 0;
 };
 

@@ -238,7 +238,7 @@ bool Address::is_unix() const noexcept { return family_of(*this) == AF_UNIX; }
 std::string Address::host() const {
   if (is_unix()) {
     constexpr std::size_t kPath = offsetof(sockaddr_un, sun_path);
-    std::string path(bytes_.data() + kPath, size_ - kPath);
+    std::string path(reinterpret_cast<const char*>(bytes_.data()) + kPath, size_ - kPath);
     if (!path.empty() && path[0] == '\0') {
       path[0] = '@';
     } else {
