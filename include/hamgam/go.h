@@ -57,7 +57,8 @@
 //
 // Environment, read when the runtime starts: HAMGAM_PROCS (as max_procs), HAMGAM_BLOCKING (as
 // max_blocking), HAMGAM_STACK (bytes of a goroutine's stack, 256 KiB unless set; only what is
-// touched costs memory), HAMGAM_DEBUG (locks, stuck, waits, with commas between; see observe.h).
+// touched costs memory), HAMGAM_DEBUG (locks, mutexes, stuck, waits, with commas between; see
+// observe.h).
 
 #include <cstddef>
 #include <cstdint>

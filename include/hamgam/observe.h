@@ -231,6 +231,24 @@ class NoParkScope {
   const void* const outer_;
 };
 
+// From now on whoever waits, yields or ends while its goroutine has locked a std::mutex, or any
+// other lock of pthreads' (std::shared_mutex, a library's), is told of on standard error, with its
+// stack and the place where it was locked: another thread would unlock it, and others that run on
+// this one would wait for it there. HAMGAM_DEBUG=mutexes in the environment does it from the start.
+// Nothing waits until that is written; of each place where one is locked it is told once.
+//
+// Goroutines that keep their thread (NoParkScope, blocking()) may have one. Of more than 16 at a
+// time the later ones are not seen.
+//
+// It takes a component that stands before the C library's locks: the CMake target hamgam::mutexes,
+// linked, or libhamgam_mutexes.so in LD_PRELOAD. With that, and while it is watched, to lock one
+// takes some 100 ns more. Throws std::system_error (operation_not_supported) where it is not there.
+HAMGAM_API void watch_mutexes();
+
+// How often somebody had one then, also those that were not told of; waits until those that are
+// told of at the moment are written.
+[[nodiscard]] HAMGAM_API std::uint64_t mutex_reports() noexcept;
+
 // How often something took how long, in powers of two of nanoseconds.
 struct Histogram {
   // [i]: so many took less than 2^i ns, and not less than half of that; the last one: or longer.

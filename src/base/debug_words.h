@@ -12,7 +12,7 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-inline constexpr std::string_view kDebugWords[] = {"locks", "stuck", "waits"};
+inline constexpr std::string_view kDebugWords[] = {"locks", "mutexes", "stuck", "waits"};
 
 // The first word of HAMGAM_DEBUG in the environment, which has commas between them, for which
 // `is_wanted` is true; empty: none.

@@ -6,9 +6,11 @@
 #include <chrono>
 #include <ostream>
 #include <string_view>
+#include <system_error>
 
 #include "observe/infos.h"
 #include "sched/dump.h"
+#include "sched/held_mutexes.h"
 #include "sched/park.h"
 #include "sched/snapshot.h"
 #include "sched/stuck.h"
@@ -92,6 +94,15 @@ NoParkScope::~NoParkScope() { detail::allow_waits(outer_); }
 void watch_locks() { detail::start_watching_locks(); }
 
 std::uint64_t lock_reports() { return detail::count_lock_reports(); }
+
+void watch_mutexes() {
+  if (!detail::watch_held_mutexes()) {
+    throw std::system_error(std::make_error_code(std::errc::operation_not_supported),
+                            "observe::watch_mutexes: hamgam::mutexes is not linked");
+  }
+}
+
+std::uint64_t mutex_reports() noexcept { return detail::count_mutex_reports(); }
 
 void watch_stuck(bool on, std::chrono::nanoseconds limit) {
   constexpr std::chrono::nanoseconds kLeast = std::chrono::milliseconds(1);

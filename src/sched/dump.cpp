@@ -335,7 +335,8 @@ const Symbols::Place& Symbols::of_program(const void* const* frames, std::size_t
   for (std::size_t i = 0; i < count && frames[i] != nullptr; ++i) {
     const Place& found = place(i);
     if (found.owner == kOthers && found.function != "??" && !begins(found.function, kOwn) &&
-        !begins(found.function, "std::") && !begins(found.function, "void std::")) {
+        !begins(found.function, "std::") && !begins(found.function, "void std::") &&
+        !begins(found.function, "__gthread_")) {
       return found;
     }
   }

@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include "sched/latency.h"
 
+#include "sched/held_mutexes.h"
 #include "sched/histogram.h"
 #include "sched/scheduler.h"
 
@@ -37,6 +38,11 @@ void note_ready(Goroutine& g) noexcept {
 void watch_switch(Worker& w, const Goroutine& from, Goroutine& to, const char* why) noexcept {
   if (tracing()) {
     trace_switch(w, from, to, why);
+  }
+  // relaxed: sooner or later
+  if ((g_coarse_clock.watched.load(kRelaxed) & kWatchMutexes) != 0 && &from != &w.base &&
+      from.pinned == 0) {
+    look_for_held_mutexes(from, why);
   }
   // relaxed throughout: ours
   if (std::uint32_t const since = to.ready_at.load(kRelaxed); since != 0) {

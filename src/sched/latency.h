@@ -2,10 +2,11 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// Who looks at switches, wake-ups and starts: the trace (trace.h), and the scheduler's latency, the
-// time from which a goroutine can run to when it does. Neither, mostly: that is one flag for both.
+// Who looks at switches, wake-ups and starts: the trace (trace.h), the scheduler's latency, the
+// time from which a goroutine can run to when it does, and who looks for mutexes that are held
+// meanwhile (held_mutexes.h). Nobody, mostly: that is one word for all.
 //
-//   g_coarse_clock.watched   kTrace | kLatency   changed by who begins and ends these
+//   g_coarse_clock.watched   of Watch   changed by who begins and ends these
 //   Goroutine::ready_at      when it was woken or started, as ready_stamp(); 0: not known
 //                            its holder; and all are cleared as the count begins
 //
@@ -16,7 +17,7 @@
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
-enum Watch : std::uint32_t { kWatchTrace = 1, kWatchLatency = 2 };
+enum Watch : std::uint32_t { kWatchTrace = 1, kWatchLatency = 2, kWatchMutexes = 4 };
 
 HAMGAM_INLINE bool watched() noexcept {
   return HAMGAM_UNLIKELY(g_coarse_clock.watched.load(kRelaxed) != 0);  // relaxed: sooner or later

@@ -116,7 +116,7 @@ void ensure_started() noexcept {
   auto const cpus = static_cast<std::size_t>(available_cpus());
   if (std::string_view const word = unknown_debug_word(); !word.empty()) {
     std::fprintf(stderr,
-                 "hamgam: HAMGAM_DEBUG: \"%.*s\" ignored: locks, stuck and waits are wanted, with "
+                 "hamgam: HAMGAM_DEBUG: \"%.*s\" ignored: locks, mutexes, stuck and waits are wanted, with "
                  "commas between\n",
                  static_cast<int>(word.size()), word.data());
   }

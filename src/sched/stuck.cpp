@@ -19,6 +19,7 @@
 #include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/look.h"
+#include "sched/report_thread.h"
 #include "sched/scheduler.h"
 #include "sched/threads.h"
 #include "sched/trace.h"
@@ -51,9 +52,7 @@ constexpr std::size_t kMost = 16;  // others are asked for again
 constinit SpinLock g_lock;  // of these
 constinit Stuck g_waiting[kMost] = {};
 constinit std::size_t g_count = 0;
-constinit bool g_started = false;
 
-constinit atomic<ThreadRecord*> g_reporter{nullptr};
 constinit atomic<std::uint64_t> g_running{0};
 constinit atomic<std::uint64_t> g_blocked{0};
 constinit atomic<std::uint64_t> g_reports{0};
@@ -171,50 +170,34 @@ class Reporter {
   std::vector<Told> told_;
 };
 
-void run(void* /*unused*/) {
-  TsanIgnore const ignore;
-  ThreadRecord* const thread = hold_thread_record();
-  g_reporter.store(thread, kRelease);  // [stuck.3] release, pairs with [stuck.4]
-  Reporter reporter;
-  for (;;) {
-    thread->begin_sleep();
-    full_fence();  // [stuck.2] seq_cst, pairs with [stuck.1]
-    Stuck stuck{};
-    if (!take(stuck)) {
-      (void)thread->sleep(kForever);
-      continue;
-    }
-    if (exiting()) {
-      stop_for_good();
-    }
-    try {
-      reporter.tell(stuck);
-    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it is counted
-    }
+bool tell_next() {
+  static constinit Immortal<Reporter> reporter;
+  Stuck stuck{};
+  if (!take(stuck)) {
+    return false;
   }
+  if (exiting()) {
+    stop_for_good();
+  }
+  reporter.value.tell(stuck);
+  return true;
 }
+
+constinit ReportThread g_thread("hamgam-stuck", &tell_next);
 
 // False: later.
 bool ask(const Stuck& stuck) noexcept {
-  bool start = false;
   {
     std::lock_guard const guard(g_lock);
     if (g_count == kMost) {
       return false;
     }
     g_waiting[g_count++] = stuck;
-    start = !std::exchange(g_started, true);
   }
-  if (start && !start_thread("hamgam-stuck", &run, nullptr, Signals::kFaults)) {
+  if (!g_thread.ask()) {
     std::lock_guard const guard(g_lock);
-    g_started = false;
     g_count = 0;
     return false;
-  }
-  full_fence();  // [stuck.1] seq_cst, pairs with [stuck.2]
-  // [stuck.4] acquire, pairs with [stuck.3]: the record
-  if (ThreadRecord* const thread = g_reporter.load(kAcquire)) {
-    thread->wake();
   }
   return true;
 }

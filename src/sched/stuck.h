@@ -13,9 +13,6 @@
 // seen to wait there twice, with the limit in between, and has had no processor at all meanwhile;
 // whoever wakes and waits again needs one. Only who was held up counts: work that waited for a
 // thread when that goroutine had run for as long as the monitor grants.
-//
-//   [stuck.1] monitor:   puts it into the list; fence; wakes the thread (store word)
-//   [stuck.2] reporter:  store word (begin_sleep); fence; looks at the list
 
 #include <cstdint>
 

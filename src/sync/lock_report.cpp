@@ -18,7 +18,7 @@
 #include "os/thread.h"
 #include "sched/dump.h"
 #include "sched/exit.h"
-#include "sched/threads.h"
+#include "sched/report_thread.h"
 #include "sched/trace.h"
 #include "sync/lock_list.h"
 #include "sync/lock_order.h"
@@ -28,9 +28,6 @@
 // in it, and is seen by others only then; and standard error may be slow. The thread is one that is
 // known, so it does not stand in the way of the report that all are asleep; but that one waits
 // until these are written, since the thread is awake as long.
-//
-//   [report.1] who reports:  puts it into the list; fence; wakes the thread (store word)
-//   [report.2] the thread:   store word (begin_sleep); fence; looks at the list
 //
 // A circle is told of if it still stands a moment later. So a program that unlocks for others what
 // they wait for, which it may, is not called wrong before it had the time.
@@ -53,7 +50,6 @@ struct Reports : InOwnMemory {
   OwnDeque<Report> waiting;
   std::uint64_t asked = 0;
   std::uint64_t done = 0;
-  bool started = false;
   // By the thread alone.
   std::uint64_t told = 0;
 };
@@ -65,7 +61,6 @@ Reports& reports() noexcept {
   return *g_reports.load(kRelaxed);  // relaxed: [watch.6]
 }
 
-constinit atomic<ThreadRecord*> g_reporter{nullptr};
 constinit atomic<std::uint64_t> g_told{0};
 
 std::string hex(const void* address) {
@@ -241,7 +236,7 @@ void tell(const Report& report) noexcept {
   }
 }
 
-bool tell_next() noexcept {
+bool tell_next() {
   TsanIgnore const ignore;
   Reports& all = reports();
   Report report;
@@ -259,17 +254,7 @@ bool tell_next() noexcept {
   return true;
 }
 
-void run(void* /*unused*/) {
-  ThreadRecord* const thread = hold_thread_record();
-  g_reporter.store(thread, kRelease);  // [report.3] release, pairs with [report.4]
-  for (;;) {
-    thread->begin_sleep();
-    full_fence();  // [report.2] seq_cst, pairs with [report.1]
-    if (!tell_next()) {
-      (void)thread->sleep(is_forked_child() ? kPatience : kForever);  // there none is for ever
-    }
-  }
-}
+constinit ReportThread g_thread("hamgam-locks", &tell_next);
 
 bool all_written() noexcept {
   TsanIgnore const ignore;
@@ -289,26 +274,18 @@ void await_reports(Nanos limit) noexcept {
 
 void put(Report report) {
   Reports& all = reports();
-  bool start = false;
   {
     std::lock_guard const guard(all.lock);
     all.waiting.push_back(std::move(report));
     ++all.asked;
-    start = !std::exchange(all.started, true);
   }
-  if (start && !start_thread("hamgam-locks", &run, nullptr, Signals::kFaults)) {
+  if (!g_thread.ask()) {
     {
       std::lock_guard const guard(all.lock);
-      all.started = false;
       all.waiting.clear();
       all.done = all.asked;
     }
     write_error("hamgam: deadlock of locks, and no thread to tell of it\n");
-  }
-  full_fence();  // [report.1] seq_cst, pairs with [report.2]
-  // [report.4] acquire, pairs with [report.3]: the record
-  if (ThreadRecord* const thread = g_reporter.load(kAcquire)) {
-    thread->wake();
   }
 }
 
@@ -321,9 +298,7 @@ void prepare_lock_reports() noexcept {
   g_reports.store(new Reports, kRelaxed);  // relaxed: [watch.5] publishes it
 }
 
-void forget_lock_reports() noexcept {
-  g_reporter.store(nullptr, kRelaxed);  // relaxed: there is one thread
-}
+void forget_lock_reports() noexcept { g_thread.forget(); }
 
 void await_lock_reports() noexcept { await_reports(kLastWords); }
 

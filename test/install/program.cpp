@@ -10,6 +10,9 @@
 static_assert(HAMGAM_VERSION_MAJOR >= 0 && HAMGAM_VERSION_MINOR >= 0 && HAMGAM_VERSION_PATCH >= 0);
 
 int main() {
+#if defined(WITH_MUTEXES)
+  hamgam::observe::watch_mutexes();  // throws where it is not linked
+#endif
   return hamgam::run([] {
     hamgam::Mutex mutex;
     int sum = 0;

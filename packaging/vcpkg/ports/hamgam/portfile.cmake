@@ -10,6 +10,7 @@ vcpkg_cmake_configure(
     -DHAMGAM_BUILD_TESTS=OFF
     -DHAMGAM_BUILD_EXAMPLES=OFF
     -DHAMGAM_BUILD_BENCH=OFF
+    -DHAMGAM_BUILD_MUTEXES=OFF
     -DHAMGAM_INSTALL=ON
 )
 vcpkg_cmake_install()

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include "sched/held_mutexes.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <functional>
+#include <iterator>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/debug_words.h"
+#include "base/held_mutexes.h"
+#include "base/immortal.h"
+#include "fiber/unwind.h"
+#include "os/fork.h"
+#include "os/signals.h"
+#include "os/spin_lock.h"
+#include "os/thread.h"
+#include "sched/dump.h"
+#include "sched/exit.h"
+#include "sched/latency.h"
+#include "sched/report_thread.h"
+
+namespace hamgam::inline HAMGAM_ABI::detail {
+
+namespace {
+
+// A goroutine that has some.
+struct Holder {
+  std::uint64_t id;
+  std::uint64_t created_by;
+  const void* created_at;
+  const char* why;  // null: it yields
+  char name[kShownName];
+  std::size_t held;
+  HeldMutex mutex;  // the first of them
+  std::size_t count;
+  const void* frames[Snapshot::kFrames];  // where it is
+};
+
+constexpr std::size_t kMost = 8;     // others of the same moment are counted only
+constexpr std::size_t kPlaces = 64;  // the latest, which need not be looked at again
+
+constinit SpinLock g_lock;  // of these
+constinit Holder g_waiting[kMost] = {};
+constinit std::size_t g_count = 0;
+constinit bool g_telling = false;  // of one that was there
+constinit std::size_t g_places[kPlaces] = {};
+constinit std::size_t g_next_place = 0;
+constinit std::uint64_t g_seen = 0;
+
+constinit atomic<TakeHeldMutexes> g_take{nullptr};
+
+// Of where it was locked, by the return addresses.
+std::size_t place_of(const HeldMutex& mutex) noexcept {
+  std::size_t place = 1;
+  for (const void* frame : mutex.frames) {
+    place = place * 0x9E3779B97F4A7C15U + std::hash<const void*>()(frame);
+  }
+  return place;
+}
+
+// Under g_lock.
+bool is_known(std::size_t place) noexcept {
+  return std::find(std::begin(g_places), std::end(g_places), place) != std::end(g_places);
+}
+
+bool take(Holder& holder) noexcept {
+  std::lock_guard const guard(g_lock);
+  g_telling = g_count != 0;
+  if (!g_telling) {
+    return false;
+  }
+  holder = g_waiting[0];
+  std::copy(g_waiting + 1, g_waiting + g_count, g_waiting);
+  --g_count;
+  return true;
+}
+
+// By the report's thread alone.
+class Reporter {
+ public:
+  void tell(const Holder& holder) {
+    Symbols symbols;
+    const Symbols::Place& place = symbols.of_program(holder.mutex.frames, HeldMutex::kFrames);
+    std::string const where = place.function + place.where;
+    if (std::find(told_.begin(), told_.end(), where) != told_.end()) {
+      return;
+    }
+    told_.push_back(where);
+    Snapshot snapshot;
+    Snapshot::Group& group = snapshot.groups.emplace_back();
+    group.state = is_end(holder) ? "ends" : holder.why != nullptr ? holder.why : "yields";
+    group.name = holder.name;
+    group.created_at = holder.created_at;
+    group.members.push_back({holder.id, holder.created_by, nullptr, 0});
+    group.cut = holder.count > std::size(holder.frames);
+    group.frames.assign(holder.frames,
+                        holder.frames + std::min(holder.count, std::size(holder.frames)));
+    std::string text = "hamgam: goroutine " + std::to_string(holder.id);
+    text += is_end(holder) ? " ends" : holder.why != nullptr ? " waits" : " yields";
+    text += " while its thread has a mutex that is not ours";
+    text += holder.held > 1 ? ", and " + std::to_string(holder.held - 1) + " more" : "";
+    text += "; it was locked at\n" + place.function + "\n\t" + place.where + "\n";
+    write_snapshot(
+        snapshot,
+        [](void* to, std::string_view paragraph) { *static_cast<std::string*>(to) += paragraph; },
+        &text);
+    text += "\n";
+    write_error(text);
+  }
+
+ private:
+  static bool is_end(const Holder& holder) noexcept {
+    return holder.why != nullptr && std::string_view(holder.why) == kTraceEnded;
+  }
+
+  std::vector<std::string> told_;
+};
+
+bool tell_next() {
+  static constinit Immortal<Reporter> reporter;
+  Holder holder{};
+  if (!take(holder)) {
+    return false;
+  }
+  if (exiting()) {
+    stop_for_good();
+  }
+  reporter.value.tell(holder);
+  return true;
+}
+
+constinit ReportThread g_thread("hamgam-mutexes", &tell_next);
+
+void* find(const char* name) noexcept { return dlsym(RTLD_DEFAULT, name); }
+
+[[maybe_unused]] const bool kAskedFor = [] {
+  if (debug_asks_for("mutexes") && !watch_held_mutexes()) {
+    write_error(
+        "hamgam: HAMGAM_DEBUG: \"mutexes\" ignored: the program is neither linked with "
+        "hamgam::mutexes nor is libhamgam_mutexes.so preloaded\n");
+  }
+  return true;
+}();
+
+}  // namespace
+
+bool watch_held_mutexes() noexcept {
+  auto const note = reinterpret_cast<NoteMutexes>(find(kNoteMutexes));
+  auto const taken = reinterpret_cast<TakeHeldMutexes>(find(kTakeHeldMutexes));
+  if (note == nullptr || taken == nullptr) {
+    return false;
+  }
+  const void* frame = nullptr;
+  (void)unwind_here(&frame, 1);   // its first time takes memory, perhaps
+  g_take.store(taken, kRelaxed);  // relaxed: a function
+  note(&unwind_here);
+  // relaxed: sooner or later
+  g_coarse_clock.watched.fetch_or(kWatchMutexes, kRelaxed);
+  return true;
+}
+
+void look_for_held_mutexes(const Goroutine& g, const char* why) noexcept {
+  TakeHeldMutexes const take_held = g_take.load(kRelaxed);  // relaxed: a function
+  HeldMutex mutex{};
+  std::size_t const held = take_held != nullptr ? take_held(&mutex, 1) : 0;
+  if (held == 0) {
+    return;
+  }
+  {
+    std::lock_guard const guard(g_lock);
+    if (std::size_t const place = place_of(mutex); g_count != kMost && !is_known(place)) {
+      g_places[g_next_place++ % kPlaces] = place;
+      Holder& holder = g_waiting[g_count++];
+      holder.id = g.id.load(kRelaxed);  // relaxed: ours
+      holder.created_by = g.created_by;
+      holder.created_at = g.created_at;
+      holder.why = why;
+      copy_name(g, holder.name, sizeof holder.name);
+      holder.held = held;
+      holder.mutex = mutex;
+      holder.count = unwind_here(holder.frames, std::size(holder.frames));
+    }
+    ++g_seen;
+  }
+  (void)g_thread.ask();  // if there is no thread, with the next one
+}
+
+std::uint64_t count_mutex_reports() noexcept {
+  for (;;) {
+    bool const written = !g_thread.is_there() || is_forked_child() || exiting();
+    {
+      std::lock_guard const guard(g_lock);
+      if (written || (!g_telling && g_count == 0)) {
+        return g_seen;
+      }
+    }
+    nap_thread();
+  }
+}
+
+}  // namespace hamgam::inline HAMGAM_ABI::detail

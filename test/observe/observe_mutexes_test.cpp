@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The Hamgam Authors
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+
+#include "hamgam/hamgam.h"
+#include "observe/stacks.h"
+#include "support/child.h"
+#include "support/crew.h"
+#include "support/until.h"
+
+// Who waits while its thread has a std::mutex is told of, once a place, and nobody else.
+
+namespace hamgam {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::mutex g_mutex;  // static: it outlives whoever never unlocks it
+std::shared_mutex g_shared;
+
+int times(const std::string& text, const std::string& part) {
+  int n = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
+    ++n;
+  }
+  return n;
+}
+
+template <class F>
+HAMGAM_TEST_FRAME void holds_a_mutex(F f) {
+  g_mutex.lock();
+  f();
+  g_mutex.unlock();
+}
+
+HAMGAM_TEST_FRAME void holds_to_read() {
+  g_shared.lock_shared();
+  sleep(1ms);
+  g_shared.unlock_shared();
+}
+
+// Runs f in a goroutine that is alone on one worker, so that it keeps its thread; then says how
+// often somebody held one, so often at least.
+test::Child in_goroutine(unsigned least, const std::function<void()>& f) {
+  return test::in_child([&f, least] {
+    observe::watch_mutexes();
+    test::Procs const one(1);
+    WaitGroup all;
+    all.go({.name = "holder"}, f);
+    all.wait();
+    test::until([least] { return observe::mutex_reports() >= least; });
+    std::fprintf(stderr, "%llu seen\n", static_cast<unsigned long long>(observe::mutex_reports()));
+    std::_Exit(0);
+  });
+}
+
+TEST(HeldMutexes, who_waits) {
+  test::Child const child = in_goroutine(1, [] { holds_a_mutex([] { sleep(1ms); }); });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_TRUE(child.begins("hamgam: goroutine ")) << child.error;
+  EXPECT_TRUE(
+      child.says(" waits while its thread has a mutex that is not ours; it was locked at\n"))
+      << child.error;
+  EXPECT_TRUE(child.says(" [sleep]: holder\n")) << child.error;
+  EXPECT_EQ(times(child.error, "holds_a_mutex"), 2) << child.error;  // both places
+  EXPECT_TRUE(child.says("\n1 seen\n")) << child.error;
+}
+
+TEST(HeldMutexes, who_yields) {
+  test::Child const child = in_goroutine(1, [] {
+    WaitGroup other;
+    other.go([] {});  // else it runs on
+    holds_a_mutex([] { yield(); });
+    other.wait();
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_TRUE(child.says(" yields while its thread has a mutex")) << child.error;
+}
+
+TEST(HeldMutexes, who_ends) {
+  test::Child const child = in_goroutine(1, [] { g_mutex.lock(); });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_TRUE(child.says(" ends while its thread has a mutex")) << child.error;
+}
+
+TEST(HeldMutexes, readers) {
+  test::Child const child = in_goroutine(1, [] { holds_to_read(); });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_TRUE(child.says("holds_to_read")) << child.error;
+}
+
+TEST(HeldMutexes, a_place_once_and_all_counted) {
+  test::Child const child = in_goroutine(3, [] {
+    for (int i = 0; i < 20; ++i) {
+      holds_a_mutex([] { sleep(1ms); });
+    }
+    holds_to_read();
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_EQ(times(child.error, "hamgam: goroutine "), 2) << child.error;
+  EXPECT_FALSE(child.says("\n2 seen\n")) << child.error;
+}
+
+TEST(HeldMutexes, several) {
+  test::Child const child = in_goroutine(1, [] {
+    std::lock_guard const other(g_shared);
+    holds_a_mutex([] { sleep(1ms); });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_TRUE(child.says(" has a mutex that is not ours, and 1 more; it was locked at\n"))
+      << child.error;
+}
+
+// Of a switch that another goroutine makes on that thread it is not told.
+TEST(HeldMutexes, not_those_who_do_not) {
+  test::Child const child = in_goroutine(0, [] {
+    { std::lock_guard const guard(g_mutex); }
+    sleep(1ms);
+    g_mutex.lock();
+    EXPECT_FALSE(g_mutex.try_lock());
+    g_mutex.unlock();
+    sleep(1ms);
+    Mutex ours;
+    std::lock_guard const guard(ours);
+    sleep(1ms);
+    blocking([] { holds_a_mutex([] { std::this_thread::sleep_for(1ms); }); });
+    holds_a_mutex([] {
+      (void)make_chan<int>(1).try_send(1);
+      Mutex free;
+      std::lock_guard const uncontended(free);
+    });
+    WaitGroup group;
+    group.go([] {
+      for (int i = 0; i < 10; ++i) {
+        sleep(100us);
+      }
+    });
+    group.wait();
+    std::thread([] { holds_a_mutex([] { sleep(1ms); }); }).join();  // a plain thread keeps itself
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_EQ(child.error, "0 seen\n");
+}
+
+TEST(HeldMutexes, another_who_goes_on_there_is_not_told_of) {
+  test::Child const child = in_goroutine(1, [] {
+    auto const unlock = make_chan<int>();
+    WaitGroup group;
+    group.go([&] { holds_a_mutex([&] { (void)unlock.recv(); }); });
+    for (int i = 0; i < 10; ++i) {
+      sleep(100us);
+    }
+    unlock.send(1);
+    group.wait();
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_TRUE(child.says("\n1 seen\n")) << child.error;
+}
+
+TEST(HeldMutexes, condition_variables_of_threads) {
+  test::Child const child = in_goroutine(0, [] {
+    std::condition_variable changed;
+    bool done = false;
+    blocking([&] {
+      std::thread other([&] {
+        std::lock_guard const guard(g_mutex);
+        done = true;
+        changed.notify_one();
+      });
+      {
+        std::unique_lock lock(g_mutex);
+        changed.wait(lock, [&] { return done; });
+      }
+      other.join();
+    });
+    sleep(1ms);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_EQ(child.error, "0 seen\n");
+}
+
+}  // namespace
+}  // namespace hamgam
