@@ -41,7 +41,7 @@ __attribute__((tls_model("initial-exec"))) thread_local constinit Held t_held;
 std::atomic<CaptureFrames> g_capture{nullptr};
 
 void note_lock(const void* mutex, const void* caller) noexcept {
-  // acquire: what it uses
+  // [mutexes.1] acquire, pairs with [mutexes.2]: what it uses
   CaptureFrames const capture = g_capture.load(std::memory_order_acquire);
   Held& held = t_held;
   if (capture == nullptr || held.noting || held.count == kMost) {
@@ -78,7 +78,7 @@ class Next {
 
   template <class... Args>
   int operator()(Args... args) noexcept {
-    // relaxed: each who looks finds the same
+    // relaxed throughout: each who looks finds the same
     F* function = function_.load(std::memory_order_relaxed);
     if (function == nullptr) {
       function = reinterpret_cast<F*>(dlsym(RTLD_NEXT, name_));
@@ -102,7 +102,8 @@ int locked(int result, const void* mutex, const void* caller) noexcept {
 }  // namespace
 
 EXPORTED void hamgam_note_mutexes(CaptureFrames capture) noexcept {
-  g_capture.store(capture, std::memory_order_release);  // release: what it uses
+  // [mutexes.2] release, pairs with [mutexes.1]
+  g_capture.store(capture, std::memory_order_release);
 }
 
 EXPORTED std::size_t hamgam_take_held_mutexes(HeldMutex* to, std::size_t most) noexcept {

@@ -115,10 +115,11 @@ void ensure_started() noexcept {
   int const saved = errno;
   auto const cpus = static_cast<std::size_t>(available_cpus());
   if (std::string_view const word = unknown_debug_word(); !word.empty()) {
-    std::fprintf(stderr,
-                 "hamgam: HAMGAM_DEBUG: \"%.*s\" ignored: locks, mutexes, stuck and waits are wanted, with "
-                 "commas between\n",
-                 static_cast<int>(word.size()), word.data());
+    std::fprintf(
+        stderr,
+        "hamgam: HAMGAM_DEBUG: \"%.*s\" ignored: locks, mutexes, stuck and waits are wanted, with "
+        "commas between\n",
+        static_cast<int>(word.size()), word.data());
   }
   auto const procs = number_from_environment("HAMGAM_PROCS", 1, kMaxProcs, cpus);
   set_default_stack_size(

@@ -77,7 +77,7 @@ TEST(MisuseEnvironment, words) {
                                     std::pair("locks waits", "locks waits")}) {
     Child const child = started_with(std::string("HAMGAM_DEBUG=") + value);
     EXPECT_TRUE(child.begins("hamgam: HAMGAM_DEBUG: \"" + std::string(word) +
-                             "\" ignored: locks, stuck and waits are wanted, with commas between\n"
+                             "\" ignored: locks, mutexes, stuck and waits are wanted, with commas between\n"
                              "procs "))
         << child.error;
   }
