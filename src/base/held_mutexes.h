@@ -19,8 +19,10 @@ struct HeldMutex {
   const void* frames[kFrames];  // return addresses, innermost first; null behind them
 };
 
-// Fills `frames` with the return addresses of who calls it, and returns how many there are.
-using CaptureFrames = std::size_t (*)(const void** frames, std::size_t most) noexcept;
+// Fills `frames` with the return addresses of the caller of the function whose frame that is, and so
+// on, as far as they are known, and returns how many there are.
+using CaptureFrames = std::size_t (*)(const void* frame, const void** frames,
+                                      std::size_t most) noexcept;
 
 // Notes from now on what is locked, and where.
 using NoteMutexes = void (*)(CaptureFrames capture) noexcept;

@@ -188,4 +188,30 @@ HAMGAM_NOINLINE std::size_t unwind_here(const void** frames, std::size_t most) n
   return walk.count;
 }
 
+#if defined(__GNUC__)
+__attribute__((no_sanitize("address", "undefined", "thread")))
+#endif
+std::size_t
+follow_frames(const void* frame, const void* stack_bottom, std::size_t stack_size,
+              const void** frames, std::size_t most) noexcept {
+  auto const bottom = reinterpret_cast<std::uintptr_t>(stack_bottom);
+  auto const top = bottom + stack_size - 2 * sizeof(void*);
+  auto at = reinterpret_cast<std::uintptr_t>(frame);
+  std::size_t count = 0;
+  while (count < most) {
+    if (at < bottom || at > top || at % sizeof(void*) != 0) {
+      break;
+    }
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    auto const next = *reinterpret_cast<const std::uintptr_t*>(at);
+    if (next <= at || next > top || next % sizeof(void*) != 0) {
+      break;
+    }
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    frames[count++] = *reinterpret_cast<const void* const*>(next + sizeof(void*));
+    at = next;
+  }
+  return count;
+}
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -25,6 +25,13 @@ std::size_t unwind_here(const void** frames, std::size_t most) noexcept;
 // was, after unwind_here() has been called once. 0 if it has interrupted one of these.
 std::size_t unwind_interrupted(const void** frames, std::size_t most) noexcept;
 
+// Up the frame pointers from `frame`, a function's own, as far as they look like some that lie
+// within that stack: the return address of that function's caller, and so on. Takes some
+// nanoseconds a frame; sees nothing of functions that keep no frame pointer. Returns how many there
+// are.
+std::size_t follow_frames(const void* frame, const void* stack_bottom, std::size_t stack_size,
+                          const void** frames, std::size_t most) noexcept;
+
 // In the handler of a fault: does not return if it was an unwind() of this thread that struck it.
 void escape_unwind() noexcept;
 

@@ -12,49 +12,47 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <ctime>
-#include <iterator>
 #include <utility>
 
 #include "base/held_mutexes.h"
+#include "hamgam/detail/atomic.h"
 
+using hamgam::detail::atomic;
 using hamgam::detail::CaptureFrames;
 using hamgam::detail::HeldMutex;
+using hamgam::detail::kAcquire;
+using hamgam::detail::kRelaxed;
+using hamgam::detail::kRelease;
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 
 namespace {
 
 constexpr std::size_t kMost = 16;  // of those that are locked beyond, nothing is known
-constexpr std::size_t kOwnFrames = 4;
 
 struct Held {
   std::size_t count = 0;
-  bool noting = false;  // whoever captures may lock something
+  bool noting = false;  // whoever captures may lock, too
   HeldMutex mutexes[kMost] = {};
 };
 // Of the initial memory of each thread: it is there without malloc, which may lock, too.
 __attribute__((tls_model("initial-exec"))) thread_local constinit Held t_held;
 
-std::atomic<CaptureFrames> g_capture{nullptr};
+constinit atomic<CaptureFrames> g_capture{nullptr};
 
-void note_lock(const void* mutex, const void* caller) noexcept {
+void note_lock(const void* mutex, const void* caller, const void* frame) noexcept {
   // [mutexes.1] acquire, pairs with [mutexes.2]: what it uses
-  CaptureFrames const capture = g_capture.load(std::memory_order_acquire);
+  CaptureFrames const capture = g_capture.load(kAcquire);
   Held& held = t_held;
   if (capture == nullptr || held.noting || held.count == kMost) {
     return;
   }
   held.noting = true;
-  // Without our own.
-  const void* frames[HeldMutex::kFrames + kOwnFrames];
-  const void** const end = frames + std::min(capture(frames, std::size(frames)), std::size(frames));
-  const void** const first = std::find(frames, end, caller);
   HeldMutex& one = held.mutexes[held.count++];
   one = {mutex, {caller}};
-  std::copy(first, std::min(end, first + HeldMutex::kFrames), one.frames);
+  (void)capture(frame, one.frames + 1, HeldMutex::kFrames - 1);
   held.noting = false;
 }
 
@@ -79,22 +77,22 @@ class Next {
   template <class... Args>
   int operator()(Args... args) noexcept {
     // relaxed throughout: each who looks finds the same
-    F* function = function_.load(std::memory_order_relaxed);
+    F* function = function_.load(kRelaxed);
     if (function == nullptr) {
       function = reinterpret_cast<F*>(dlsym(RTLD_NEXT, name_));
-      function_.store(function, std::memory_order_relaxed);
+      function_.store(function, kRelaxed);
     }
     return function(args...);
   }
 
  private:
   const char* const name_;
-  std::atomic<F*> function_{nullptr};
+  atomic<F*> function_{nullptr};
 };
 
-int locked(int result, const void* mutex, const void* caller) noexcept {
+int locked(int result, const void* mutex, const void* caller, const void* frame) noexcept {
   if (result == 0 || result == EOWNERDEAD) {
-    note_lock(mutex, caller);
+    note_lock(mutex, caller, frame);
   }
   return result;
 }
@@ -103,7 +101,7 @@ int locked(int result, const void* mutex, const void* caller) noexcept {
 
 EXPORTED void hamgam_note_mutexes(CaptureFrames capture) noexcept {
   // [mutexes.2] release, pairs with [mutexes.1]
-  g_capture.store(capture, std::memory_order_release);
+  g_capture.store(capture, kRelease);
 }
 
 EXPORTED std::size_t hamgam_take_held_mutexes(HeldMutex* to, std::size_t most) noexcept {
@@ -112,10 +110,11 @@ EXPORTED std::size_t hamgam_take_held_mutexes(HeldMutex* to, std::size_t most) n
   return std::exchange(held.count, 0);
 }
 
-#define LOCKS(name, parameters, ...)                                     \
-  EXPORTED int name parameters noexcept {                                \
-    static constinit Next<int parameters> next(#name);                   \
-    return locked(next(__VA_ARGS__), lock, __builtin_return_address(0)); \
+#define LOCKS(name, parameters, ...)                                    \
+  EXPORTED int name parameters noexcept {                               \
+    static constinit Next<int parameters> next(#name);                  \
+    return locked(next(__VA_ARGS__), lock, __builtin_return_address(0), \
+                  __builtin_frame_address(0));                          \
   }
 
 // Noted before: once it is unlocked, another thread may destroy it, and lock what is made there.

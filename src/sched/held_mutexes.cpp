@@ -25,6 +25,7 @@
 #include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/latency.h"
+#include "sched/park.h"
 #include "sched/report_thread.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -139,6 +140,14 @@ bool tell_next() {
 
 constinit ReportThread g_thread("hamgam-mutexes", &tell_next);
 
+// Of a thread nobody asks: it unlocks its own.
+std::size_t frames_above(const void* frame, const void** frames, std::size_t most) noexcept {
+  const Goroutine* const g = current_goroutine();
+  return g != nullptr && g->stack != nullptr
+             ? follow_frames(frame, g->stack->bottom, g->stack->size, frames, most)
+             : 0;
+}
+
 void* find(const char* name) noexcept { return dlsym(RTLD_DEFAULT, name); }
 
 [[maybe_unused]] const bool kAskedFor = [] {
@@ -161,7 +170,7 @@ bool watch_held_mutexes() noexcept {
   const void* frame = nullptr;
   (void)unwind_here(&frame, 1);   // its first time takes memory, perhaps
   g_take.store(taken, kRelaxed);  // relaxed: a function
-  note(&unwind_here);
+  note(&frames_above);
   // relaxed: sooner or later
   g_coarse_clock.watched.fetch_or(kWatchMutexes, kRelaxed);
   return true;

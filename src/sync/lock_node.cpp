@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "fiber/stack.h"
+#include "fiber/unwind.h"
 #include "os/thread.h"
 #include "sched/park.h"
 #include "sched/scheduler.h"
@@ -245,34 +246,15 @@ bool is_new_chain(std::uint64_t chain) noexcept { return t_cache->chains[chain >
 
 void keep_chain(std::uint64_t chain) noexcept { t_cache->chains[chain >> 56] = chain; }
 
-#if defined(__GNUC__)
-__attribute__((no_sanitize("address", "undefined", "thread")))
-#endif
-LockSite
-lock_site(const void* caller, void* frame) noexcept {
+LockSite lock_site(const void* caller, void* frame) noexcept {
   LockSite site;
   site.frames[0] = caller;
   const LockHolder* const me = holder_of_site();
-  if (me == nullptr || me->stack_size == 0) {  // the system did not tell where its stack is
-    return site;
-  }
-  // Up the frame pointers, as far as that looks like some: where the lock's own functions are not
-  // inlined, the caller is one of them, and these keep theirs.
-  auto const bottom = reinterpret_cast<std::uintptr_t>(me->stack_bottom);
-  auto const top = bottom + me->stack_size - 2 * sizeof(void*);
-  auto at = reinterpret_cast<std::uintptr_t>(frame);
-  for (std::size_t i = 1; i < LockSite::kMost; ++i) {
-    if (at < bottom || at > top || at % sizeof(void*) != 0) {
-      break;
-    }
-    // NOLINTNEXTLINE(performance-no-int-to-ptr)
-    auto const next = *reinterpret_cast<const std::uintptr_t*>(at);
-    if (next <= at || next > top || next % sizeof(void*) != 0) {
-      break;
-    }
-    // NOLINTNEXTLINE(performance-no-int-to-ptr)
-    site.frames[i] = *reinterpret_cast<const void* const*>(next + sizeof(void*));
-    at = next;
+  if (me != nullptr && me->stack_size != 0) {  // else the system did not tell where its stack is
+    // Where the lock's own functions are not inlined, the caller is one of them, and these keep
+    // their frame pointers.
+    (void)follow_frames(frame, me->stack_bottom, me->stack_size, site.frames + 1,
+                        LockSite::kMost - 1);
   }
   return site;
 }
