@@ -19,8 +19,8 @@ struct HeldMutex {
   const void* frames[kFrames];  // return addresses, innermost first; null behind them
 };
 
-// Fills `frames` with the return addresses of the caller of the function whose frame that is, and so
-// on, as far as they are known, and returns how many there are.
+// Fills `frames` with the return addresses of the caller of the function whose frame that is, and
+// so on, as far as they are known, and returns how many there are.
 using CaptureFrames = std::size_t (*)(const void* frame, const void** frames,
                                       std::size_t most) noexcept;
 
