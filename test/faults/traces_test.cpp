@@ -115,7 +115,7 @@ TEST(Traces, find_symbol_knows_what_it_can) {
   EXPECT_EQ(hamgam::detail::find_symbol(nullptr).name, nullptr);
 }
 
-[[gnu::noinline, gnu::no_sanitize("undefined")]] void write_to(volatile int* address) {
+__attribute__((noinline, no_sanitize("undefined"))) void write_to(volatile int* address) {
   *address = 1;
 }
 
