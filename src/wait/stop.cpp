@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include "wait/stop.h"
 
+#include <cstring>
 #include <utility>
 
 #include "sched/park.h"
@@ -21,6 +22,16 @@ bool stop_requested(const std::stop_token& token) noexcept { return token.stop_r
 void request_stop(std::stop_source source) noexcept {
   Pin const pin;  // the callbacks may wait, and their runner is known by its thread
   source.request_stop();
+#if HAMGAM_TSAN_USER
+  // ~stop_callback on this very thread, by another goroutine, takes the callbacks for its caller's
+  // and synchronises with the state alone, at whose head the lock is. They are over.
+  const char* state = nullptr;
+  static_assert(sizeof source == sizeof state);
+  std::memcpy(&state, static_cast<const void*>(&source), sizeof state);
+  for (std::size_t i = 0; state != nullptr && i < 2 * sizeof(int); i += sizeof(int)) {
+    tsan_release(state + i);
+  }
+#endif
 }
 
 void drop_stop(std::stop_source source) noexcept {

@@ -702,6 +702,20 @@ void order_by_nothing_thread_local() {
   });
 }
 
+// By another goroutine of the worker that has called it: the destructor takes itself for inside it.
+void order_by_destroyed_stop_callback() {
+  max_procs(1);
+  run([] {
+    for (int i = 0; i < 100; ++i) {
+      auto const timed = with_cancel(Context::background());
+      std::stop_callback const callback(timed.ctx.stop_token(), [] {});
+      go([cancel = timed.cancel] { cancel(); });
+      (void)timed.ctx.done().recv();
+      yield();
+    }
+  });
+}
+
 void order_by_task() {
   run([] {
     std::vector<Task<std::vector<int>>> tasks;
@@ -765,6 +779,7 @@ int main(int argc, char** argv) {
           {"order_by_semaphore", order_by_semaphore},
           {"order_by_nothing_thrown", order_by_nothing_thrown},
           {"order_by_nothing_thread_local", order_by_nothing_thread_local},
+          {"order_by_destroyed_stop_callback", order_by_destroyed_stop_callback},
           {"order_by_task", order_by_task},
       },
       argc, argv);
