@@ -45,9 +45,10 @@
 // too early: where a plain thread calls std::exit that never waited, locked or started anything by
 // Hamgam, static objects that were made after the first goroutine or start_trace, and after run
 // began if it ever does, are destroyed before goroutines stop. Goroutines never go on: `go` in a
-// destructor starts none, and if one waits for what a goroutine holds, the process ends after a
-// second, with its status and a line on standard error. std::quick_exit and std::_Exit stop nobody
-// and destroy nothing.
+// destructor starts none, and if one waits, by Hamgam's means, for what a goroutine holds, the
+// process ends after a second, with its status and a line on standard error. Other waits are not
+// seen: ~stop_callback, or a join, in a static object waits for ever for a goroutine that was
+// stopped. std::quick_exit and std::_Exit stop nobody and destroy nothing.
 //
 // fork: the child has one thread, and none of those that run goroutines, once there are any. It may
 // exec, _exit, and use what need not wait; go, run, timers and waits for somebody end it with a

@@ -73,7 +73,7 @@ inline std::error_code make_error_code(Errc e) noexcept {
   return {static_cast<int>(e), category()};
 }
 
-// what(): "read tcp 10.0.0.1:5->10.0.0.2:80: connection reset by peer".
+// what(): "read tcp 10.0.0.1:5->10.0.0.2:80: Connection reset by peer".
 class Error : public std::system_error {
  public:
   // The text is `what`, a colon and the code's message.
@@ -275,9 +275,9 @@ class HAMGAM_API StreamHandle : public Handle {
   void wait_readable() const { (void)checked(Do::kWaitReadable, nullptr, 1); }
   // Open and nothing unread: fit to be kept in a ResourcePool.
   [[nodiscard]] bool idle() const noexcept;
-  // Stops when the peer hangs up, or the connection is closed here: ends work whose result nobody
-  // will read. A peer that only says that it has no more to send (shutdown_write) looks the same.
-  // Callbacks run in a goroutine of their own.
+  // Stops when the peer hangs up, or the connection is closed here later (one that is closed
+  // already throws): ends work whose result nobody will read. A peer that only says that it has no
+  // more to send (shutdown_write) looks the same. Callbacks run in a goroutine of their own.
   [[nodiscard]] std::stop_token peer_gone() const;
 
   // As set_deadline, of reading or of writing only.

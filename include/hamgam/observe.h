@@ -185,7 +185,8 @@ class LeakCheck {
 //   * a deadlock: some wait for each other's locks in a circle, or one for its own, for more than a
 //     moment (20 ms): who waits where, and where each lock was taken;
 //   * what could be one, when it is first seen, though it went well: locks that are taken in
-//     different orders, and a read lock that is taken again by who has it. Both stacks.
+//     different orders, and a read lock that is taken again by who has it, once a writer has
+//     locked it, too. Both stacks.
 // Waits with a limit and tries are no part of it; nor is an order that is only used while one and
 // the same third lock is held. A lock that is unlocked by another than who has it is left out from
 // then on. Locks that were had already are watched from the next time on. Dumps say who has what

@@ -153,6 +153,19 @@ TEST(SelectSet, ManyAreRemovedFromTheFront) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
 }
 
+TEST(SelectSet, MovedToItselfItIsWhatItWas) {
+  auto const c = make_chan<int>(1);
+  hamgam::SelectSet set;
+  int got = 0;
+  set.add(hamgam::on_recv(c, [&](std::optional<int> value) { got = value.value_or(0); }));
+  hamgam::SelectSet& same = set;
+  set = std::move(same);
+  EXPECT_EQ(set.size(), 1U);
+  c.send(7);
+  (void)set.wait();
+  EXPECT_EQ(got, 7);
+}
+
 TEST(SelectSet, TheOthersKeepTheirKeys) {
   auto const ch = make_chan<int>(1);
   hamgam::SelectSet set;

@@ -17,10 +17,12 @@ SelectSet::SelectSet(SelectSet&& other) noexcept
       next_key_(other.next_key_) {}
 
 SelectSet& SelectSet::operator=(SelectSet&& other) noexcept {
-  slots_ = std::move(other.slots_);
-  gone_ = std::exchange(other.gone_, 0);
-  ops_ = std::move(other.ops_);
-  next_key_ = other.next_key_;
+  if (this != &other) {
+    slots_ = std::move(other.slots_);
+    gone_ = std::exchange(other.gone_, 0);
+    ops_ = std::move(other.ops_);
+    next_key_ = other.next_key_;
+  }
   return *this;
 }
 

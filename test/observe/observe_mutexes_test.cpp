@@ -36,6 +36,8 @@ int times(const std::string& text, const std::string& part) {
   return n;
 }
 
+using Gate = Chan<int>;
+
 template <class F>
 HAMGAM_TEST_FRAME void holds_a_mutex(F f) {
   g_mutex.lock();
@@ -43,78 +45,85 @@ HAMGAM_TEST_FRAME void holds_a_mutex(F f) {
   g_mutex.unlock();
 }
 
-HAMGAM_TEST_FRAME void holds_to_read() {
+HAMGAM_TEST_FRAME void holds_to_read(const Gate& gate) {
   g_shared.lock_shared();
-  sleep(1ms);
+  (void)gate.recv();
   g_shared.unlock_shared();
 }
 
-// Runs f in a goroutine that is alone on one worker, so that it keeps its thread; then says how
-// often somebody held one, so often at least.
-test::Child in_goroutine(unsigned least, const std::function<void()>& f) {
-  return test::in_child([&f, least] {
+// Runs f in a goroutine that is alone on one worker, so that it keeps its thread. It will be seen
+// so often: each time the gate lets one through, so that it has waited there. Then says how often.
+test::Child in_goroutine(unsigned times_seen, const std::function<void(const Gate&)>& f) {
+  return test::in_child([&f, times_seen] {
     observe::watch_mutexes();
     test::Procs const one(1);
+    auto const gate = make_chan<int>(static_cast<int>(times_seen));
     WaitGroup all;
-    all.go({.name = "holder"}, f);
+    all.go({.name = "holder"}, [&f, &gate] { f(gate); });
+    for (unsigned i = 1; i <= times_seen; ++i) {
+      test::until([i] { return observe::mutex_reports() >= i; });
+      gate.send(1);
+    }
     all.wait();
-    test::until([least] { return observe::mutex_reports() >= least; });
     std::fprintf(stderr, "%llu seen\n", static_cast<unsigned long long>(observe::mutex_reports()));
     std::_Exit(0);
   });
 }
 
 TEST(HeldMutexes, who_waits) {
-  test::Child const child = in_goroutine(1, [] { holds_a_mutex([] { sleep(1ms); }); });
+  test::Child const child =
+      in_goroutine(1, [](const Gate& gate) { holds_a_mutex([&] { (void)gate.recv(); }); });
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_TRUE(child.begins("hamgam: goroutine ")) << child.error;
   EXPECT_TRUE(
       child.says(" waits while its thread has a mutex that is not ours; it was locked at\n"))
       << child.error;
-  EXPECT_TRUE(child.says(" [sleep]: holder\n")) << child.error;
+  EXPECT_TRUE(child.says(" [chan receive]: holder\n")) << child.error;
   EXPECT_EQ(times(child.error, "holds_a_mutex"), 2) << child.error;  // both places
   EXPECT_TRUE(child.says("\n1 seen\n")) << child.error;
 }
 
 TEST(HeldMutexes, who_yields) {
-  test::Child const child = in_goroutine(1, [] {
-    WaitGroup other;
-    other.go([] {});  // else it runs on
-    holds_a_mutex([] { yield(); });
-    other.wait();
+  test::Child const child = in_goroutine(1, [](const Gate& /*gate*/) {
+    while (observe::mutex_reports() == 0) {
+      WaitGroup other;
+      other.go([] {});  // else it runs on
+      holds_a_mutex([] { yield(); });
+      other.wait();
+    }
   });
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_TRUE(child.says(" yields while its thread has a mutex")) << child.error;
 }
 
 TEST(HeldMutexes, who_ends) {
-  test::Child const child = in_goroutine(1, [] { g_mutex.lock(); });
+  test::Child const child = in_goroutine(1, [](const Gate& /*gate*/) { g_mutex.lock(); });
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_TRUE(child.says(" ends while its thread has a mutex")) << child.error;
 }
 
 TEST(HeldMutexes, readers) {
-  test::Child const child = in_goroutine(1, [] { holds_to_read(); });
+  test::Child const child = in_goroutine(1, holds_to_read);
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_TRUE(child.says("holds_to_read")) << child.error;
 }
 
 TEST(HeldMutexes, a_place_once_and_all_counted) {
-  test::Child const child = in_goroutine(3, [] {
-    for (int i = 0; i < 20; ++i) {
-      holds_a_mutex([] { sleep(1ms); });
+  test::Child const child = in_goroutine(11, [](const Gate& gate) {
+    for (int i = 0; i < 10; ++i) {
+      holds_a_mutex([&] { (void)gate.recv(); });
     }
-    holds_to_read();
+    holds_to_read(gate);
   });
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_EQ(times(child.error, "hamgam: goroutine "), 2) << child.error;
-  EXPECT_FALSE(child.says("\n2 seen\n")) << child.error;
+  EXPECT_TRUE(child.says("\n11 seen\n")) << child.error;
 }
 
 TEST(HeldMutexes, several) {
-  test::Child const child = in_goroutine(1, [] {
+  test::Child const child = in_goroutine(1, [](const Gate& gate) {
     std::lock_guard const other(g_shared);
-    holds_a_mutex([] { sleep(1ms); });
+    holds_a_mutex([&] { (void)gate.recv(); });
   });
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_TRUE(child.says(" has a mutex that is not ours, and 1 more; it was locked at\n"))
@@ -123,7 +132,7 @@ TEST(HeldMutexes, several) {
 
 // Of a switch that another goroutine makes on that thread it is not told.
 TEST(HeldMutexes, not_those_who_do_not) {
-  test::Child const child = in_goroutine(0, [] {
+  test::Child const child = in_goroutine(0, [](const Gate& /*gate*/) {
     { std::lock_guard const guard(g_mutex); }
     sleep(1ms);
     g_mutex.lock();
@@ -153,10 +162,11 @@ TEST(HeldMutexes, not_those_who_do_not) {
 }
 
 TEST(HeldMutexes, another_who_goes_on_there_is_not_told_of) {
-  test::Child const child = in_goroutine(1, [] {
+  test::Child const child = in_goroutine(1, [](const Gate& gate) {
     auto const unlock = make_chan<int>();
     WaitGroup group;
     group.go([&] { holds_a_mutex([&] { (void)unlock.recv(); }); });
+    (void)gate.recv();
     for (int i = 0; i < 10; ++i) {
       sleep(100us);
     }
@@ -168,7 +178,7 @@ TEST(HeldMutexes, another_who_goes_on_there_is_not_told_of) {
 }
 
 TEST(HeldMutexes, condition_variables_of_threads) {
-  test::Child const child = in_goroutine(0, [] {
+  test::Child const child = in_goroutine(0, [](const Gate& /*gate*/) {
     std::condition_variable changed;
     bool done = false;
     blocking([&] {
