@@ -76,9 +76,10 @@ TEST(MisuseEnvironment, words) {
   for (auto const& [value, word] : {std::pair("lock", "lock"), std::pair("locks,LOCKS", "LOCKS"),
                                     std::pair("locks waits", "locks waits")}) {
     Child const child = started_with(std::string("HAMGAM_DEBUG=") + value);
-    EXPECT_TRUE(child.begins("hamgam: HAMGAM_DEBUG: \"" + std::string(word) +
-                             "\" ignored: locks, mutexes, stuck and waits are wanted, with commas between\n"
-                             "procs "))
+    EXPECT_TRUE(
+        child.begins("hamgam: HAMGAM_DEBUG: \"" + std::string(word) +
+                     "\" ignored: locks, mutexes, stuck and waits are wanted, with commas between\n"
+                     "procs "))
         << child.error;
   }
 }
