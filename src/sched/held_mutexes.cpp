@@ -5,8 +5,6 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <functional>
 #include <iterator>
 #include <mutex>
