@@ -242,8 +242,8 @@ class NoParkScope {
 // time the later ones are not seen.
 //
 // It takes a component that stands before the C library's locks: the CMake target hamgam::mutexes,
-// linked, or libhamgam_mutexes.so in LD_PRELOAD. With that, and while it is watched, to lock one
-// takes some 100 ns more. Throws std::system_error (operation_not_supported) where it is not there.
+// linked, or libhamgam_mutexes.so in LD_PRELOAD. While it is watched, to lock one takes
+// longer: where is noted. Throws std::system_error (operation_not_supported) where it is not there.
 HAMGAM_API void watch_mutexes();
 
 // How often somebody had one then, also those that were not told of; waits until those that are

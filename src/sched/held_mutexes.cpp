@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <iterator>
 #include <mutex>
@@ -16,12 +17,12 @@
 #include "base/held_mutexes.h"
 #include "base/immortal.h"
 #include "fiber/unwind.h"
+#include "os/clock.h"
 #include "os/fork.h"
 #include "os/signals.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
 #include "sched/dump.h"
-#include "sched/exit.h"
 #include "sched/latency.h"
 #include "sched/park.h"
 #include "sched/report_thread.h"
@@ -129,14 +130,24 @@ bool tell_next() {
   if (!take(holder)) {
     return false;
   }
-  if (exiting()) {
-    stop_for_good();
-  }
   reporter.value.tell(holder);
   return true;
 }
 
 constinit ReportThread g_thread("hamgam-mutexes", &tell_next);
+constexpr Nanos kLastWords = 2000 * kMillisecond;
+
+// Until all is written, or for so long.
+void await_reports(Nanos limit) noexcept {
+  auto const is_pending = [] {
+    std::lock_guard const guard(g_lock);
+    return g_telling || g_count != 0;
+  };
+  for (Nanos const start = now();
+       g_thread.is_there() && !is_forked_child() && is_pending() && now() - start < limit;) {
+    nap_thread();
+  }
+}
 
 // Of a thread nobody asks: it unlocks its own.
 std::size_t frames_above(const void* frame, const void** frames, std::size_t most) noexcept {
@@ -170,7 +181,9 @@ bool watch_held_mutexes() noexcept {
   g_take.store(taken, kRelaxed);  // relaxed: a function
   note(&frames_above);
   // relaxed: sooner or later
-  g_coarse_clock.watched.fetch_or(kWatchMutexes, kRelaxed);
+  if ((g_coarse_clock.watched.fetch_or(kWatchMutexes, kRelaxed) & kWatchMutexes) == 0) {
+    (void)std::atexit([] { await_reports(kLastWords); });
+  }
   return true;
 }
 
@@ -201,16 +214,9 @@ void look_for_held_mutexes(const Goroutine& g, const char* why) noexcept {
 }
 
 std::uint64_t count_mutex_reports() noexcept {
-  for (;;) {
-    bool const written = !g_thread.is_there() || is_forked_child() || exiting();
-    {
-      std::lock_guard const guard(g_lock);
-      if (written || (!g_telling && g_count == 0)) {
-        return g_seen;
-      }
-    }
-    nap_thread();
-  }
+  await_reports(kForever);
+  std::lock_guard const guard(g_lock);
+  return g_seen;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

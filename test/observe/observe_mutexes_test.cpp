@@ -102,6 +102,18 @@ TEST(HeldMutexes, who_ends) {
   EXPECT_TRUE(child.says(" ends while its thread has a mutex")) << child.error;
 }
 
+TEST(HeldMutexes, the_exit_waits_until_it_is_told) {
+  auto const child = test::in_child([] {
+    observe::watch_mutexes();
+    auto const never = make_chan<int>();
+    go({.name = "holder"}, [never] { holds_a_mutex([&] { (void)never.recv(); }); });
+    test::await_waiting("holder", "chan receive");
+    std::exit(0);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status;
+  EXPECT_TRUE(child.says(" [chan receive]: holder\n")) << child.error;
+}
+
 TEST(HeldMutexes, readers) {
   test::Child const child = in_goroutine(1, holds_to_read);
   EXPECT_TRUE(child.succeeded()) << child.error;
