@@ -232,11 +232,11 @@ class NoParkScope {
   const void* const outer_;
 };
 
-// From now on whoever waits, yields or ends while its goroutine has locked a std::mutex, or any
-// other lock of pthreads' (std::shared_mutex, a library's), is told of on standard error, with its
-// stack and the place where it was locked: another thread would unlock it, and others that run on
-// this one would wait for it there. HAMGAM_DEBUG=mutexes in the environment does it from the start.
-// Nothing waits until that is written; of each place where one is locked it is told once.
+// From now on whoever waits, yields to another or ends while its goroutine has locked a std::mutex,
+// or any other lock of pthreads' (std::shared_mutex, a library's), is told of on standard error,
+// with its stack and the place where it was locked: another thread would unlock it, and others that
+// run on this one would wait for it there. HAMGAM_DEBUG=mutexes in the environment does it from the
+// start. Nothing waits until that is written; of each place where one is locked it is told once.
 //
 // Goroutines that keep their thread (NoParkScope, blocking()) may have one. Of more than 16 at a
 // time the later ones are not seen.

@@ -282,8 +282,8 @@ void put(Report report) {
   if (!g_thread.ask()) {
     {
       std::lock_guard const guard(all.lock);
+      all.done += all.waiting.size();  // another one may have started the thread meanwhile
       all.waiting.clear();
-      all.done = all.asked;
     }
     write_error("hamgam: deadlock of locks, and no thread to tell of it\n");
   }
