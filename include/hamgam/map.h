@@ -26,7 +26,10 @@
 // something looks at one word of each worker and of each thread that has read a map, and of each
 // that is parked in this map's for_each. Tables do not shrink but by clear(). A V that can be
 // copied as plain bytes and has 1, 4 or 8 of them is changed where it is; others, and all keys,
-// have a piece of memory for each entry, and a store over one takes a new piece.
+// have a piece of memory for each entry, and a store over one takes a new piece. Pieces of up to 256
+// bytes are cut from blocks; that of a removed entry is for later ones of the same sixteenth, and
+// goes back to the system's allocator with clear() (if no reader has any removed value then) and
+// with the map.
 //
 // Happens-before: a write is before each read that observes it, as in Go: load, for_each and those
 // that return or compare a value, or that there is none, read; store, erase, clear and those that
@@ -68,9 +71,8 @@ class Map {
     do {
       core_.domain().drain();
       tables = core_.take_tables();
-      detail::Retired* table = tables;
-      while (table != nullptr) {
-        destroy(std::exchange(table, table->next()));
+      if (tables != nullptr) {
+        destroy(core_.domain(), tables);
       }
     } while (tables != nullptr);
   }
@@ -104,14 +106,16 @@ class Map {
         return {copied(Look(*node).value()), true};
       }
     }
-    auto node = std::make_unique<Node>(order, std::move(key), value);
+    V stored(copied(value));
+    Made node;
     Section section(core_, core_.made_stripe(order));
-    Place place = locate(section, order, node->key);
+    Place place = locate(section, order, key);
     if (place.entry != nullptr) {
       return {copied(Look(node_of(place)).value()), true};
     }
     core_.found_none(order);
     section.reserve(place, order);
+    make(node, section, order, std::move(key), std::move(stored));
     Commit const commit(section, place, node);  // once there is a result: a copy may throw
     return {std::move(value), false};
   }
@@ -152,10 +156,8 @@ class Map {
     if (!is(order, key, old)) {
       return false;
     }
-    std::unique_ptr<Node> node;
-    if constexpr (!kInPlace) {
-      node = std::make_unique<Node>(order, K(key), std::move(next));
-    }
+    [[maybe_unused]] std::conditional_t<kInPlace, const K&, K> own(key);
+    Made node;
     Node* former = nullptr;
     {
       Section section(core_, core_.made_stripe(order));
@@ -171,6 +173,7 @@ class Map {
         node_of(place).set(next);
         return true;
       } else {
+        make(node, section, order, std::move(own), std::move(next));
         former = &node_of(place);
         Section::replace(place, *node.release());
       }
@@ -277,10 +280,53 @@ class Map {
     const Node& node_;
   };
 
+  // Whether entries' memory comes from the stripe. Not where a sanitizer is to see it come and go.
+#if defined(HAMGAM_ASAN) || defined(HAMGAM_TSAN) || HAMGAM_HWASAN
+  static constexpr bool kPieces = false;
+#else
+  static constexpr bool kPieces =
+      sizeof(Node) <= detail::MapMemory::kLargest && alignof(Node) <= detail::MapMemory::kAlignment;
+#endif
+
+  // An entry that is in no table yet. Made under the stripe's mutex, destroyed without.
+  struct Drop {
+    void operator()(Node* node) const noexcept {
+      if constexpr (kPieces) {
+        node->~Node();
+        memory->give(node);
+      } else {
+        delete node;
+      }
+    }
+    detail::MapMemory* memory = nullptr;
+  };
+  using Made = std::unique_ptr<Node, Drop>;
+
+  // Under the stripe's mutex; `made` outlives that.
+  static void make(Made& made, const Section& section, std::uint64_t order, K&& key, V&& value) {
+    if constexpr (kPieces) {
+      detail::MapMemory& memory = section.stripe().memory;
+      struct Piece {
+        ~Piece() {
+          if (piece != nullptr) {
+            memory.give(piece);
+          }
+        }
+        detail::MapMemory& memory;
+        void* piece;
+      } piece{memory, memory.take(sizeof(Node))};
+      Node* const node = new (piece.piece) Node(order, std::move(key), std::move(value));
+      piece.piece = nullptr;
+      made = Made(node, Drop{&memory});
+    } else {
+      made.reset(new Node(order, std::move(key), std::move(value)));
+    }
+  }
+
   // Inserts the node at the end of the scope, but if that is left by an exception.
   class Commit {
    public:
-    Commit(Section& section, const Place& place, std::unique_ptr<Node>& node) noexcept
+    Commit(Section& section, const Place& place, Made& node) noexcept
         : section_(section), place_(place), node_(node) {}
     ~Commit() {
       if (std::uncaught_exceptions() == thrown_) {
@@ -293,7 +339,7 @@ class Map {
    private:
     Section& section_;
     const Place& place_;
-    std::unique_ptr<Node>& node_;
+    Made& node_;
     int const thrown_ = std::uncaught_exceptions();
   };
 
@@ -366,19 +412,14 @@ class Map {
   template <class F>
   [[nodiscard]] bool put(std::uint64_t order, K key, V value, F look) {
     core_.prefetch(order);
-    std::unique_ptr<Node> node;
-    if constexpr (!kInPlace) {
-      node = std::make_unique<Node>(order, std::move(key), std::move(value));
-    }
+    Made node;
     Node* former = nullptr;
     {
       Section section(core_, core_.made_stripe(order));
-      Place place = locate(section, order, kInPlace ? key : node->key);
+      Place place = locate(section, order, key);
       if (place.entry == nullptr) {
-        if constexpr (kInPlace) {
-          node = std::make_unique<Node>(order, std::move(key), value);
-        }
         section.reserve(place, order);
+        make(node, section, order, std::move(key), std::move(value));
         section.insert(place, *node.release());
         return false;
       }
@@ -387,6 +428,7 @@ class Map {
         node_of(place).set(value);
         return true;
       } else {
+        make(node, section, order, std::move(key), std::move(value));
         former = &node_of(place);
         Section::replace(place, *node.release());
       }
@@ -397,6 +439,7 @@ class Map {
 
   void retire(Node* node) {
     detail::tsan_release(node->looks());
+    node->set_next(nullptr);
     core_.domain().retire(node);
   }
 
@@ -426,18 +469,34 @@ class Map {
     return true;
   }
 
-  static void destroy(detail::Retired* retired) noexcept {
-    if (retired->is_odd()) {
-      destroy_node(static_cast<detail::MapEntry*>(retired));
-    } else {
-      detail::MapCore::destroy_table(retired, &destroy_node);
+  // Those of a list. One of the values may own the map.
+  static void destroy(detail::ReadDomain& domain, detail::Retired* first) noexcept {
+    constexpr bool kPlain = std::is_trivially_destructible_v<Node>;
+    detail::MapStripes& stripes = detail::MapCore::stripes_of(domain);
+    [[maybe_unused]] std::conditional_t<kPlain, const detail::MapStripes&, detail::MapHold> hold(
+        stripes);
+    while (first != nullptr) {
+      detail::Retired* const retired = std::exchange(first, first->next());
+      if (retired->is_odd()) {
+        destroy_node(&stripes, static_cast<detail::MapEntry*>(retired));
+      } else {
+        detail::MapCore::destroy_table(stripes, retired, kPlain, &destroy_node);
+      }
     }
   }
   // Where V has a destructor, it and what follows in this thread come after the readers. Where it
-  // has none that is nothing to order anybody by.
-  static void destroy_node(detail::MapEntry* entry) noexcept {
+  // has none that is nothing to order anybody by. Without stripes the memory goes otherwise.
+  static void destroy_node([[maybe_unused]] detail::MapStripes* stripes,
+                           detail::MapEntry* entry) noexcept {
     auto* const node = static_cast<Node*>(entry);
-    if constexpr (std::is_trivially_destructible_v<V>) {
+    if constexpr (kPieces) {
+      detail::MapMemory* const memory =
+          stripes != nullptr ? &stripes->of(entry->word()).memory : nullptr;
+      node->~Node();
+      if (memory != nullptr) {
+        memory->give(node);
+      }
+    } else if constexpr (std::is_trivially_destructible_v<V>) {
       detail::TsanHide const hide;
       delete node;
     } else {

@@ -11,8 +11,6 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 
-// So many entries for each line; more of them, and too many lines need a further one.
-constexpr std::size_t kEntriesPerLine = 4;
 constexpr unsigned kFirstBits = 2;
 constexpr unsigned kMostBits = 40;
 constexpr unsigned kCachedBits = 6;  // smaller tables' entries are likely in the cache
@@ -29,7 +27,8 @@ struct alignas(64) MapTable : Retired {
 
   unsigned const bits;
   void* const memory;
-  bool owner = false;  // of its entries
+  bool owner = false;                  // of its entries
+  MapMemory::Block* blocks = nullptr;  // and of their memory
 };
 
 MapTable* table_of(MapTableWord word) noexcept {
@@ -61,6 +60,7 @@ void free_table(MapTable* table) noexcept {
       delete std::exchange(line, line->more.load(kRelaxed));
     }
   }
+  MapMemory::free_blocks(table->blocks);
   ::operator delete(table->memory);
 }
 
@@ -143,52 +143,63 @@ void MapStripe::all_gone() const noexcept {
 #endif
 }
 
-MapCore::~MapCore() {
-  delete[] stripes_.load(kRelaxed);  // relaxed: nobody else is here
+void MapStripes::let_go() noexcept {
+  // [map.19] acq_rel, pairs with itself: what the others did is over
+  if (holders.fetch_sub(1, kAcqRel) == 1) {
+    TsanHide const hide;
+    delete this;
+  }
 }
 
-MapStripe* MapCore::make_stripes() {
-  auto made = std::make_unique<MapStripe[]>(kMapStripes);
-  MapStripe* all = nullptr;
-  // [map.6] acq_rel, pairs with [map.5]
-  if (stripes_.compare_exchange_strong(all, made.get(), kAcqRel, kAcquire)) {
-    all = made.release();
+MapCore::~MapCore() {
+  // relaxed: nobody else is here
+  if (MapStripes* const stripes = stripes_.load(kRelaxed)) {
+    stripes->let_go();
   }
-  return all;
+}
+
+MapStripes* MapCore::make_stripes() {
+  auto made = std::make_unique<MapStripes>();
+  MapStripes* stripes = nullptr;
+  // [map.6] acq_rel, pairs with [map.5]
+  if (stripes_.compare_exchange_strong(stripes, made.get(), kAcqRel, kAcquire)) {
+    stripes = made.release();
+  }
+  return stripes;
 }
 
 std::size_t MapCore::size() const noexcept {
   std::size_t sum = 0;
   // [map.5] acquire, pairs with [map.6]
-  if (const MapStripe* const all = stripes_.load(kAcquire)) {
-    for (unsigned i = 0; i < kMapStripes; ++i) {
-      sum += all[i].size.load(kRelaxed);  // relaxed: a snapshot
+  if (MapStripes* const stripes = stripes_.load(kAcquire)) {
+    for (const MapStripe& stripe : stripes->all) {
+      sum += stripe.size.load(kRelaxed);  // relaxed: a snapshot
     }
   }
   return sum;
 }
 
 void MapCore::clear() noexcept HAMGAM_NO_THREAD_SAFETY_ANALYSIS {
-  MapStripe* const all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
-  if (all == nullptr) {
+  MapStripes* const stripes = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+  if (stripes == nullptr) {
     return;
   }
-  for (unsigned i = 0; i < kMapStripes; ++i) {
-    all[i].mutex.lock();
-    all[i].all_gone();
+  for (MapStripe& stripe : stripes->all) {
+    stripe.mutex.lock();
+    stripe.all_gone();
   }
   Retired* tables = take_tables();
-  for (unsigned i = 0; i < kMapStripes; ++i) {
-    all[i].mutex.unlock();
+  for (MapStripe& stripe : stripes->all) {
+    stripe.mutex.unlock();
   }
-  while (tables != nullptr) {
-    domain_.retire(std::exchange(tables, tables->next()));
+  if (tables != nullptr) {
+    retire(tables);
   }
 }
 
 Retired* MapCore::take_tables() noexcept {
-  MapStripe* const all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
-  if (all == nullptr) {
+  MapStripes* const stripes = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+  if (stripes == nullptr) {
     return nullptr;
   }
   // relaxed: under all mutexes
@@ -196,32 +207,34 @@ Retired* MapCore::take_tables() noexcept {
   // [map.14] release, pairs with [map.13]; from here on all keys are gone
   generation_.store(generation, kRelease);
   Retired* tables = nullptr;
-  for (unsigned i = 0; i < kMapStripes; ++i) {
-    MapStripe& stripe = all[i];
+  for (MapStripe& stripe : stripes->all) {
     if (MapTableWord const word = stripe.table.load(kRelaxed)) {  // relaxed: under the mutex
       MapTable* const table = table_of(word);
       table->owner = true;
-      tsan_release(table);  // for the destructors
+      table->blocks = stripe.memory.take_blocks(stripe.size.load(kRelaxed));  // relaxed: likewise
+      tsan_release(table);                                                    // for the destructors
       table->set_next(tables);
       tables = table;
     }
     stripe.table.store(0, kRelease);                // [map.2] release, pairs with [map.1]
     stripe.generation.store(generation, kRelease);  // [map.14] release, pairs with [map.13]
     stripe.size.store(0, kRelaxed);                 // relaxed: readers only count
-    stripe.limit = 0;
   }
   return tables;
 }
 
-void MapCore::destroy_table(Retired* retired, void (*destroy)(MapEntry*) noexcept) noexcept {
+void MapCore::destroy_table(MapStripes& stripes, Retired* retired, bool plain,
+                            void (*destroy)(MapStripes*, MapEntry*) noexcept) noexcept {
   auto* const table = static_cast<MapTable*>(retired);
-  if (table->owner) {
+  bool const owns_memory = table->blocks != nullptr;
+  if (table->owner && !(owns_memory && plain)) {
     tsan_acquire(table);
+    MapStripes* const memory = owns_memory ? nullptr : &stripes;
     for (MapLine& line : *table) {
       if (table->bits >= kCachedBits && &line + 1 != table->end()) {
         prefetch_entries(*(&line + 1));
       }
-      for_each_in(line, destroy);
+      for_each_in(line, [=](MapEntry* entry) { destroy(memory, entry); });
     }
   }
   TsanHide const hide;
@@ -234,14 +247,14 @@ void MapSection::make_room(MapPlace& place, std::uint64_t order) {
   MapTable* const former = word != 0 ? table_of(word) : nullptr;
   // Small ones grow by steps of two: making them costs more than what they hold.
   unsigned const bits = former == nullptr ? kFirstBits : former->bits + (former->bits < 4 ? 2 : 1);
-  if (stripe_.size.load(kRelaxed) >= stripe_.limit && bits <= kMostBits) {  // relaxed: likewise
+  // relaxed: likewise
+  if ((former == nullptr || stripe_.size.load(kRelaxed) >= limit()) && bits <= kMostBits) {
     MapTable* const table = make_table(bits);
     if (table != nullptr && former != nullptr && !copy(*former, *table)) {
       free_table(table);
     } else if (table != nullptr) {
       word = table->word();
       stripe_.table.store(word, kRelease);  // [map.2] release, pairs with [map.1]
-      stripe_.limit = kEntriesPerLine << bits;
       outgrown_ = former;
     }
   }
@@ -255,14 +268,15 @@ void MapSection::make_room(MapPlace& place, std::uint64_t order) {
 }
 
 std::size_t MapWalk::next() {
-  MapStripe* const all = core_.stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+  MapStripes* const stripes = core_.stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
   many_.clear();
   std::size_t count = 0;
-  for (; all != nullptr && stripe_ < kMapStripes; ++stripe_, table_ = 0, line_ = 0) {
-    std::lock_guard const lock(all[stripe_].mutex);
-    all[stripe_].all_seen();
+  for (; stripes != nullptr && stripe_ < kMapStripes; ++stripe_, table_ = 0, line_ = 0) {
+    const MapStripe& stripe = stripes->all[stripe_];
+    std::lock_guard const lock(stripes->all[stripe_].mutex);
+    stripe.all_seen();
     if (table_ == 0) {
-      table_ = all[stripe_].table.load(kRelaxed);  // relaxed: under the mutex
+      table_ = stripe.table.load(kRelaxed);  // relaxed: under the mutex
     }
     if (table_ == 0) {
       continue;

@@ -263,6 +263,25 @@ TEST(Map, ARemovedValueMayOwnTheMap) {
   }
 }
 
+TEST(Map, AClearedValueMayOwnTheMap) {
+  struct Owner;
+  using Owners = hamgam::Map<int, std::shared_ptr<Owner>>;
+  struct Owner {
+    Owners map;
+    Value value{1};
+  };
+  for (int owned = 0; owned < 32; ++owned) {
+    auto owner = std::make_shared<Owner>();
+    Owners& map = owner->map;
+    for (int key = 0; key < 32; ++key) {
+      map.store(key, std::make_shared<Owner>());
+    }
+    map.store(owned, std::move(owner));
+    map.clear();
+    EXPECT_EQ(Value::alive, 0);
+  }
+}
+
 // Copying a value, comparing and hashing may park.
 struct Parks {
   explicit Parks(int n) : number(n) {}

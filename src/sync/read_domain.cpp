@@ -126,12 +126,6 @@ void move_to(Retired*& list, Retired* more) noexcept {
   }
 }
 
-void destroy_all(Retired* first, void (*destroy)(Retired*) noexcept) noexcept {
-  while (first != nullptr) {
-    destroy(std::exchange(first, first->next()));
-  }
-}
-
 }  // namespace
 
 ReadRecord* ReadDomain::claim_record() noexcept {
@@ -229,7 +223,6 @@ class ReadDomain::Sweep final : public Aged {
   explicit Sweep(ReadDomain& domain) noexcept : domain_(domain) {}
 
   Nanos age() noexcept override {
-    auto* const destroy = domain_.destroy_;
     Retired* done = domain_.collect();
     Nanos again = kForever;
     // relaxed throughout: under the lock, or fenced
@@ -250,7 +243,9 @@ class ReadDomain::Sweep final : public Aged {
       await_stores();
       move_to(done, domain_.collect());
     }
-    destroy_all(done, destroy);
+    if (done != nullptr) {
+      domain_.destroy_(domain_, done);  // the domain, and this, may be gone then
+    }
     return again;
   }
 
@@ -273,18 +268,16 @@ class ReadDomain::Sweep final : public Aged {
 };
 
 void ReadDomain::retire(Retired* retired) noexcept {
-  auto* const destroy = destroy_;
   full_fence();  // [reads.2] seq_cst, pairs with [reads.1]
   // [reads.11] acquire, pairs with [reads.9]
   if (extra_.load(kAcquire) == nullptr && !owner_read_before(UINT64_MAX)) {
-    destroy(retired);
+    destroy_(*this, retired);
     return;
   }
   bool first = false;
   {
     std::lock_guard const guard(lock_of(*this));
-    retired->set_next(fresh_);
-    fresh_ = retired;
+    move_to(fresh_, retired);
     // relaxed throughout: under the lock
     first = litter_.load(kRelaxed) == kNone;
     if (first) {
@@ -300,7 +293,9 @@ void ReadDomain::retire(Retired* retired) noexcept {
   if (first && litter_.load(kRelaxed) != kNone) {  // relaxed: the janitor looks itself
     call_janitor();
   }
-  destroy_all(done, destroy);  // last: it may take as long as it likes
+  if (done != nullptr) {
+    destroy_(*this, done);  // last: it may take as long as it likes, and the domain with it
+  }
 }
 
 // Takes off what nobody reads any more.
@@ -368,9 +363,11 @@ void ReadDomain::drain() noexcept {
     }
     // Without a sweep nobody else is here.
     litter_.store(kNone, kRelaxed);  // relaxed: as said
-    Retired* const old = std::exchange(old_, nullptr);
-    destroy_all(std::exchange(fresh_, nullptr), destroy_);
-    destroy_all(old, destroy_);
+    Retired* done = std::exchange(old_, nullptr);
+    move_to(done, std::exchange(fresh_, nullptr));
+    if (done != nullptr) {
+      destroy_(*this, done);
+    }
   } while (sweep_ != nullptr || old_ != nullptr || fresh_ != nullptr);
 }
 

@@ -68,6 +68,18 @@
 #define HAMGAM_ABI v0
 #endif
 
+// Then memory from malloc has marks in its addresses' highest bits.
+#if defined(__SANITIZE_HWADDRESS__)
+#define HAMGAM_HWASAN 1
+#elif defined(__has_feature)
+#if __has_feature(hwaddress_sanitizer)
+#define HAMGAM_HWASAN 1
+#endif
+#endif
+#ifndef HAMGAM_HWASAN
+#define HAMGAM_HWASAN 0
+#endif
+
 #define HAMGAM_API __attribute__((visibility("default")))
 #define HAMGAM_NOINLINE __attribute__((noinline))
 #define HAMGAM_INLINE __attribute__((always_inline)) inline

@@ -37,7 +37,8 @@
 // differ the stripe has been empty at some moment since the reader's call began.
 //
 // The stripes are made by the first who writes and live as long as the map, so that a writer needs
-// no pin: one locked instruction for the mutex is all.
+// no pin: one locked instruction for the mutex is all. (They live longer where a value that is
+// destroyed owns the map: its memory is given back after that.)
 //
 // Hashes: std::hash leaves integers as they are, so all bits are mixed, but the last four only
 // change places: keys that are counted up come to stand in sixteen lines side by side, one in each.
@@ -59,6 +60,7 @@
 #include "hamgam/detail/atomic.h"
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/inner_mutex.h"
+#include "hamgam/detail/map_memory.h"
 #include "hamgam/detail/read_domain.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -121,12 +123,12 @@ HAMGAM_INLINE MapLine* map_line(MapTableWord table, std::uint64_t order) noexcep
                                     (order * (sizeof(MapLine) / 2) & mask));
 }
 
-struct alignas(64) MapStripe {
+struct alignas(128) MapStripe {
   InnerMutex mutex;
-  unseen<std::size_t> limit = 0;  // of entries, then the table grows; under the mutex
-  atomic<MapTableWord> table{0};  // the others change under the mutex
+  atomic<MapTableWord> table{0};  // this and the two others change under the mutex
   atomic<std::size_t> size{0};
   atomic<std::uint64_t> generation{0};
+  MapMemory memory;  // the second cache line is that of who destroys
 
   // For ThreadSanitizer: stands for the absence of keys of that order, and of few others.
   [[nodiscard]] const void* absence(std::uint64_t order) const noexcept {
@@ -136,6 +138,28 @@ struct alignas(64) MapStripe {
   void all_seen() const noexcept;
 };
 
+struct MapStripes {
+  MapStripe all[kMapStripes];
+  atomic<std::uint32_t> holders{1};  // the map, and who destroys its entries
+
+  [[nodiscard]] MapStripe& of(std::uint64_t order) noexcept { return all[order >> 60]; }
+  HAMGAM_API void let_go() noexcept;
+};
+
+// While it lives, so do the stripes.
+class MapHold {
+ public:
+  explicit MapHold(MapStripes& stripes) noexcept : stripes_(stripes) {
+    stripes_.holders.fetch_add(1, kRelaxed);  // relaxed: who adds is held up by another
+  }
+  ~MapHold() { stripes_.let_go(); }
+  MapHold(const MapHold&) = delete;
+  MapHold& operator=(const MapHold&) = delete;
+
+ private:
+  MapStripes& stripes_;
+};
+
 // Where a key stands; without an entry, where it may be put.
 struct MapPlace {
   MapLine* line = nullptr;
@@ -143,24 +167,30 @@ struct MapPlace {
   MapEntry* entry = nullptr;
 };
 
-class MapCore {
+class MapCore : private ReadDomain {
  public:
-  using Destroy = void (*)(Retired*) noexcept;
+  using ReadDomain::Destroy;
 
-  explicit MapCore(Destroy destroy) noexcept : domain_(destroy) {}
+  explicit MapCore(Destroy destroy) noexcept : ReadDomain(destroy) {}
   HAMGAM_API ~MapCore();  // nobody uses it any more
   MapCore(const MapCore&) = delete;
   MapCore& operator=(const MapCore&) = delete;
 
-  [[nodiscard]] ReadDomain& domain() const noexcept { return domain_; }
+  // Readers pin it; that changes nothing of the map.
+  [[nodiscard]] ReadDomain& domain() const noexcept { return const_cast<MapCore&>(*this); }
+  // Something was in the map.
+  [[nodiscard]] static MapStripes& stripes_of(ReadDomain& domain) noexcept {
+    // [map.5] acquire, pairs with [map.6]
+    return *static_cast<MapCore&>(domain).stripes_.load(kAcquire);
+  }
 
   // With a pin: where a reader begins; null: the key is not there.
   [[nodiscard]] HAMGAM_INLINE const MapLine* line_for_reading(std::uint64_t order) const noexcept {
-    const MapStripe* const all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
-    if (HAMGAM_UNLIKELY(all == nullptr)) {
+    MapStripes* const stripes = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+    if (HAMGAM_UNLIKELY(stripes == nullptr)) {
       return nullptr;
     }
-    const MapStripe& stripe = all[order >> 60];
+    const MapStripe& stripe = stripes->of(order);
     // [map.13] acquire, pairs with [map.14]
     std::uint64_t const generation = stripe.generation.load(kAcquire);
     MapTableWord const table = stripe.table.load(kAcquire);  // [map.1] acquire, pairs with [map.2]
@@ -174,23 +204,23 @@ class MapCore {
   // Gets the line on its way to the processor. The table may be gone, which does no harm.
   HAMGAM_INLINE void prefetch(std::uint64_t order) const noexcept {
     // [map.5] acquire, pairs with [map.6]
-    if (const MapStripe* const all = stripes_.load(kAcquire)) {
+    if (MapStripes* const stripes = stripes_.load(kAcquire)) {
       // relaxed: only a hint
-      __builtin_prefetch(map_line(all[order >> 60].table.load(kRelaxed), order), 1);
+      __builtin_prefetch(map_line(stripes->of(order).table.load(kRelaxed), order), 1);
     }
   }
 
   // The order's stripe; null: nobody has written yet.
   [[nodiscard]] MapStripe* stripe(std::uint64_t order) const noexcept {
-    MapStripe* const all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
-    return all != nullptr ? &all[order >> 60] : nullptr;
+    MapStripes* const stripes = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+    return stripes != nullptr ? &stripes->of(order) : nullptr;
   }
   [[nodiscard]] MapStripe& made_stripe(std::uint64_t order) {
-    MapStripe* all = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
-    if (HAMGAM_UNLIKELY(all == nullptr)) {
-      all = make_stripes();
+    MapStripes* stripes = stripes_.load(kAcquire);  // [map.5] acquire, pairs with [map.6]
+    if (HAMGAM_UNLIKELY(stripes == nullptr)) {
+      stripes = make_stripes();
     }
-    return all[order >> 60];
+    return stripes->of(order);
   }
 
   [[nodiscard]] HAMGAM_API std::size_t size() const noexcept;
@@ -207,18 +237,19 @@ class MapCore {
 #endif
   }
 
-  // What destroys a table, and by `destroy` its entries if they are still its own.
-  HAMGAM_API static void destroy_table(Retired* table,
-                                       void (*destroy)(MapEntry*) noexcept) noexcept;
+  // Destroys a table, and by `destroy` its entries if they are still its own: with the stripes
+  // where their memory goes, or with null if it goes by itself. If entries are `plain` nothing is
+  // lost then if they are not destroyed.
+  HAMGAM_API static void destroy_table(MapStripes& stripes, Retired* table, bool plain,
+                                       void (*destroy)(MapStripes*, MapEntry*) noexcept) noexcept;
 
  private:
   friend class MapWalk;
 
-  HAMGAM_API MapStripe* make_stripes();
+  HAMGAM_API MapStripes* make_stripes();
 
-  atomic<MapStripe*> stripes_{nullptr};
+  atomic<MapStripes*> stripes_{nullptr};
   atomic<std::uint64_t> generation_{0};  // changes under all stripes' mutexes
-  mutable ReadDomain domain_;
 };
 
 // The mutex of a stripe, held.
@@ -240,10 +271,12 @@ class MapSection {
     return table != 0 ? map_line(table, order) : nullptr;
   }
 
+  [[nodiscard]] MapStripe& stripe() const noexcept { return stripe_; }
+
   // Sees to it that the place has a free slot. If it throws there was no memory.
   void reserve(MapPlace& place, std::uint64_t order) {
     // relaxed: under the mutex
-    if (HAMGAM_UNLIKELY(place.line == nullptr || stripe_.size.load(kRelaxed) >= stripe_.limit)) {
+    if (HAMGAM_UNLIKELY(place.line == nullptr || stripe_.size.load(kRelaxed) >= limit())) {
       make_room(place, order);
     }
   }
@@ -271,6 +304,14 @@ class MapSection {
   }
 
  private:
+  // So many entries for each line; more of them, and too many lines need a further one.
+  static constexpr std::size_t kEntriesPerLine = 4;
+
+  // So many entries, then the table grows.
+  [[nodiscard]] std::size_t limit() const noexcept {
+    MapTableWord const table = stripe_.table.load(kRelaxed);  // relaxed: under the mutex
+    return kEntriesPerLine << (table & 63);
+  }
   void lock() noexcept HAMGAM_NO_THREAD_SAFETY_ANALYSIS { stripe_.mutex.lock(); }
   HAMGAM_API void make_room(MapPlace& place, std::uint64_t order);
 

@@ -40,8 +40,10 @@ struct alignas(64) ReadRecord {
 
 HAMGAM_API extern ReadRecord read_records[kWorkerSlots];  // each worker's own
 
-// What retires derives from this. Before that the word is its owner's. Its lowest bit stays as it
-// is, for `destroy` to tell two kinds apart.
+// What retires derives from this. Before that the word is its owner's. Its lowest bit and the
+// highest four stay as they are, for `destroy` to tell kinds and places apart. (Linux gives
+// programs no address of more than 57 bits, and AArch64's memory tags are in the four below these;
+// only HWASan takes all eight.)
 class Retired {
  public:
   explicit Retired(std::uint64_t word) noexcept : word_(word) {}
@@ -50,19 +52,24 @@ class Retired {
   [[nodiscard]] bool is_odd() const noexcept { return (word_ & 1) != 0; }
 
   [[nodiscard]] Retired* next() const noexcept {
-    return reinterpret_cast<Retired*>(word_ & ~std::uint64_t{1});
+    return reinterpret_cast<Retired*>(word_ & ~kKept);
   }
   void set_next(Retired* next) noexcept {
-    word_ = reinterpret_cast<std::uint64_t>(next) | (word_ & 1);
+    word_ = reinterpret_cast<std::uint64_t>(next) | (word_ & kKept);
   }
 
  private:
+  static constexpr std::uint64_t kKept = (HAMGAM_HWASAN ? 0 : std::uint64_t{0xF} << 60) | 1;
+
   unseen<std::uint64_t> word_;
 };
 
 class ReadDomain {
  public:
-  explicit ReadDomain(void (*destroy)(Retired*) noexcept) noexcept : destroy_(destroy) {}
+  // Destroys all of a list, linked by next(); one of them may own the domain.
+  using Destroy = void (*)(ReadDomain& domain, Retired* first) noexcept;
+
+  explicit ReadDomain(Destroy destroy) noexcept : destroy_(destroy) {}
   HAMGAM_API ~ReadDomain();
   ReadDomain(const ReadDomain&) = delete;
   ReadDomain& operator=(const ReadDomain&) = delete;
@@ -108,9 +115,9 @@ class ReadDomain {
     ReadRecord* record_;
   };
 
-  // Takes over what nobody can reach any more but who has pinned. The caller holds no lock that a
-  // destructor might want.
-  HAMGAM_API void retire(Retired* retired) noexcept;
+  // Takes over a list, linked by next(), of what nobody can reach any more but who has pinned. The
+  // caller holds no lock that a destructor might want, and does not touch the domain any more.
+  HAMGAM_API void retire(Retired* first) noexcept;
 
   // When nobody reads any more, but perhaps what is destroyed: destroys all that was retired.
   HAMGAM_API void drain() noexcept;
@@ -134,7 +141,7 @@ class ReadDomain {
   Retired* collect() noexcept;
   void call_janitor() noexcept;
 
-  void (*const destroy_)(Retired*) noexcept;
+  Destroy const destroy_;
   atomic<std::uint64_t> epoch_{ReadRecord::kFree + 1};
   atomic<std::uint32_t> litter_{kNone};
   // All below under the domain's lock, lock_of() in src/sync/read_domain.cpp; extra_ is also looked
