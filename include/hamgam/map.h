@@ -26,9 +26,9 @@
 // something looks at one word of each worker and of each thread that has read a map, and of each
 // that is parked in this map's for_each. Tables do not shrink but by clear(). A V that can be
 // copied as plain bytes and has 1, 4 or 8 of them is changed where it is; others, and all keys,
-// have a piece of memory for each entry, and a store over one takes a new piece. Pieces of up to 256
-// bytes are cut from blocks; that of a removed entry is for later ones of the same sixteenth, and
-// goes back to the system's allocator with clear() (if no reader has any removed value then) and
+// have a piece of memory for each entry, and a store over one takes a new piece. Pieces of up to
+// 256 bytes are cut from blocks; that of a removed entry is for later ones of the same sixteenth,
+// and goes back to the system's allocator with clear() (if nobody reads a removed one then) and
 // with the map.
 //
 // Happens-before: a write is before each read that observes it, as in Go: load, for_each and those
