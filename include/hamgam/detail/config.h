@@ -58,17 +58,7 @@
 #define HAMGAM_TSAN_ALL 0
 #endif
 
-#if HAMGAM_TSAN_ALL
-#define HAMGAM_ABI v0_tsan_all
-#elif HAMGAM_TSAN_USER
-#define HAMGAM_ABI v0_tsan
-#elif defined(HAMGAM_ASAN)
-#define HAMGAM_ABI v0_asan
-#else
-#define HAMGAM_ABI v0
-#endif
-
-// Then memory from malloc has marks in its addresses' highest bits.
+// Then memory from malloc has marks in its addresses' highest bits: the library must know, too.
 #if defined(__SANITIZE_HWADDRESS__)
 #define HAMGAM_HWASAN 1
 #elif defined(__has_feature)
@@ -78,6 +68,18 @@
 #endif
 #ifndef HAMGAM_HWASAN
 #define HAMGAM_HWASAN 0
+#endif
+
+#if HAMGAM_TSAN_ALL
+#define HAMGAM_ABI v0_tsan_all
+#elif HAMGAM_TSAN_USER
+#define HAMGAM_ABI v0_tsan
+#elif defined(HAMGAM_ASAN)
+#define HAMGAM_ABI v0_asan
+#elif HAMGAM_HWASAN
+#define HAMGAM_ABI v0_hwasan
+#else
+#define HAMGAM_ABI v0
 #endif
 
 #define HAMGAM_API __attribute__((visibility("default")))
