@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
+#include <dlfcn.h>
 #include <unistd.h>
 #include <unwind.h>
 
@@ -17,20 +18,29 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 
-_Unwind_Reason_Code find_exit(_Unwind_Context* context, void* found) {
-  if (_Unwind_GetRegionStart(context) != reinterpret_cast<std::uintptr_t>(&std::exit)) {
-    return _URC_NO_REASON;
-  }
-  *static_cast<bool*>(found) = true;
-  return _URC_END_OF_STACK;
+struct Search {
+  std::uintptr_t where;
+  std::uintptr_t or_where;
+  bool found = false;
+};
+
+_Unwind_Reason_Code find_exit(_Unwind_Context* context, void* raw) {
+  auto& search = *static_cast<Search*>(raw);
+  std::uintptr_t const start = _Unwind_GetRegionStart(context);
+  search.found = start == search.where || start == search.or_where;
+  return search.found ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
 }  // namespace
 
+// Where a program that is not position-independent takes the function's address, that is the one of
+// a stub of its own: for us, too.
 bool inside_exit() noexcept {
-  bool found = false;
-  _Unwind_Backtrace(&find_exit, &found);
-  return found;
+  auto const exit_address = reinterpret_cast<std::uintptr_t>(&std::exit);
+  auto const next = reinterpret_cast<std::uintptr_t>(dlsym(RTLD_NEXT, "exit"));
+  Search search{exit_address, next != 0 ? next : exit_address};
+  _Unwind_Backtrace(&find_exit, &search);
+  return search.found;
 }
 
 void register_exit_handler(void (*handler)(int status, void* unused)) noexcept {

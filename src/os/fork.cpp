@@ -3,6 +3,7 @@
 #include "os/fork.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -16,10 +17,12 @@ namespace {
 constinit atomic<bool> g_alone{false};  // who forks is the only thread
 constinit atomic<bool> g_was_forked{false};
 constinit atomic<bool> g_forked{false};
+constinit atomic<int> g_process{0};
 void (*g_in_child)() noexcept = nullptr;
 
 // Plain threads have locks of ours, too.
 [[gnu::constructor]] void watch_forks() noexcept {
+  g_process.store(getpid(), kRelaxed);  // relaxed: there is one thread, or it is as it was
   // A parent without other threads, as servers are that fork their workers first, leaves nothing
   // locked: where its children wait long for a lock they are only slow, or stopped in a debugger.
   static_cast<void>(pthread_atfork(
@@ -30,6 +33,7 @@ void (*g_in_child)() noexcept = nullptr;
       },
       nullptr,
       [] {
+        g_process.store(getpid(), kRelaxed);   // relaxed: there is one thread
         if (!g_alone.load(kRelaxed)) {         // relaxed: there is one thread
           g_was_forked.store(true, kRelaxed);  // relaxed: there is one thread
         }
@@ -53,6 +57,11 @@ bool is_forked_child() noexcept {
 
 bool was_forked() noexcept {
   return g_was_forked.load(kRelaxed);  // relaxed: set before anybody else is there
+}
+
+// vfork calls no handlers.
+bool has_parents_memory() noexcept {
+  return g_process.load(kRelaxed) != getpid();  // relaxed: it changes in a child only
 }
 
 void refuse_in_child() noexcept {

@@ -59,8 +59,11 @@ void await_dump(Nanos patience, Over over) noexcept {
 }
 
 // True if it is the calling thread that is to tell. False: it does already, or another one has told
-// for too long.
+// for too long, or it is not this process that dies.
 bool may_tell() noexcept {
+  if (has_parents_memory()) {
+    return false;
+  }
   int const me = thread_id();
   // relaxed throughout: it guards nothing
   if (is_forked_child()) {  // the other one is not here

@@ -7,9 +7,11 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <latch>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -311,6 +313,30 @@ TEST(Fork, a_goroutine_that_goes_on_in_the_child_ends_there) {
   });
   EXPECT_TRUE(child.exited_with(100)) << child.status << child.error;
   EXPECT_TRUE(child.begins(kRefusal)) << child.error;
+}
+
+// The child of vfork has its parent's memory until it executes something. One that died of a fault
+// was taken for a thread of the parent's that tells why the process dies: it was waited for.
+TEST(Fork, a_child_of_vfork_that_dies_leaves_nothing_behind) {
+  auto child = in_child([] {
+    (void)run([] {
+      pid_t const pid = vfork();
+      if (pid == 0) {
+        *reinterpret_cast<volatile std::uint64_t*>(8) = 1;
+        _exit(1);
+      }
+      int status = -1;
+      waitpid(pid, &status, 0);
+      go([=] {
+        throw std::runtime_error(WIFSIGNALED(status) || WEXITSTATUS(status) != 0 ? "died"
+                                                                                 : "lived");
+      });
+      (void)make_chan<Unit>().recv();
+    });
+  });
+  EXPECT_TRUE(child.aborted()) << child.status << child.error;
+  EXPECT_TRUE(child.says("panic: died\n")) << child.error;
+  EXPECT_FALSE(child.says("fatal error")) << child.error;
 }
 
 }  // namespace
