@@ -13,7 +13,8 @@ namespace hamgam::inline HAMGAM_ABI::net {
 // What several goroutines have and the last one destroys. A std::shared_ptr will not do: where
 // users' races are looked for, its functions are the user's instrumented ones or ours, as the
 // linker picks them, and ThreadSanitizer sees one half of the counting. Of this it sees none, nor
-// that the last one frees the memory. Thread safety: as a std::shared_ptr's.
+// that the last one frees the memory. Thread safety: as a std::shared_ptr's. One that is moved from
+// keeps what it has, so that none is ever empty.
 template <class T>
 class Shared {
  public:
@@ -24,12 +25,10 @@ class Shared {
     // relaxed: who copies it has one, so it is not the last
     counted_->references.fetch_add(1, hamgam::detail::kRelaxed);
   }
-  Shared(Shared&& other) noexcept : counted_(std::exchange(other.counted_, nullptr)) {}
   Shared& operator=(const Shared&) = delete;
-  Shared& operator=(Shared&&) = delete;
   ~Shared() {
     // [shared.1] acq_rel, pairs with itself: what the others did to it is before its end
-    if (counted_ != nullptr && counted_->references.fetch_sub(1, hamgam::detail::kAcqRel) == 1) {
+    if (counted_->references.fetch_sub(1, hamgam::detail::kAcqRel) == 1) {
       hamgam::detail::TsanHide const hide;
       delete counted_;
     }
@@ -46,7 +45,7 @@ class Shared {
     T value;
   };
 
-  Counted* counted_;
+  Counted* const counted_;
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI::net
