@@ -18,14 +18,12 @@
 #include "base/immortal.h"
 #include "fiber/unwind.h"
 #include "os/clock.h"
-#include "os/fork.h"
 #include "os/signals.h"
 #include "os/spin_lock.h"
-#include "os/thread.h"
 #include "sched/dump.h"
 #include "sched/latency.h"
 #include "sched/park.h"
-#include "sched/report_thread.h"
+#include "sched/report_queue.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -48,13 +46,10 @@ constexpr std::size_t kMost = 8;     // others of the same moment are counted on
 constexpr std::size_t kPlaces = 64;  // the latest, which need not be looked at again
 
 constinit SpinLock g_lock;  // of these
-constinit Holder g_waiting[kMost] = {};
-constinit std::size_t g_count = 0;
-constinit bool g_telling = false;  // of one that was there
 constinit std::size_t g_places[kPlaces] = {};
 constinit std::size_t g_next_place = 0;
-constinit std::uint64_t g_seen = 0;
 
+constinit atomic<std::uint64_t> g_seen{0};
 constinit atomic<TakeHeldMutexes> g_take{nullptr};
 
 // Of where it was locked, by the return addresses.
@@ -69,18 +64,6 @@ std::size_t place_of(const HeldMutex& mutex) noexcept {
 // Under g_lock.
 bool is_known(std::size_t place) noexcept {
   return std::find(std::begin(g_places), std::end(g_places), place) != std::end(g_places);
-}
-
-bool take(Holder& holder) noexcept {
-  std::lock_guard const guard(g_lock);
-  g_telling = g_count != 0;
-  if (!g_telling) {
-    return false;
-  }
-  holder = g_waiting[0];
-  std::copy(g_waiting + 1, g_waiting + g_count, g_waiting);
-  --g_count;
-  return true;
 }
 
 // By the report's thread alone.
@@ -124,28 +107,38 @@ class Reporter {
   std::vector<std::string> told_;
 };
 
-bool tell_next() {
+void tell(const Holder& holder) {
   static constinit Immortal<Reporter> reporter;
-  Holder holder{};
-  if (!take(holder)) {
-    return false;
-  }
   reporter.value.tell(holder);
-  return true;
 }
 
-constinit ReportThread g_thread("hamgam-mutexes", &tell_next);
-constexpr Nanos kLastWords = 2000 * kMillisecond;
+constinit ReportQueue<Holder, kMost> g_reports("hamgam-mutexes", "mutexes", &tell);
 
-// Until all is written, or for so long.
-void await_reports(Nanos limit) noexcept {
-  auto const is_pending = [] {
-    std::lock_guard const guard(g_lock);
-    return g_telling || g_count != 0;
-  };
-  for (Nanos const start = now();
-       g_thread.is_there() && !is_forked_child() && is_pending() && now() - start < limit;) {
-    nap_thread();
+// What is known of it, before any lock is taken: a stack takes a while.
+Holder describe(const Goroutine& g, const char* why, const HeldMutex& mutex,
+                std::size_t held) noexcept {
+  Holder holder{};
+  holder.id = g.id.load(kRelaxed);  // relaxed: ours
+  holder.created_by = g.created_by;
+  holder.created_at = g.created_at;
+  holder.why = why;
+  copy_name(g, holder.name, sizeof holder.name);
+  holder.held = held;
+  holder.mutex = mutex;
+  holder.count = unwind_here(holder.frames, std::size(holder.frames));
+  return holder;
+}
+
+bool is_news(std::size_t place) noexcept {
+  std::lock_guard const guard(g_lock);
+  return !is_known(place);
+}
+
+// Unless another was there at the same time.
+void put(const Holder& holder, std::size_t place) noexcept {
+  std::lock_guard const guard(g_lock);
+  if (!is_known(place) && g_reports.put(holder)) {
+    g_places[g_next_place++ % kPlaces] = place;
   }
 }
 
@@ -182,7 +175,7 @@ bool watch_held_mutexes() noexcept {
   note(&frames_above);
   // relaxed: sooner or later
   if ((g_coarse_clock.watched.fetch_or(kWatchMutexes, kRelaxed) & kWatchMutexes) == 0) {
-    (void)std::atexit([] { await_reports(kLastWords); });
+    (void)std::atexit([] { g_reports.tell_at_exit(); });
   }
   return true;
 }
@@ -194,29 +187,23 @@ void look_for_held_mutexes(const Goroutine& g, const char* why) noexcept {
   if (held == 0) {
     return;
   }
-  {
-    std::lock_guard const guard(g_lock);
-    if (std::size_t const place = place_of(mutex); g_count != kMost && !is_known(place)) {
-      g_places[g_next_place++ % kPlaces] = place;
-      Holder& holder = g_waiting[g_count++];
-      holder.id = g.id.load(kRelaxed);  // relaxed: ours
-      holder.created_by = g.created_by;
-      holder.created_at = g.created_at;
-      holder.why = why;
-      copy_name(g, holder.name, sizeof holder.name);
-      holder.held = held;
-      holder.mutex = mutex;
-      holder.count = unwind_here(holder.frames, std::size(holder.frames));
-    }
-    ++g_seen;
+  std::size_t const place = place_of(mutex);
+  bool const news = is_news(place);
+  if (news) {
+    put(describe(g, why, mutex, held), place);
   }
-  (void)g_thread.ask();  // if there is no thread, with the next one
+  if (news || !g_reports.has_thread()) {
+    (void)g_reports.ask();  // if there is no thread, with the next one
+  }
+  g_seen.fetch_add(1, kRelease);  // [held.1] release, pairs with [held.2]: it was put
 }
 
 std::uint64_t count_mutex_reports() noexcept {
-  await_reports(kForever);
-  std::lock_guard const guard(g_lock);
-  return g_seen;
+  std::uint64_t const seen = g_seen.load(kAcquire);  // [held.2] acquire, pairs with [held.1]
+  g_reports.await(kForever);
+  return seen;
 }
+
+void forget_held_mutexes() noexcept { g_reports.forget(); }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -21,10 +21,14 @@ struct Goroutine;
 // False: the component is not there.
 [[nodiscard]] bool watch_held_mutexes() noexcept;
 
-// By the running goroutine, which is about to leave its thread; `why`: as for the trace.
+// By the running goroutine, which is about to leave its thread, and before anybody can know that it
+// ends; `why`: as for the trace.
 HAMGAM_COLD void look_for_held_mutexes(const Goroutine& g, const char* why) noexcept;
 
 // Also of those that were not told of. Waits until what is to be told is written.
 std::uint64_t count_mutex_reports() noexcept;
+
+// In the child of a fork, where no goroutine runs: what waits is the parent's to tell of.
+void forget_held_mutexes() noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

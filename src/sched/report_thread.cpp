@@ -2,8 +2,6 @@
 // Copyright The Hamgam Authors
 #include "sched/report_thread.h"
 
-#include <new>
-
 #include "os/clock.h"
 #include "os/fork.h"
 #include "os/signals.h"
@@ -24,12 +22,7 @@ void ReportThread::main(void* raw) {
   for (;;) {
     thread->begin_sleep();
     full_fence();  // [report.2] seq_cst, pairs with [report.1]
-    bool worked = true;
-    try {
-      worked = self->work_();
-    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it is counted
-    }
-    if (!worked) {
+    if (!self->work_(self->argument_)) {
       (void)thread->sleep(is_forked_child() ? kForkedNap : kForever);
     }
   }

@@ -3,7 +3,8 @@
 #pragma once
 
 // A thread of the library that writes reports of one kind, so that neither who sees the matter nor
-// anybody else waits until standard error is read. It is started by the first report.
+// anybody else waits until standard error is read. It is started by the first report. See
+// report_queue.h for what is between the two.
 //
 //   [report.1] who asks:    puts the report where `work` finds it; fence; wakes the thread (store
 //   word) [report.2] the thread:  store word (begin_sleep); fence; works
@@ -16,10 +17,11 @@ struct ThreadRecord;
 
 class ReportThread {
  public:
-  // Tells of one that waits to be told of; false: there was none. May throw std::bad_alloc.
-  using Work = bool (*)();
+  // Tells of one that waits to be told of; false: there was none.
+  using Work = bool (*)(void* argument) noexcept;
 
-  constexpr ReportThread(const char* name, Work work) noexcept : name_(name), work_(work) {}
+  constexpr ReportThread(const char* name, Work work, void* argument) noexcept
+      : name_(name), work_(work), argument_(argument) {}
 
   // There is something. False: the system refuses the thread; later, perhaps. Never blocks for
   // long.
@@ -37,7 +39,8 @@ class ReportThread {
   static void main(void* raw);
 
   const char* const name_;
-  Work const work_;
+  const Work work_;
+  void* const argument_;
   atomic<bool> started_{false};
   atomic<ThreadRecord*> thread_{nullptr};  // null: it has not begun yet
 };

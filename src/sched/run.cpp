@@ -18,6 +18,7 @@
 #include "os/membarrier.h"
 #include "os/thread.h"
 #include "sched/exit.h"
+#include "sched/held_mutexes.h"
 #include "sched/switch.h"
 #include "sched/threads.h"
 
@@ -93,6 +94,7 @@ void become_orphan() noexcept {
   g_scheduler.started.store(false, kRelaxed);  // relaxed: there is one thread
   forget_trace();
   forget_stuck();
+  forget_held_mutexes();
   set_this_worker(nullptr);
   set_worker_slot(0);
 }

@@ -3,10 +3,8 @@
 #include "sched/stuck.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 #include <functional>
-#include <mutex>
-#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,12 +12,11 @@
 
 #include "base/debug_words.h"
 #include "os/signals.h"
-#include "os/spin_lock.h"
 #include "os/thread.h"
 #include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/look.h"
-#include "sched/report_thread.h"
+#include "sched/report_queue.h"
 #include "sched/scheduler.h"
 #include "sched/threads.h"
 #include "sched/trace.h"
@@ -47,26 +44,11 @@ struct Stuck {
   bool blocks;
 };
 
-constexpr std::size_t kMost = 16;  // others are asked for again
-
-constinit SpinLock g_lock;  // of these
-constinit Stuck g_waiting[kMost] = {};
-constinit std::size_t g_count = 0;
+constexpr std::size_t kMost = 16;  // others of the same moment are missed
 
 constinit atomic<std::uint64_t> g_running{0};
 constinit atomic<std::uint64_t> g_blocked{0};
 constinit atomic<std::uint64_t> g_reports{0};
-
-bool take(Stuck& stuck) noexcept {
-  std::lock_guard const guard(g_lock);
-  if (g_count == 0) {
-    return false;
-  }
-  stuck = g_waiting[0];
-  std::copy(g_waiting + 1, g_waiting + g_count, g_waiting);
-  --g_count;
-  return true;
-}
 
 // It has not passed a scheduling point since.
 bool still_there(const Stuck& stuck) noexcept {
@@ -170,37 +152,15 @@ class Reporter {
   std::vector<Told> told_;
 };
 
-bool tell_next() {
+// Once the process exits they do not go on where they were seen.
+void tell(const Stuck& stuck) {
   static constinit Immortal<Reporter> reporter;
-  Stuck stuck{};
-  if (!take(stuck)) {
-    return false;
+  if (!exiting()) {
+    reporter.value.tell(stuck);
   }
-  if (exiting()) {
-    stop_for_good();
-  }
-  reporter.value.tell(stuck);
-  return true;
 }
 
-constinit ReportThread g_thread("hamgam-stuck", &tell_next);
-
-// False: later.
-bool ask(const Stuck& stuck) noexcept {
-  {
-    std::lock_guard const guard(g_lock);
-    if (g_count == kMost) {
-      return false;
-    }
-    g_waiting[g_count++] = stuck;
-  }
-  if (!g_thread.ask()) {
-    std::lock_guard const guard(g_lock);
-    g_count = 0;
-    return false;
-  }
-  return true;
-}
+constinit ReportQueue<Stuck, kMost> g_queue("hamgam-stuck", "stuck", &tell);
 
 void report(Worker& worker, StuckLook& look, Nanos time, Nanos length, bool blocks) noexcept {
   bool& counted = blocks ? look.blocked : look.ran;
@@ -210,8 +170,15 @@ void report(Worker& worker, StuckLook& look, Nanos time, Nanos length, bool bloc
   // relaxed throughout: who asks looks again
   const Goroutine* const g = worker.current.load(kRelaxed);
   std::uint64_t const id = g->id.load(kRelaxed);
-  if (g != &worker.base && id != 0 && ask({&worker, g, id, look.tick, length, blocks})) {
+  if (g == &worker.base || id == 0) {
+    return;
+  }
+  if (!std::exchange(look.put, true)) {
+    (void)g_queue.put({&worker, g, id, look.tick, length, blocks});
+  }
+  if (g_queue.ask()) {  // else at the next look
     look.asked_at = time;
+    look.put = false;
   }
 }
 
@@ -261,6 +228,10 @@ void look_for_stuck(Worker& worker, Nanos time) noexcept {
 }
 
 void set_stuck_limit(Nanos limit) noexcept {
+  static constinit atomic<bool> first{true};
+  if (limit != 0 && first.exchange(false, kRelaxed)) {  // relaxed: only one wins
+    (void)std::atexit([] { g_queue.tell_at_exit(); });
+  }
   g_stuck_limit.store(limit, kRelaxed);  // relaxed: sooner or later
 }
 
@@ -269,6 +240,9 @@ StuckCounts stuck_counts() noexcept {
   return {g_running.load(kRelaxed), g_blocked.load(kRelaxed), g_reports.load(kRelaxed)};
 }
 
-void forget_stuck() noexcept { set_stuck_limit(0); }
+void forget_stuck() noexcept {
+  set_stuck_limit(0);
+  g_queue.forget();
+}
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

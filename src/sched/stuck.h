@@ -34,6 +34,7 @@ struct StuckLook {
   Nanos cpu = 0;  // the thread had then
   Nanos still_since = 0;
   Nanos still_cpu = 0;  // and has not got more since
+  bool put = false;     // it waits to be told of, for which there is no thread
   Nanos asked_at = 0;   // its stack
   Nanos stays = 0;      // the worker's stays_since: of its last blocking()
 };

@@ -89,7 +89,7 @@ LockOrder& order() noexcept;
 LockNode* first_node() noexcept;
 LockHolder* first_holder() noexcept;
 
-// As prepare_lock_reports.
+// When watching begins: nothing is known yet. forget: in the child of a fork.
 void prepare_lock_nodes() noexcept;
 void forget_lock_nodes() noexcept;
 

@@ -4,21 +4,17 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <mutex>
 #include <new>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "base/own_containers.h"
-#include "os/fork.h"
 #include "os/signals.h"
-#include "os/spin_lock.h"
 #include "os/symbols.h"
 #include "os/thread.h"
 #include "sched/dump.h"
 #include "sched/exit.h"
-#include "sched/report_thread.h"
+#include "sched/report_queue.h"
 #include "sched/trace.h"
 #include "sync/lock_list.h"
 #include "sync/lock_order.h"
@@ -38,28 +34,12 @@ namespace {
 
 constexpr Nanos kMoment = 20 * kMillisecond;
 constexpr Nanos kPatience = 1000 * kMillisecond;
-constexpr Nanos kLastWords = 2000 * kMillisecond;  // at exit
+constexpr std::size_t kMost = 256;  // others of the same moment are missed
 
 struct Report {
   LockCircle circle;
   LockOrderReport order;
 };
-
-struct Reports : InOwnMemory {
-  SpinLock lock;  // of all
-  OwnDeque<Report> waiting;
-  std::uint64_t asked = 0;
-  std::uint64_t done = 0;
-  // By the thread alone.
-  std::uint64_t told = 0;
-};
-
-// Null until locks are watched; never freed, for those that lock while static objects die.
-constinit atomic<Reports*> g_reports{nullptr};
-
-Reports& reports() noexcept {
-  return *g_reports.load(kRelaxed);  // relaxed: [watch.6]
-}
 
 constinit atomic<std::uint64_t> g_told{0};
 
@@ -236,78 +216,31 @@ void tell(const Report& report) noexcept {
   }
 }
 
-bool tell_next() {
-  TsanIgnore const ignore;
-  Reports& all = reports();
-  Report report;
-  {
-    std::lock_guard const guard(all.lock);
-    if (all.waiting.empty()) {
-      return false;
-    }
-    report = std::move(all.waiting.front());
-    all.waiting.pop_front();
-  }
-  tell(report);
-  std::lock_guard const guard(all.lock);
-  ++all.done;
-  return true;
-}
+constinit ReportQueue<Report, kMost> g_queue("hamgam-locks", "locks", &tell);
 
-constinit ReportThread g_thread("hamgam-locks", &tell_next);
-
-bool all_written() noexcept {
-  TsanIgnore const ignore;
-  Reports& all = reports();
-  std::lock_guard const guard(all.lock);
-  return all.done == all.asked;
-}
-
-void await_reports(Nanos limit) noexcept {
-  if (!are_locks_watched()) {
-    return;  // or not any more, in the child of a fork
-  }
-  for (Nanos const start = now(); !all_written() && now() - start < limit;) {
-    nap_thread();
-  }
-}
-
-void put(Report report) {
-  Reports& all = reports();
-  {
-    std::lock_guard const guard(all.lock);
-    all.waiting.push_back(std::move(report));
-    ++all.asked;
-  }
-  if (!g_thread.ask()) {
-    {
-      std::lock_guard const guard(all.lock);
-      all.done += all.waiting.size();  // another one may have started the thread meanwhile
-      all.waiting.clear();
-    }
+// Those that wait for each other's locks may never come to the exit, which would say it.
+void put(Report&& report) noexcept {
+  (void)g_queue.put(std::move(report));
+  if (!g_queue.ask()) {
     write_error("hamgam: deadlock of locks, and no thread to tell of it\n");
   }
 }
 
 }  // namespace
 
-void report_circle(LockCircle&& circle) { put({std::move(circle), {}}); }
-void report_order(LockOrderReport&& report) { put({{}, std::move(report)}); }
+void report_circle(LockCircle&& circle) noexcept { put({std::move(circle), {}}); }
+void report_order(LockOrderReport&& report) noexcept { put({{}, std::move(report)}); }
 
-void prepare_lock_reports() noexcept {
-  g_reports.store(new Reports, kRelaxed);  // relaxed: [watch.5] publishes it
-}
+void forget_lock_reports() noexcept { g_queue.forget(); }
 
-void forget_lock_reports() noexcept { g_thread.forget(); }
-
-void await_lock_reports() noexcept { await_reports(kLastWords); }
+void tell_of_locks_at_exit() noexcept { g_queue.tell_at_exit(); }
 
 std::uint64_t lock_reports_told() noexcept {
   return g_told.load(kRelaxed);  // relaxed: a number
 }
 
 std::uint64_t count_lock_reports() noexcept {
-  await_reports(kForever);
+  g_queue.await(kForever);
   return g_told.load(kRelaxed);  // relaxed: a number
 }
 

@@ -419,9 +419,8 @@ void start_watching_locks() noexcept {
     return;
   }
   prepare_lock_nodes();
-  prepare_lock_reports();
   if (!std::exchange(forks, true)) {
-    (void)std::atexit(&await_lock_reports);
+    (void)std::atexit(&tell_of_locks_at_exit);
     (void)pthread_atfork(nullptr, nullptr, &forget_locks);
   }
   set_find_owners(&find_lock_owners);

@@ -120,14 +120,13 @@ struct LockWaiterInfo {
 std::vector<LockWaiterInfo> describe(const LockCircle& circle);
 
 // Takes it over, and tells people of it, unless it is gone soon: lock_report.cpp.
-void report_circle(LockCircle&& circle);
+void report_circle(LockCircle&& circle) noexcept;
 struct LockOrderReport;
-void report_order(LockOrderReport&& report);
+void report_order(LockOrderReport&& report) noexcept;
 
-// When watching begins: nothing is known yet. forget: in the child of a fork.
-void prepare_lock_reports() noexcept;
+// In the child of a fork.
 void forget_lock_reports() noexcept;
-void await_lock_reports() noexcept;  // for a while: at exit
+void tell_of_locks_at_exit() noexcept;
 
 // From now on, for good.
 void start_watching_locks() noexcept;

@@ -224,7 +224,6 @@ TEST(NoThread, signals_are_taken_once_there_is_one) {
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
 
-// More than there were workers in a former version.
 // Its file stayed behind, so the next one found the address taken.
 TEST(NoThread, pages_leave_no_file) {
   auto child = in_child([] {
@@ -243,6 +242,89 @@ TEST(NoThread, pages_leave_no_file) {
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
 
+// What reports are of, without a thread to tell of it, was lost without a word.
+class NoThreadForReports : public testing::Test {
+ protected:
+  // Computes, while another waits for the only thread, until it is over. Returns once it is seen.
+  static void get_stuck() {
+    observe::watch_stuck(true, 5ms);
+    max_procs(1);
+    (void)run([] { sleep(1ms); });  // starts all threads that there are to be
+    g_refuses = [](int) { return true; };
+    go([] {
+      go([] {});
+      while (!g_over) {
+      }
+    });
+    until([] { return observe::stats().stuck_running != 0; });
+  }
+
+  static void lock_in_different_orders(Mutex& a, Mutex& b) {
+    {
+      std::lock_guard const first(a);
+      std::lock_guard const second(b);
+    }
+    std::lock_guard const first(b);
+    std::lock_guard const second(a);
+  }
+
+  static inline std::atomic<bool> g_over{false};
+};
+
+TEST_F(NoThreadForReports, the_exit_says_how_many_were_stuck) {
+  auto child = in_child([] {
+    get_stuck();
+    g_over = true;
+    std::exit(0);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+  EXPECT_EQ(child.error, "hamgam: stuck: 1 not told of: the system refuses a thread for it\n");
+}
+
+TEST_F(NoThreadForReports, one_that_is_stuck_is_told_of_once_there_is_a_thread) {
+  auto child = in_child([] {
+    get_stuck();
+    g_refuses = nullptr;
+    until([] { return observe::stats().stuck_reports != 0; });
+    g_over = true;
+    std::exit(0);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+  EXPECT_TRUE(child.begins("hamgam: goroutine ")) << child.error;
+  EXPECT_FALSE(child.says("not told of")) << child.error;
+}
+
+TEST_F(NoThreadForReports, locks_are_told_of_once_there_is_a_thread) {
+  auto child = in_child([] {
+    observe::watch_locks();
+    Mutex locks[4];
+    g_refuses = [](int) { return true; };
+    lock_in_different_orders(locks[0], locks[1]);
+    bool const none = observe::lock_reports() == 0;
+    g_refuses = nullptr;
+    lock_in_different_orders(locks[2], locks[3]);
+    std::_Exit(none && observe::lock_reports() == 2 ? 0 : 1);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+  EXPECT_TRUE(child.begins("hamgam: deadlock of locks, and no thread to tell of it\n"))
+      << child.error;
+}
+
+TEST_F(NoThreadForReports, the_exit_says_how_many_locks) {
+  auto child = in_child([] {
+    observe::watch_locks();
+    Mutex locks[4];
+    g_refuses = [](int) { return true; };
+    lock_in_different_orders(locks[0], locks[1]);
+    lock_in_different_orders(locks[2], locks[3]);
+    std::exit(0);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+  EXPECT_TRUE(child.says("hamgam: locks: 2 not told of: the system refuses a thread for it\n"))
+      << child.error;
+}
+
+// More than there were workers in a former version.
 TEST(NoThread, thousands_that_block_at_once) {
   int const count = test::kSanitized || test::emulated() ? 100 : 4200;
   auto child = in_child([&] {

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -16,9 +21,22 @@
 #include "observe/stacks.h"
 #include "support/child.h"
 #include "support/crew.h"
+#include "support/scale.h"
 #include "support/until.h"
 
 // Who waits while its thread has a std::mutex is told of, once a place, and nobody else.
+// (The linker has the library call the function below.)
+
+namespace {
+std::atomic<bool> g_refuse{false};
+}  // namespace
+
+extern "C" int __real_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                                     void* (*entry)(void*), void* argument);
+extern "C" int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                                     void* (*entry)(void*), void* argument) {
+  return g_refuse ? EAGAIN : __real_pthread_create(thread, attributes, entry, argument);
+}
 
 namespace hamgam {
 namespace {
@@ -100,6 +118,76 @@ TEST(HeldMutexes, who_ends) {
   test::Child const child = in_goroutine(1, [](const Gate& /*gate*/) { g_mutex.lock(); });
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_TRUE(child.says(" ends while its thread has a mutex")) << child.error;
+}
+
+// Two wait with one, each at its place, and the system refuses the thread that would tell of it.
+void refuse_a_thread_for_two() {
+  observe::watch_mutexes();
+  max_procs(1);
+  WaitGroup first;  // starts all threads that there are to be
+  first.go([] { sleep(1ms); });
+  first.wait();
+  g_refuse = true;
+  static auto const kNever = make_chan<int>();
+  go([] { holds_a_mutex([] { (void)kNever.recv(); }); });
+  go([] { holds_to_read(kNever); });
+  test::until([] { return observe::mutex_reports() == 2; });
+}
+
+// They were lost without a word.
+TEST(HeldMutexes, without_a_thread_the_exit_says_how_many) {
+  test::Child const child = test::in_child([] {
+    refuse_a_thread_for_two();
+    std::exit(0);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status;
+  EXPECT_EQ(child.error, "hamgam: mutexes: 2 not told of: the system refuses a thread for it\n");
+}
+
+TEST(HeldMutexes, a_thread_that_comes_at_the_exit_tells_of_them) {
+  test::Child const child = test::in_child([] {
+    refuse_a_thread_for_two();
+    g_refuse = false;
+    std::exit(0);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status;
+  EXPECT_EQ(times(child.error, "hamgam: goroutine "), 2) << child.error;
+}
+
+// The child of a fork waited for a lock that a thread had which was not there, and died of it.
+TEST(HeldMutexes, forks_while_they_are_seen) {
+  test::Child const child = test::in_child([] {
+    observe::watch_mutexes();
+    max_procs(1);
+    std::atomic<bool> over{false};
+    WaitGroup all;
+    for (int i = 0; i < 2; ++i) {
+      all.go([&over] {
+        std::mutex mutex;
+        while (!over) {
+          mutex.lock();
+          yield();
+          mutex.unlock();
+        }
+      });
+    }
+    int bad = 0;
+    for (int i = 0; i < test::scaled(500); ++i) {
+      test::until([] { return observe::mutex_reports() != 0; });
+      pid_t const forked = fork();
+      if (forked == 0) {
+        alarm(20);
+        _exit(observe::mutex_reports() != 0 ? 100 : 1);
+      }
+      int status = -1;
+      waitpid(forked, &status, 0);
+      bad += WIFEXITED(status) && WEXITSTATUS(status) == 100 ? 0 : 1;
+    }
+    over = true;
+    all.wait();
+    std::_Exit(bad == 0 ? 0 : 1);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
 }
 
 TEST(HeldMutexes, the_exit_waits_until_it_is_told) {
