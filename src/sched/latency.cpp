@@ -33,16 +33,21 @@ void note_ready(Goroutine& g) noexcept {
   }
 }
 
+void look_for_mutexes(const Goroutine& g, const char* why) noexcept {
+  // relaxed: sooner or later
+  if ((g_coarse_clock.watched.load(kRelaxed) & kWatchMutexes) != 0 && g.pinned == 0) {
+    look_for_held_mutexes(g, why);
+  }
+}
+
 }  // namespace
 
 void watch_switch(Worker& w, const Goroutine& from, Goroutine& to, const char* why) noexcept {
   if (tracing()) {
     trace_switch(w, from, to, why);
   }
-  // relaxed: sooner or later
-  if ((g_coarse_clock.watched.load(kRelaxed) & kWatchMutexes) != 0 && &from != &w.base &&
-      from.pinned == 0) {
-    look_for_held_mutexes(from, why);
+  if (&from != &w.base && why != kTraceEnded) {
+    look_for_mutexes(from, why);
   }
   // relaxed throughout: ours
   if (std::uint32_t const since = to.ready_at.load(kRelaxed); since != 0) {
@@ -50,6 +55,8 @@ void watch_switch(Worker& w, const Goroutine& from, Goroutine& to, const char* w
     g_scheduler_latency.note(static_cast<Nanos>(ready_stamp() - since) << kUnit, w.index);
   }
 }
+
+void watch_end(const Goroutine& g) noexcept { look_for_mutexes(g, kTraceEnded); }
 
 void watch_wake(Goroutine& g) noexcept {
   if (tracing()) {

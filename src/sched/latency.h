@@ -26,6 +26,8 @@ HAMGAM_INLINE bool watched() noexcept {
 // What is noted, if watched(). By the thread that does it, before it is done.
 HAMGAM_COLD void watch_switch(Worker& w, const Goroutine& from, Goroutine& to,
                               const char* why) noexcept;
+// Of a goroutine that ended, before anybody is told of that.
+HAMGAM_COLD void watch_end(const Goroutine& g) noexcept;
 HAMGAM_COLD void watch_wake(Goroutine& g) noexcept;
 HAMGAM_COLD void watch_spawn(Goroutine& g) noexcept;
 

@@ -183,6 +183,9 @@ extern "C" void hamgam_fiber_entry(void* pass) {
     if (HAMGAM_UNLIKELY(w == nullptr)) {
       refuse_in_child();
     }
+    if (watched()) {
+      watch_end(*g);
+    }
     w->ended.store(w->ended.load(kRelaxed) + 1, kRelaxed);  // relaxed: ours, a statistic
     if (g->on_end != nullptr) {
       note_end(*w, *g);

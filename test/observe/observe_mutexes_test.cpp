@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <shared_mutex>
@@ -118,6 +119,26 @@ TEST(HeldMutexes, who_ends) {
   test::Child const child = in_goroutine(1, [](const Gate& /*gate*/) { g_mutex.lock(); });
   EXPECT_TRUE(child.succeeded()) << child.error;
   EXPECT_TRUE(child.says(" ends while its thread has a mutex")) << child.error;
+}
+
+// Whoever joined one went on before its mutex was looked for.
+TEST(HeldMutexes, who_joins_one_that_ended_finds_it_counted) {
+  test::Child const child = test::in_child([] {
+    observe::watch_mutexes();
+    static std::deque<std::mutex> mutexes;
+    unsigned behind = 0;
+    for (unsigned i = 1; i <= static_cast<unsigned>(test::scaled_spawns(5000)); ++i) {
+      std::mutex& mutex = mutexes.emplace_back();
+      WaitGroup one;
+      one.go([&mutex] { mutex.lock(); });
+      one.wait();
+      behind += observe::mutex_reports() == i ? 0 : 1;
+    }
+    std::fprintf(stderr, "%u behind\n", behind);
+    std::_Exit(0);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_TRUE(child.says("\n0 behind\n")) << child.error;
 }
 
 // Two wait with one, each at its place, and the system refuses the thread that would tell of it.
