@@ -44,11 +44,18 @@
 // Hamgam runs in the background (of what a Map or Pool lets go) computes that long. One thing comes
 // too early: where a plain thread calls std::exit that never waited, locked or started anything by
 // Hamgam, static objects that were made after the first goroutine or start_trace, and after run
-// began if it ever does, are destroyed before goroutines stop. Goroutines never go on: `go` in a
-// destructor starts none, and if one waits, by Hamgam's means, for what a goroutine holds, the
-// process ends after a second, with its status and a line on standard error. Other waits are not
-// seen: ~stop_callback, or a join, in a static object waits for ever for a goroutine that was
-// stopped. std::quick_exit and std::_Exit stop nobody and destroy nothing.
+// began if it ever does, are destroyed before goroutines stop. std::quick_exit and std::_Exit stop
+// nobody and destroy nothing.
+//
+// Goroutines never go on: `go` in a destructor starts none. If a destructor waits, by Hamgam's
+// means, for what a goroutine holds, the process ends after a second, with its status and a line on
+// standard error. So it does if it waits by other means (~stop_callback, a join, std::mutex,
+// std::condition_variable, std::future) and nobody is left to end that: for a second every thread
+// of the process has been asleep until another one wakes it. (One that the handler of a signal
+// would wake counts as such, too.) As long as any thread computes, or waits for a time or for
+// anything else of the kernel's, it might yet wake the others, and the destructor has all the time
+// it takes. So it has, though it be for ever, where /proc does not tell what threads do, and by
+// ThreadSanitizer, which has a thread of its own.
 //
 // fork: the child has one thread, and none of those that run goroutines, once there are any. It may
 // exec, _exit, and use what need not wait; go, run, timers and waits for somebody end it with a

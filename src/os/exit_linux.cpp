@@ -49,8 +49,9 @@ void register_exit_handler(void (*handler)(int status, void* unused)) noexcept {
 
 // Who reads a stream has its lock while he waits, and fflush(nullptr) waits for every lock. So
 // where somebody reads standard input, which comes last, that is done on a thread of its own, for a
-// second.
-void end_process(int status) noexcept {
+// second. So it is where others that have such a lock may never go on; without the thread, not at
+// all.
+void end_process(int status, bool streams_are_held) noexcept {
   static constinit atomic<std::uint32_t> flushed{0};  // relaxed throughout: it guards nothing
   auto const flush = [](void*) {
     std::fflush(nullptr);
@@ -60,16 +61,18 @@ void end_process(int status) noexcept {
   bool const is_read = ftrylockfile(stdin) != 0;
   if (!is_read) {
     funlockfile(stdin);
-  } else if (ftrylockfile(stdout) == 0) {
+  }
+  bool const may_wait = is_read || streams_are_held;
+  if (may_wait && ftrylockfile(stdout) == 0) {
     std::fflush(stdout);  // waits for its reader, as ever
     funlockfile(stdout);
   }
-  if (is_read && start_thread("hamgam exit", flush, nullptr, Signals::kFaults)) {
+  if (may_wait && start_thread("hamgam-exit", flush, nullptr, Signals::kFaults)) {
     constexpr Nanos kPatience = 1000 * kMillisecond;
     for (Nanos const end = now() + kPatience; flushed.load(kRelaxed) == 0 && now() < end;) {
       futex_wait(flushed, 0, end);
     }
-  } else {
+  } else if (!streams_are_held) {
     std::fflush(nullptr);
   }
   std::_Exit(status);

@@ -9,6 +9,7 @@
 #include "os/memory.h"
 #include "os/signals.h"
 #include "os/thread.h"
+#include "sched/exit_watch.h"
 #include "sched/scheduler.h"
 #include "sched/threads.h"
 
@@ -38,7 +39,7 @@
 // The thread that exits is a plain thread from here on, even if it is a worker, in the middle of a
 // goroutine: whatever the destructors of static objects wait for, no other goroutine must run on
 // it. What they wait for may be held by a goroutine that was stopped; after kPatience the process
-// ends with its status and a line on standard error.
+// ends with its status and a line on standard error. Of waits that are not ours: exit_watch.cpp.
 //
 // Of two threads that exit, the second sleeps for good: the C library would let both call handlers
 // by turns. One that exits while another tells why the process dies (crash.cpp) lets it do so.
@@ -79,12 +80,21 @@ thread_local constinit bool t_exits = false;  // this one
 
 constinit atomic<LastWork> g_last_work{nullptr};
 
-[[noreturn]] void end_early() noexcept {
+[[noreturn]] void end_early(bool streams_are_held = false) noexcept {
   // [exit.4] acquire, pairs with [exit.5]. Not twice: it may lose its patience itself.
   if (LastWork const work = g_last_work.exchange(nullptr, kAcquire)) {
     work();
   }
-  end_process(g_status);
+  end_process(g_status, streams_are_held);
+}
+
+void end_stranded() noexcept {
+  (void)write_error_within(
+      "hamgam: exit: a static object's destructor waits, and no thread is left that could end "
+      "that; "
+      "goroutines were stopped before, and the destructors that follow are not run\n",
+      kPatience);
+  end_early(true);
 }
 
 bool claim_exit() noexcept {
@@ -252,6 +262,7 @@ void at_exit(int status, void* /*unused*/) noexcept {
 #if HAMGAM_TSAN_USER
     g_overlooked.emplace();
 #endif
+    watch_last_thread(thread_id(), &end_stranded);
   }
 }
 
@@ -299,6 +310,11 @@ void enter_background() noexcept {
 void leave_background() noexcept {
   t_busy = false;
   g_busy.fetch_sub(1, kSeqCst);  // [exit.3] seq_cst, pairs with [exit.1]: what was done
+}
+
+bool background_is_over(int id) noexcept {
+  // [exit.1] seq_cst, pairs with [exit.2]. relaxed: written before it
+  return g_busy.load(kSeqCst) == 0 && g_busy_thread.load(kRelaxed) == id;
 }
 
 Nanos patience() noexcept { return t_exits ? now() + kPatience : kForever; }

@@ -36,6 +36,8 @@ void note_thread_end() noexcept;
 // end of that. enter_background() returns no more once the process exits.
 void enter_background() noexcept;
 void leave_background() noexcept;
+// The thread of that number did such things, and will do no more. Once exiting().
+bool background_is_over(int id) noexcept;
 
 // How long a sleep that nothing but a waker ends may take: less than for ever on the thread that
 // exits the process, as the waker may be a goroutine that was stopped.

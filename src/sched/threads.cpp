@@ -31,14 +31,17 @@ thread_local constinit ThreadRecord* t_record = nullptr;
 thread_local constinit bool t_over = false;
 
 ThreadRecord* take_record() noexcept {
+  int const id = thread_id();
   {
     std::lock_guard const guard(g_lock);
     if (g_free != nullptr) {
+      g_free->id.store(id, kRelaxed);  // relaxed: a number
       return std::exchange(g_free, g_free->next_free);
     }
   }
   auto* record = new (std::nothrow) ThreadRecord;
   if (record != nullptr) {
+    record->id.store(id, kRelaxed);  // relaxed: published by the next
     std::lock_guard const guard(g_lock);
     record->next = g_all.load(kRelaxed);  // relaxed: under the lock
     g_all.store(record, kRelease);        // [threads.1] release, pairs with [threads.2]
@@ -104,11 +107,7 @@ HAMGAM_NOINLINE ThreadRecord* this_thread_record() noexcept {
     TsanHide const hide;  // what notes the destructor is freed by whichever goroutine exits
     static thread_local End const end;
     static_cast<void>(&end);
-    ThreadRecord* const record = take_record();
-    if (record != nullptr) {
-      record->id.store(thread_id(), kRelaxed);  // relaxed: a number
-    }
-    t_record = record;
+    t_record = take_record();
   }
   return t_record;
 }

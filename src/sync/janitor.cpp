@@ -137,6 +137,8 @@ class Janitor {
   void run() noexcept {
     ThreadRecord& thread = *hold_thread_record();
     t_janitor = true;
+    enter_background();  // from now on the exit knows this thread
+    leave_background();
     for (;;) {
       lock_.lock();
       thread_ = &thread;
