@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -38,33 +40,44 @@ bool is_private(std::uint64_t address) noexcept {
   return known && (page & (kPresent | kSwapped)) != 0 && (page & kFileOrShared) == 0;
 }
 
+// What stands in that file of /proc/self/task/ID, "" if it can't be read.
+template <std::size_t kSize>
+void read_of_thread(int id, const char* name, char (&text)[kSize]) noexcept {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", id, name);
+  int const file = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t const length = file >= 0 ? read(file, text, kSize - 1) : 0;
+  text[std::max<ssize_t>(length, 0)] = '\0';
+  if (file >= 0) {
+    close(file);
+  }
+}
+
+// R: it runs; S: it sleeps and a signal would end that; D: no signal would; Z: it has ended.
+char state_of(int id) noexcept {
+  char text[128];
+  read_of_thread(id, "stat", text);  // "1 (name) S 2 3 ..."
+  const char* const name_end = std::strrchr(text, ')');
+  return name_end != nullptr && name_end[1] == ' ' ? name_end[2] : '\0';
+}
+
 }  // namespace
 
+// One in D waits for a page of the word, perhaps, and will look at it then.
 bool sleeps_until_woken(int id) noexcept {
-  char path[64];
-  std::snprintf(path, sizeof path, "/proc/self/task/%d/syscall", id);
-  int const file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) {
-    return false;
+  if (char const state = state_of(id); state != 'S') {
+    return state == 'Z';
   }
   char text[256];
-  ssize_t const length = read(file, text, sizeof text - 1);
-  close(file);
-  text[std::max<ssize_t>(length, 0)] = '\0';
-  // "202 0x7f3c5c0008d0 0x189 0x0 0x0 ...": the call's number and arguments; else "running", or
-  // "-1 SP PC" for one that sleeps outside of calls, with zeros where the first thread has ended
-  // before others.
-  long call = 0;
-  unsigned long word = 1;
-  unsigned long operation = 1;
+  read_of_thread(id, "syscall", text);
+  // "202 0x7f3c5c0008d0 0x189 0x0 0x0 ...": the call's number and arguments.
+  long call = -1;
+  unsigned long word = 0;
+  unsigned long operation = 0;
   unsigned long expected = 0;
   unsigned long limit = 0;
-  int const found =
-      std::sscanf(text, "%ld %lx %lx %lx %lx", &call, &word, &operation, &expected, &limit);
-  if (found == 3 && call == -1 && word == 0 && operation == 0) {
-    return true;
-  }
-  if (found != 5 || call != SYS_futex || limit != 0) {
+  if (std::sscanf(text, "%ld %lx %lx %lx %lx", &call, &word, &operation, &expected, &limit) != 5 ||
+      call != SYS_futex || limit != 0) {
     return false;
   }
   auto const what = static_cast<unsigned>(operation);  // the lower half of a register
@@ -83,16 +96,15 @@ bool look_at_threads(bool (*look)(int id, void* argument), void* argument) noexc
     return false;
   }
   bool goes_on = true;
-  while (goes_on) {
-    const dirent* const entry = readdir(threads);
-    if (entry == nullptr) {
-      break;
-    }
+  errno = 0;
+  for (const dirent* entry = nullptr; goes_on && (entry = readdir(threads)) != nullptr;) {
     int const id = std::atoi(entry->d_name);
     goes_on = id == 0 || look(id, argument);  // 0: "." and ".."
+    errno = 0;
   }
+  bool const failed = errno != 0;
   closedir(threads);
-  return goes_on;
+  return goes_on && !failed;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

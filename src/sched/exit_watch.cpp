@@ -92,11 +92,16 @@ class Watch {
 
   bool all_asleep() noexcept {
     seen_ = 0;
+    count_ = 0;
+    int const count = count_threads();
     return look_at_threads(
-        [](int id, void* self) noexcept { return static_cast<Watch*>(self)->look_at(id); }, this);
+               [](int id, void* self) noexcept { return static_cast<Watch*>(self)->look_at(id); },
+               this) &&
+           count_ == count;  // a list may lack one where others end
   }
 
   bool look_at(int id) noexcept {
+    ++count_;
     if (id == own_ || background_is_over(id)) {
       return true;
     }
@@ -129,6 +134,7 @@ class Watch {
   int const exiting_;
   int const own_ = thread_id();
   Stranded const stranded_;
+  int count_ = 0;
   std::uint64_t seen_ = 0;  // who sleeps, and the time each had
 };
 

@@ -13,6 +13,7 @@
 //   poller.cpp        who looks at descriptors
 //   timers.cpp        whose turn it is to keep time
 //   exit.cpp          goroutines stop before static objects are destroyed
+//   exit_watch.cpp    an exit that waits for what they would have done
 //   monitor.cpp       hogs, timers while everybody is busy, deadlock, memory given back
 //   run.cpp           run(), max_procs, the start of the runtime
 //   blocking.cpp      blocking, and how many may be in it
