@@ -24,4 +24,8 @@ bool heavy_barrier_available() noexcept;
 // only the compiler must keep to the order. False: the kernel refused, and nothing is sure.
 [[nodiscard]] bool heavy_barrier() noexcept;
 
+// The same, but where the kernel refuses, as it does once a filter says so, it takes a millisecond:
+// no processor keeps a store to itself for so long. False then.
+bool heavy_barrier_or_nap() noexcept;
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -7,6 +7,7 @@
 
 #include "hamgam/detail/atomic.h"
 #include "os/membarrier.h"
+#include "os/thread.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -64,6 +65,14 @@ bool heavy_barrier() noexcept {
   errno = saved;
   return passed;
 #endif
+}
+
+bool heavy_barrier_or_nap() noexcept {
+  bool const passed = heavy_barrier();
+  for (int i = 0; !passed && i < 20; ++i) {
+    nap_thread();
+  }
+  return passed;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -53,8 +53,12 @@ class TraceBuffer {
       // relaxed: as before
       g_coarse_clock.watched.fetch_and(~kWatchTrace, kRelaxed);
     }
-    full_fence();           // [trace.2] seq_cst, pairs with [trace.1]
-    (void)heavy_barrier();  // if it is refused writers fence
+    full_fence();  // [trace.2] seq_cst, pairs with [trace.1]
+    // relaxed: ours. Who fences needs none; that it was there at the beginning does not say that it
+    // still is.
+    if (light_.load(kRelaxed)) {
+      (void)heavy_barrier_or_nap();
+    }
     // All that are in use: nobody takes another one.
     for (std::size_t i = 0; i < used_; ++i) {
       const TraceRing& ring = *chunks_[i].owner;

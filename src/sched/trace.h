@@ -31,7 +31,7 @@
 // says which trace that is of, and `traced` never comes back to the same number. So the memory can
 // be freed as soon as the ender has waited. Nobody waits inside of `writing`, but for the lock: the
 // ender waits for a thread that was preempted there, at worst. Where the kernel has no heavy
-// barrier, writers fence.
+// barrier, writers fence; where it refuses one later, the ender waits until all is seen.
 //
 // What there is can be copied while it goes on: chunk by chunk under the lock, so none is taken
 // away meanwhile, as far as its count says ([trace.5]). Left out is what was taken or written after

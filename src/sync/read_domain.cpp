@@ -240,7 +240,7 @@ class ReadDomain::Sweep final : public Aged {
         domain_.litter_.store(kLeft, kRelaxed);
       }
       lock_of(domain_).unlock();
-      await_stores();
+      (void)heavy_barrier_or_nap();  // everybody sees what was stored, and we what others have
       move_to(done, domain_.collect());
     }
     if (done != nullptr) {
@@ -252,15 +252,6 @@ class ReadDomain::Sweep final : public Aged {
  private:
   static constexpr Nanos kShortPause = kMillisecond;
   static constexpr Nanos kLongPause = 64 * kMillisecond;
-
-  // Everybody sees now what was stored before, and we what others have.
-  static void await_stores() noexcept {
-    if (!heavy_barrier()) {
-      for (int i = 0; i < 20; ++i) {  // no processor keeps a store to itself for a millisecond
-        nap_thread();
-      }
-    }
-  }
 
   ReadDomain& domain_;
   Nanos pause_ = kShortPause;

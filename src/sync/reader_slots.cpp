@@ -8,7 +8,6 @@
 #include "hamgam/detail/lock_watch.h"
 #include "os/membarrier.h"
 #include "os/spin_lock.h"
-#include "os/thread.h"
 #include "sched/threads.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
@@ -83,13 +82,8 @@ ReaderRow* reader_rows() noexcept {
 }
 
 void fence_readers() noexcept {
-  if (HAMGAM_UNLIKELY(!heavy_barrier())) {
-    // The kernel took it away (a seccomp filter installed late). No processor keeps a store to
-    // itself for a millisecond; and from now on readers use no slots.
-    enable_reader_slots(false);
-    for (int i = 0; i < 20; ++i) {
-      nap_thread();
-    }
+  if (HAMGAM_UNLIKELY(!heavy_barrier_or_nap())) {
+    enable_reader_slots(false);  // the kernel took it away: from now on readers use none
   }
 }
 
