@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -44,8 +45,9 @@
 // the listener. The thread ends when the handle says so (stop, then the event); the handle's
 // destructor waits for that, and sees to it that no deadlock is declared meanwhile, as the thread
 // that will wake it rests. From exit() on, which stops goroutines, nothing is answered, and the
-// thread waits for the handle alone, which may be a static object. In the child of a fork there is
-// no thread: the handle only closes; the descriptors that are left there are closed by the fork, so
+// thread waits for the handle alone, which may be a static object. That does not wait for a long
+// answer: what it looks at is nothing that the exit destroys. In the child of a fork there is no
+// thread: the handle only closes; the descriptors that are left there are closed by the fork, so
 // that no port stays taken when the parent ends.
 
 namespace hamgam::inline HAMGAM_ABI {
@@ -57,8 +59,9 @@ using namespace detail;
 constexpr std::size_t kMost = 32;
 constexpr std::size_t kMostHead = 8192;
 constexpr Nanos kPatience = 10'000 * kMillisecond;
-constexpr Nanos kGoodbye = 1'000 * kMillisecond;  // for the other side to close
-constexpr Nanos kPause = 100 * kMillisecond;      // when there are no descriptors left
+constexpr Nanos kGoodbye = 1'000 * kMillisecond;   // for the other side to close
+constexpr Nanos kLastAnswer = 200 * kMillisecond;  // at the exit, to one that is under way
+constexpr Nanos kPause = 100 * kMillisecond;       // when there are no descriptors left
 
 // A descriptor that no child of a fork keeps. Never freed, since the fork walks the list.
 struct Descriptor {
@@ -316,11 +319,12 @@ struct PageServer::State {
   int process = process_id();
   std::string address;
   std::string file;  // of a Unix socket; empty: there is none
+  atomic<bool> file_removed{false};
   atomic<bool> stop{false};
   WaitGroup ended;
 
   void run() noexcept;
-  void remove_file() const noexcept;
+  void remove_file() noexcept;
   void serve_once(std::vector<Connection>& all, Nanos& quiet_until) noexcept;
   void accept_some(std::vector<Connection>& all, Nanos& quiet_until, Nanos time);
 };
@@ -408,8 +412,9 @@ void PageServer::State::run() noexcept {
   remove_file();
 }
 
-void PageServer::State::remove_file() const noexcept {
-  if (!file.empty()) {
+void PageServer::State::remove_file() noexcept {
+  // relaxed: one of two does it; it might be another one's by then
+  if (!file.empty() && !file_removed.exchange(true, kRelaxed)) {
     (void)unlink(file.c_str());
   }
 }
@@ -436,7 +441,11 @@ void PageServer::stop() noexcept {
   state->stop.store(true, kRelease);  // [page.4] release, pairs with [page.3]
   std::uint64_t const one = 1;
   (void)!write(state->event.get(), &one, sizeof one);
-  state->ended.wait();
+  if (patience() == kForever) {
+    state->ended.wait();
+  } else if (!state->ended.wait_for(std::chrono::nanoseconds(kLastAnswer))) {
+    state->remove_file();  // the port goes with the process
+  }
   end_outside();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -36,6 +37,23 @@
 #include "support/until.h"
 
 // Pages about the program: what they say, and that nobody who asks can hurt it.
+
+#if !defined(HAMGAM_TSAN) && !defined(HAMGAM_ASAN)
+namespace {
+std::atomic<bool> g_lookups_end{true};  // else they take for ever, but on threads that may
+std::atomic<int> g_lookups{0};          // that do
+thread_local bool t_looks_up = false;
+}  // namespace
+
+extern "C" int dladdr1(const void* address, Dl_info* info, void** extra, int flags) noexcept {
+  static auto* const kReal = reinterpret_cast<decltype(&dladdr1)>(dlsym(RTLD_NEXT, "dladdr1"));
+  while (!g_lookups_end && !t_looks_up) {
+    ++g_lookups;
+    pause();
+  }
+  return kReal(address, info, extra, flags);
+}
+#endif
 
 namespace hamgam {
 namespace {
@@ -620,6 +638,31 @@ TEST(Pages, static_ones_end_at_exit) {
   });
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
+
+#if !defined(HAMGAM_TSAN) && !defined(HAMGAM_ASAN)
+// The destructors of other static objects are run, too.
+TEST(Pages, static_ones_end_at_exit_in_the_middle_of_an_answer) {
+  auto const child = test::in_child([] {
+    struct Last {
+      ~Last() { std::fputs("the last\n", stderr); }
+    };
+    static Last const kLast;
+    std::string const path = testing::TempDir() + "hamgam_middle" + std::to_string(getpid());
+    static observe::PageServer const pages = observe::serve(path);
+    static observe::PageServer const more = observe::serve(":0");
+    go([] { (void)make_chan<int>().recv(); });
+    t_looks_up = true;
+    g_lookups_end = false;
+    static Client const client(more.address());
+    EXPECT_TRUE(
+        client.send("GET /debug/goroutines HTTP/1.1\r\nHost: " + more.address() + "\r\n\r\n"));
+    test::until([] { return g_lookups.load() != 0; });
+    std::exit(testing::Test::HasFailure() ? 1 : 0);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status;
+  EXPECT_EQ(child.error, "the last\n");
+}
+#endif
 
 TEST(Pages, html_is_good) {
   if (test::output_of("command -v tidy").empty() || test::emulated()) {
