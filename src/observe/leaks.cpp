@@ -15,6 +15,7 @@
 #include "os/spin_lock.h"
 #include "os/thread.h"
 #include "sched/dump.h"
+#include "sched/exit.h"
 #include "sched/park.h"
 
 // LeakCheck. Each has a number, which goroutines hand down when they start others (set_scope), so
@@ -100,6 +101,15 @@ bool allows(const Allowed& allowed, const Snapshot::Group& group, Symbols& symbo
   return allowed.function.empty() || names(place(group.created_at), allowed.function) ||
          std::any_of(group.frames.begin(), group.frames.end(),
                      [&](const void* frame) { return names(place(frame), allowed.function); });
+}
+
+// Who exits waits for no reader.
+void tell(std::string_view text) noexcept {
+  if (patience() == kForever) {
+    write_error(text);
+  } else {
+    (void)write_error_within(text, kDumpPatience);
+  }
 }
 
 }  // namespace
@@ -204,9 +214,9 @@ LeakCheck::~LeakCheck() {
     return;
   }
   try {
-    write_error(report());
+    tell(report());
   } catch (const std::bad_alloc&) {
-    write_error("there is no memory to look for goroutines that leaked\n");
+    tell("there is no memory to look for goroutines that leaked\n");
   }
 }
 

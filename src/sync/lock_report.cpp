@@ -222,7 +222,8 @@ constinit ReportQueue<Report, kMost> g_queue("hamgam-locks", "locks", &tell);
 void put(Report&& report) noexcept {
   (void)g_queue.put(std::move(report));
   if (!g_queue.ask()) {
-    write_error("hamgam: deadlock of locks, and no thread to tell of it\n");
+    // By who locks, and may be the one who exits: it waits for no reader.
+    (void)write_error_within("hamgam: deadlock of locks, and no thread to tell of it\n", 0);
   }
 }
 
