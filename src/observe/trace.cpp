@@ -11,6 +11,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -49,6 +50,16 @@ using namespace detail;
                           "observe::start_trace: " + why);
 }
 
+// It has waited long enough, and does not wait for who reads standard error either.
+void tell_of_loss(std::string_view why) noexcept {
+  for (std::string_view const part :
+       {std::string_view("hamgam: the trace is lost: "), why, std::string_view("\n")}) {
+    if (!write_error_within(part, kDumpPatience)) {
+      return;
+    }
+  }
+}
+
 class Tracer {
  public:
   // Returns the trace's number.
@@ -74,8 +85,16 @@ class Tracer {
   }
 
   void stop() {
-    std::lock_guard const guard(*this);
-    end_and_write();
+    // [tracer.6] acquire, pairs with [tracer.5]: it is written
+    if (!is_there_.load(kAcquire)) {
+      return;
+    }
+    if (exits()) {
+      stop_in_exit(true);
+    } else {
+      std::lock_guard const guard(*this);
+      end_and_write();
+    }
   }
 
   // Only if it is that one.
@@ -90,14 +109,26 @@ class Tracer {
     drop_given_up();
   }
 
-  // At the exit, which waits for who writes already, but not for ever: a pipe may have no reader.
-  void stop_at_exit() {
-    if (!lock_.lock_before_others(kExitPatience)) {
-      throw std::runtime_error("another thread is at it, and has not got on for 5 seconds");
+  // At the exit, which waits for who writes already and for who reads a pipe, but not for ever:
+  // then it says so, once. `for_page`: also if it is a page's.
+  void stop_in_exit(bool for_page) {
+    // relaxed: told by this thread, or twice. Who begins one just now has lost nothing
+    if (gave_up_.load(kRelaxed) || !is_there_.load(kRelaxed)) {
+      return;
     }
-    std::lock_guard const guard(*this, std::adopt_lock);
-    if (!for_page_) {
-      end_and_write();
+    try {
+      if (!lock_.lock_before_others(kExitPatience)) {
+        throw TraceStuck(kOtherIsStuck);
+      }
+      std::lock_guard const guard(*this, std::adopt_lock);
+      settle();
+      if (for_page || !for_page_) {
+        wait_for_no_reader();
+        end_and_write();
+      }
+    } catch (const TraceStuck& stuck) {
+      gave_up_.store(true, kRelaxed);  // relaxed: as said
+      tell_of_loss(stuck.what());
     }
   }
 
@@ -108,7 +139,7 @@ class Tracer {
       throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
                               "observe::write_trace: there is no trace");
     }
-    write_until_now(path, 0);
+    write_until_now(path, exits() ? O_NONBLOCK : 0);
   }
 
   // The first of each kind goes into a file of its own; when the process dies, into that which was
@@ -143,7 +174,15 @@ class Tracer {
   }
 
   void lock() noexcept {
-    lock_.lock();
+    if (!exits()) {
+      lock_.lock();
+    } else if (!lock_.lock_before_others(kExitPatience)) {
+      // relaxed throughout: as in stop_in_exit
+      if (is_there_.load(kRelaxed) && !gave_up_.exchange(true, kRelaxed)) {
+        tell_of_loss(kOtherIsStuck);
+      }
+      lose_patience();  // for good
+    }
     settle();
   }
   void unlock() noexcept {
@@ -155,8 +194,12 @@ class Tracer {
   static constexpr int kTries = 1000;
   static constexpr int kPageTries = 10;  // half a millisecond
   static constexpr Nanos kExitPatience = 5'000 * kMillisecond;
+  static constexpr const char* kOtherIsStuck =
+      "another thread is at it, and has not got on for 5 seconds";
   static constexpr Nanos kDeathPatience = 3'000 * kMillisecond;  // less than who waits for that has
 
+  // In a static object's destructor, say.
+  static bool exits() noexcept { return patience() != kForever; }
   static void at_exit() noexcept;
   static void on_report(const char* kind) noexcept;
 
@@ -204,11 +247,13 @@ class Tracer {
 
   void begin(const std::string& path, observe::TraceOptions options) {
     // What is there is overwritten when there is something better.
-    int const file = path.empty() ? -1 : open_file(path, 0, "observe::start_trace: ");
+    int const file =
+        path.empty() ? -1
+                     : open_trace_file(path, exits() ? O_NONBLOCK : 0, "observe::start_trace: ");
     drop();
     file_ = file;
     try {
-      path_ = path;
+      path_ = absolute_path(path);
       look_around();
     } catch (...) {
       drop();
@@ -219,6 +264,7 @@ class Tracer {
       throw std::bad_alloc();
     }
     on_ = true;
+    is_there_.store(true, kRelaxed);  // relaxed: who stops it has the lock next
     ++number_;
     frame_.running_first = std::move(running_);
     flies_.store(options.on_reports, kRelaxed);  // relaxed: who reports has the lock then
@@ -228,25 +274,21 @@ class Tracer {
     static_cast<void>(kRegistered);
   }
 
-  // Into the file that is open: its path may be another one's by now, and there may be no
-  // descriptors. Who reads a pipe may be slow, but is not waited for without end.
-  void write_at_death() {
+  // Who reads a pipe may be slow, but is not waited for without end.
+  void wait_for_no_reader() const noexcept {
     int const flags = fcntl(file_, F_GETFL);          // NOLINT: variadic
     (void)fcntl(file_, F_SETFL, flags | O_NONBLOCK);  // NOLINT: variadic
+  }
+
+  // Into the file that is open: its path may be another one's by now, and there may be no
+  // descriptors.
+  void write_at_death() {
+    wait_for_no_reader();
     if (on_) {
       write_until_now(file_, path_, "observe::write_trace: ");
     } else {
       end_and_write();  // which failed before
     }
-  }
-
-  static int open_file(const std::string& path, int flags, const char* who) {
-    int const file =
-        open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0666);  // NOLINT: variadic
-    if (file < 0) {
-      throw std::system_error(errno, std::system_category(), who + path);
-    }
-    return file;
   }
 
   void write_until_now(int file, const std::string& path, const char* who) {
@@ -258,7 +300,7 @@ class Tracer {
 
   void write_until_now(const std::string& path, int flags) {
     const char* const who = "observe::write_trace: ";
-    int const file = open_file(path, flags, who);
+    int const file = open_trace_file(path, flags, who);
     try {
       write_until_now(file, path, who);
     } catch (...) {
@@ -288,13 +330,12 @@ class Tracer {
     TraceOutput output(file);
     bool const packets = path.ends_with(".pftrace") || path.ends_with(".perfetto-trace");
     tell_trace(frame_, records, *(packets ? perfetto_trace(output) : json_trace(output)));
-    if (output.error() != 0) {
-      throw std::system_error(output.error(), std::system_category(), who + path);
-    }
+    output.check(path, who);
   }
 
   // Gives everything back.
   void drop() noexcept {
+    is_there_.store(false, kRelease);  // [tracer.5] release, pairs with [tracer.6]
     free_trace();
     frame_ = {};
     told_.clear();
@@ -330,6 +371,8 @@ class Tracer {
   }
 
   TraceLock lock_;
+  atomic<bool> is_there_{false};  // on, or not written yet; changed under the lock
+  atomic<bool> gave_up_{false};   // the exit, to wait
   bool on_ = false;
   bool for_page_ = false;
   std::uint64_t number_ = 0;           // of the last one
@@ -352,11 +395,9 @@ void Tracer::at_exit() noexcept {
     return;
   }
   try {
-    tracer().stop_at_exit();
+    tracer().stop_in_exit(false);
   } catch (const std::exception& e) {
-    write_error("hamgam: the trace is lost: ");
-    write_error(e.what());
-    write_error("\n");
+    tell_of_loss(e.what());
   }
 }
 

@@ -9,10 +9,30 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include "os/clock.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
+
+// Who is waited for does not get on.
+class TraceStuck : public std::system_error {
+ public:
+  explicit TraceStuck(std::string what)
+      : std::system_error(std::make_error_code(std::errc::timed_out)), what_(std::move(what)) {}
+  [[nodiscard]] const char* what() const noexcept override { return what_.c_str(); }
+
+ private:
+  std::string what_;
+};
+
+// What it is whatever becomes the current folder; as it is if that has no name.
+std::string absolute_path(const std::string& path);
+
+// Returns a descriptor; what is in the file stays for now. `flags`: O_NONBLOCK, or 0: then who
+// reads a pipe is waited for. Throws std::system_error; `who` throws it.
+int open_trace_file(const std::string& path, int flags, const char* who);
 
 // Text or bytes into an open file, instead of what is there, as soon as there is something to
 // write. Who reads a pipe without O_NONBLOCK is waited for; with it, until nothing was taken for
@@ -29,7 +49,8 @@ class TraceOutput {
     buffer_ += text;
   }
   void flush();
-  [[nodiscard]] int error() const noexcept { return error_; }
+  // Throws std::system_error if there was an error, TraceStuck if it was that nobody reads.
+  void check(const std::string& path, const char* who) const;
 
  private:
   static constexpr std::size_t kSize = std::size_t{64} * 1024;
@@ -37,6 +58,7 @@ class TraceOutput {
   int const descriptor_;
   bool begun_ = false;
   int error_ = 0;
+  bool unread_ = false;
   std::string buffer_;
 };
 

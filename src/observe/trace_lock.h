@@ -9,7 +9,6 @@
 #include "os/futex.h"
 #include "os/thread.h"
 #include "sched/dump.h"
-#include "sched/exit.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -22,18 +21,13 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 class TraceLock {
  public:
   void lock() noexcept {
-    Nanos const deadline = patience();
-    for (;;) {
-      // relaxed: it is only late
-      bool const urgent = urgent_.load(kRelaxed) != 0;
-      if (!urgent && try_lock()) {
-        return;
-      }
+    // relaxed: it is only late
+    while (urgent_.load(kRelaxed) != 0 || !try_lock()) {
       std::uint32_t const owner = owner_.load(kRelaxed);  // relaxed: looked at again
       if (owner == 0) {
         nap_thread();
-      } else if (!futex_wait(owner_, owner, deadline)) {
-        lose_patience();
+      } else {
+        (void)futex_wait(owner_, owner);
       }
     }
   }

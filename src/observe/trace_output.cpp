@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 #include "observe/trace_file.h"
@@ -53,6 +55,30 @@ std::string valid_utf8(std::string_view text) {
   return out;
 }
 
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  std::filesystem::path const whole = std::filesystem::absolute(path, error);
+  return error || path.empty() ? path : whole.string();
+}
+
+int open_trace_file(const std::string& path, int flags, const char* who) {
+  int const how = O_WRONLY | O_CREAT | O_CLOEXEC | flags;
+  int const file = open(path.c_str(), how, 0666);  // NOLINT: variadic
+  if (file < 0) {
+    throw std::system_error(errno, std::system_category(), who + path);
+  }
+  return file;
+}
+
+void TraceOutput::check(const std::string& path, const char* who) const {
+  if (unread_) {
+    throw TraceStuck("nobody has read " + path + " for 3 seconds");
+  }
+  if (error_ != 0) {
+    throw std::system_error(error_, std::system_category(), who + path);
+  }
+}
+
 void TraceOutput::flush() {
   std::string_view rest = buffer_;
   if (!std::exchange(begun_, true)) {
@@ -71,7 +97,8 @@ void TraceOutput::flush() {
     } else if (errno == EAGAIN) {
       pollfd polled{descriptor_, POLLOUT, 0};
       Nanos const left = end - now();
-      error_ = left <= 0 ? ETIMEDOUT : 0;
+      unread_ = left <= 0;
+      error_ = unread_ ? ETIMEDOUT : 0;
       (void)poll(&polled, 1, left <= 0 ? 0 : static_cast<int>(left / kMillisecond) + 1);
     } else if (errno != EINTR) {
       error_ = errno;
