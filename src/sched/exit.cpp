@@ -321,9 +321,10 @@ Nanos patience() noexcept { return t_exits ? now() + kPatience : kForever; }
 
 void lose_patience() noexcept {
   if (t_exits) {
-    write_error(
+    (void)write_error_within(
         "hamgam: exit: what a static object's destructor waits for did not come within a second; "
-        "goroutines were stopped before, and the destructors that follow are not run\n");
+        "goroutines were stopped before, and the destructors that follow are not run\n",
+        kPatience);
     end_early();
   }
 }

@@ -23,6 +23,7 @@
 #include "hamgam/hamgam.h"
 #include "support/asleep.h"
 #include "support/child.h"
+#include "support/full_pipe.h"
 
 namespace {
 
@@ -470,7 +471,7 @@ TEST(Exit, a_destructor_locks_what_a_thread_unlocks) {
 
 // A destructor waits for what a stopped goroutine holds.
 template <class Wait>
-void expect_no_hang(Wait wait) {
+Child child_that_waits(Wait wait) {
   struct Waiting {
     explicit Waiting(Wait w) : wait(w) {}
     ~Waiting() { wait(); }
@@ -478,7 +479,7 @@ void expect_no_hang(Wait wait) {
     Waiting& operator=(const Waiting&) = delete;
     Wait wait;
   };
-  auto child = in_child([wait] {
+  return in_child([wait] {
     static Waiting const waiting(wait);
     static_cast<void>(&waiting);
     std::exit(run([] {
@@ -494,12 +495,25 @@ void expect_no_hang(Wait wait) {
       return kStatus;
     }));
   });
+}
+
+template <class Wait>
+void expect_no_hang(Wait wait) {
+  auto const child = child_that_waits(wait);
   EXPECT_TRUE(child.exited_with(kStatus)) << child.status << child.error;
   EXPECT_TRUE(child.begins("hamgam: exit: ")) << child.error;
 }
 
 TEST(Exit, a_destructor_locks_what_a_goroutine_holds) {
   expect_no_hang([] { early().mutex.lock(); });
+}
+
+TEST(Exit, a_destructor_that_waits_and_nobody_reads_errors) {
+  auto const child = child_that_waits([] {
+    hamgam::test::fill_standard_error();
+    early().mutex.lock();
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status;
 }
 
 TEST(Exit, a_destructor_waits_for_a_goroutine) {

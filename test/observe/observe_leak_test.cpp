@@ -18,6 +18,7 @@
 #include "observe/stacks.h"
 #include "support/child.h"
 #include "support/crew.h"
+#include "support/full_pipe.h"
 #include "support/until.h"
 
 // Goroutines that were left behind: whose they are, when that is told, and what.
@@ -310,6 +311,17 @@ TEST(LeakCheck, prints) {
   });
   EXPECT_TRUE(quiet.succeeded());
   EXPECT_EQ(quiet.error, "");
+}
+
+TEST(LeakCheck, the_exit_does_not_wait_for_who_reads_errors) {
+  auto const child = test::in_child([] {
+    static auto const chan = make_chan<int>();
+    static LeakCheck const check;
+    leak(chan);
+    test::fill_standard_error();
+    std::exit(0);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status;
 }
 
 // A leak is planted, and the listener must find it. (sniproxy, issue 205: a check that looked at

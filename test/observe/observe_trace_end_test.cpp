@@ -314,9 +314,6 @@ TEST_F(TraceEndTest, a_destructor_that_writes_it_waits_for_no_reader) {
 }
 
 TEST_F(TraceEndTest, the_exit_does_not_wait_for_who_reads_errors) {
-  if (test::emulated()) {
-    return;  // a limit for poll, there
-  }
   auto const child = test::in_child(
       [] {
         observe::start_trace("/dev/full");
