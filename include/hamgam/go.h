@@ -149,7 +149,7 @@ constexpr void explain_overloaded() {
 // f with its arguments, evaluated now and moved into the call later, which gives f's result.
 template <class F, class... Args>
 auto bind_result(F&& f, Args&&... args) {
-  require_function(f);
+  detail::require_function(f);
   if constexpr (sizeof...(Args) == 0) {
     return [f = std::decay_t<F>(std::forward<F>(f))]() mutable -> decltype(auto) {
       return std::invoke(std::move(f));

@@ -261,7 +261,7 @@ class Map {
     }
 
     // What readers did, and who removed it, for who destroys it.
-    [[nodiscard]] const void* looks() const noexcept { return &key; }
+    [[nodiscard]] const void* looks() const noexcept { return std::addressof(key); }
 
     const K key;
     std::conditional_t<kInPlace, detail::atomic<V>, const V> value;

@@ -78,6 +78,9 @@ bool is_port(const std::string& port) noexcept {
 
 // What getaddrinfo says.
 std::error_code code_of(int error, int system_error) noexcept {
+  if (system_error == EMFILE || system_error == ENFILE) {  // "no such name", as it could not ask
+    return {system_error, std::generic_category()};
+  }
   switch (error) {
     case EAI_SYSTEM:
       return {system_error, std::generic_category()};
@@ -139,6 +142,7 @@ std::error_code look_up(const HostPort& parts, Transport transport, int flags,
   hints.ai_flags = flags;
   addrinfo* found = nullptr;
   TsanIgnore const unseen;  // what the C library opens, closes and keeps
+  errno = 0;
   int const error =
       getaddrinfo(host.empty() ? nullptr : host.c_str(), parts.port.c_str(), &hints, &found);
   int const system_error = errno;

@@ -131,6 +131,7 @@ TEST_F(Resolve, failures_are_told_apart) {
   EXPECT_EQ(code("again:80"), std::errc::resource_unavailable_try_again);
   EXPECT_EQ(code("broken:80"), net::Errc::lookup_failed);
   EXPECT_EQ(code("system:80"), std::errc::too_many_files_open);
+  EXPECT_EQ(code("no-descriptor:80"), std::errc::too_many_files_open);
   std::error_code error;
   EXPECT_FALSE(net::TcpConn::dial("again:80", error));
   EXPECT_EQ(error, net::Errc::host_not_found_try_again);

@@ -90,6 +90,8 @@ bool sleeps_until_woken(int id) noexcept {
   return (what & FUTEX_PRIVATE_FLAG) != 0 || is_private(word);
 }
 
+bool waits_for_kernel(int id) noexcept { return state_of(id) != '\0' && !sleeps_until_woken(id); }
+
 bool look_at_threads(bool (*look)(int id, void* argument), void* argument) noexcept {
   DIR* const threads = opendir("/proc/self/task");
   if (threads == nullptr) {

@@ -14,9 +14,9 @@ bool inside_exit() noexcept;
 // exit() calls the handler with the status, before all that are registered already.
 void register_exit_handler(void (*handler)(int status, void* unused)) noexcept;
 
-// Writes out what stdio holds back and ends the process; no destructors, no handlers. Where a
-// thread reads standard input, or `streams_are_held`, it writes out what it can in a second.
-[[noreturn]] void end_process(int status, bool streams_are_held) noexcept;
+// Writes out what stdio holds back and ends the process; no destructors, no handlers. It waits for
+// who reads the output, but for no more than a second for who has a stream's lock.
+[[noreturn]] void end_process(int status) noexcept;
 
 int process_id() noexcept;
 

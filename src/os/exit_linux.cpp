@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "hamgam/detail/atomic.h"
+#include "os/asleep.h"
 #include "os/clock.h"
 #include "os/exit.h"
 #include "os/futex.h"
@@ -47,33 +48,32 @@ void register_exit_handler(void (*handler)(int status, void* unused)) noexcept {
   (void)on_exit(handler, nullptr);  // without memory for it there is none
 }
 
-// Who reads a stream has its lock while he waits, and fflush(nullptr) waits for every lock. So
-// where somebody reads standard input, which comes last, that is done on a thread of its own, for a
-// second. So it is where others that have such a lock may never go on; without the thread, not at
-// all.
-void end_process(int status, bool streams_are_held) noexcept {
-  static constinit atomic<std::uint32_t> flushed{0};  // relaxed throughout: it guards nothing
+// Who reads a stream has its lock while he waits, as has a goroutine that was stopped while it
+// printed, and fflush(nullptr) waits for every lock. So standard output is written first, then all
+// that can be on a thread of its own. If that waits for a slow reader it is waited for, as ever; if
+// it waits for a lock, for a second.
+void end_process(int status) noexcept {
+  static constinit atomic<std::uint32_t> flushed{0};  // relaxed throughout: they guard nothing
+  static constinit atomic<int> flusher{0};
   auto const flush = [](void*) {
+    flusher.store(thread_id(), kRelaxed);
     std::fflush(nullptr);
     flushed.store(1, kRelaxed);
     futex_wake(flushed);
   };
-  bool const is_read = ftrylockfile(stdin) != 0;
-  if (!is_read) {
-    funlockfile(stdin);
-  }
-  bool const may_wait = is_read || streams_are_held;
-  if (may_wait && ftrylockfile(stdout) == 0) {
-    std::fflush(stdout);  // waits for its reader, as ever
+  if (ftrylockfile(stdout) == 0) {
+    std::fflush(stdout);
     funlockfile(stdout);
   }
-  if (may_wait && start_thread("hamgam-exit", flush, nullptr, Signals::kFaults)) {
+  if (start_thread("hamgam-exit", flush, nullptr, Signals::kFaults)) {
     constexpr Nanos kPatience = 1000 * kMillisecond;
-    for (Nanos const end = now() + kPatience; flushed.load(kRelaxed) == 0 && now() < end;) {
-      futex_wait(flushed, 0, end);
+    constexpr Nanos kLook = 100 * kMillisecond;
+    for (Nanos end = now() + kPatience; flushed.load(kRelaxed) == 0 && now() < end;) {
+      futex_wait(flushed, 0, now() + kLook);
+      if (waits_for_kernel(flusher.load(kRelaxed))) {
+        end = now() + kPatience;
+      }
     }
-  } else if (!streams_are_held) {
-    std::fflush(nullptr);
   }
   std::_Exit(status);
 }

@@ -355,7 +355,7 @@ void write_stack() noexcept {
 // In a signal handler: is this in the guard of the running goroutine's stack?
 void on_fault(const void* address) noexcept {
   escape_unwind();
-  const Goroutine* g = current_goroutine();
+  const Goroutine* g = is_forked_child() ? orphan() : current_goroutine();
   const Stack* stack = g != nullptr ? g->stack : nullptr;
   const char* at = static_cast<const char*>(address);
   if (stack == nullptr || at >= stack->bottom || at < stack->bottom - stack->guard) {
@@ -367,7 +367,7 @@ void on_fault(const void* address) noexcept {
   put({"\tits stack has ", Number(stack->size),
        " bytes; set HAMGAM_STACK or GoOptions::stack_size for more\n"});
   write_stack();
-  if (tells) {
+  if (tells && !is_forked_child()) {
     dump_others_elsewhere();
   }
   std::abort();

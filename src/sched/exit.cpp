@@ -80,12 +80,12 @@ thread_local constinit bool t_exits = false;  // this one
 
 constinit atomic<LastWork> g_last_work{nullptr};
 
-[[noreturn]] void end_early(bool streams_are_held = false) noexcept {
+[[noreturn]] void end_early() noexcept {
   // [exit.4] acquire, pairs with [exit.5]. Not twice: it may lose its patience itself.
   if (LastWork const work = g_last_work.exchange(nullptr, kAcquire)) {
     work();
   }
-  end_process(g_status, streams_are_held);
+  end_process(g_status);
 }
 
 void end_stranded() noexcept {
@@ -94,7 +94,7 @@ void end_stranded() noexcept {
       "that; "
       "goroutines were stopped before, and the destructors that follow are not run\n",
       kPatience);
-  end_early(true);
+  end_early();
 }
 
 bool claim_exit() noexcept {

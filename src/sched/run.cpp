@@ -90,7 +90,10 @@ void end_run(void* raw, unsigned /*count*/) noexcept {
 
 // In the child of a fork. What asks for the calling thread's worker takes it for a plain thread's,
 // what wants to start or wait then meets ensure_started or ThreadRecord::sleep.
+const Goroutine* g_orphan = nullptr;
+
 void become_orphan() noexcept {
+  g_orphan = current_goroutine();
   g_scheduler.started.store(false, kRelaxed);  // relaxed: there is one thread
   forget_trace();
   forget_stuck();
@@ -100,6 +103,8 @@ void become_orphan() noexcept {
 }
 
 }  // namespace
+
+const Goroutine* orphan() noexcept { return g_orphan; }
 
 void ensure_started() noexcept {
   // [start.1] acquire, pairs with [start.2]

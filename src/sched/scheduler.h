@@ -150,6 +150,7 @@ void tell_of_lost_hope() noexcept;
 // run.cpp
 void ensure_started() noexcept;
 std::size_t count_goroutines() noexcept;
+const Goroutine* orphan() noexcept;  // in the child of a fork: who has forked, if a goroutine
 
 // crash.cpp
 void install_crash_handlers() noexcept;

@@ -200,7 +200,7 @@ LockOrder& order() noexcept { return registry().order(); }
 LockNode* first_node() noexcept { return registry().first_node(); }
 LockHolder* first_holder() noexcept { return registry().first_holder(); }
 
-void prepare_lock_nodes() noexcept {
+void prepare_lock_nodes() {
   g_registry.store(new Registry, kRelaxed);  // relaxed: [watch.5] publishes it
 }
 

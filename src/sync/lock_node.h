@@ -90,7 +90,7 @@ LockNode* first_node() noexcept;
 LockHolder* first_holder() noexcept;
 
 // When watching begins: nothing is known yet. forget: in the child of a fork.
-void prepare_lock_nodes() noexcept;
+void prepare_lock_nodes();  // throws std::bad_alloc
 void forget_lock_nodes() noexcept;
 
 // Has the thread, which has called node_of(), seen that sequence of locks?

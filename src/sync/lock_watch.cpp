@@ -411,7 +411,7 @@ void forget_locks() noexcept {
 
 }  // namespace
 
-void start_watching_locks() noexcept {
+void start_watching_locks() {
   static constinit SpinLock lock;
   static constinit bool forks = false;
   std::lock_guard const guard(lock);

@@ -129,7 +129,7 @@ void forget_lock_reports() noexcept;
 void tell_of_locks_at_exit() noexcept;
 
 // From now on, for good.
-void start_watching_locks() noexcept;
+void start_watching_locks();
 
 // How many reports were written; waits for those that are on their way.
 std::uint64_t count_lock_reports() noexcept;

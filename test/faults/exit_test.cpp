@@ -309,20 +309,21 @@ TEST(Exit, beside_a_goroutine_that_computes) {
 }
 
 // Who reads has his stream's lock, for which a flush of all streams would wait.
-TEST(Exit, beside_a_goroutine_that_computes_and_a_thread_that_reads) {
-  auto child = in_child([] {
+void expect_end_beside_reader(bool reads_stdin) {
+  auto child = in_child([=] {
     int ends[2];
     if (pipe(ends) != 0 || dup2(ends[0], STDIN_FILENO) < 0) {
       std::_Exit(1);
     }
-    std::thread([] {
+    std::FILE* const stream = reads_stdin ? stdin : fdopen(ends[0], "r");
+    std::thread([=] {
       char line[80];
-      (void)!std::fgets(line, sizeof line, stdin);
+      (void)!std::fgets(line, sizeof line, stream);
     }).detach();
-    auto const is_reading = [] {
-      bool const is_free = ftrylockfile(stdin) == 0;
+    auto const is_reading = [=] {
+      bool const is_free = ftrylockfile(stream) == 0;
       if (is_free) {
-        funlockfile(stdin);
+        funlockfile(stream);
       }
       return !is_free;
     };
@@ -340,6 +341,35 @@ TEST(Exit, beside_a_goroutine_that_computes_and_a_thread_that_reads) {
   });
   EXPECT_TRUE(child.exited_with(7)) << child.status;
   EXPECT_EQ(child.error, "written");
+}
+
+TEST(Exit, beside_a_goroutine_that_computes_and_a_thread_that_reads) {
+  expect_end_beside_reader(true);
+}
+
+TEST(Exit, beside_a_goroutine_that_computes_and_a_thread_that_reads_a_file) {
+  expect_end_beside_reader(false);
+}
+
+// More than fits into a pipe at once.
+TEST(Exit, beside_a_goroutine_that_computes_all_is_written) {
+  static constexpr std::size_t kSize = 500'000;
+  auto child = in_child([] {
+    std::atomic<bool> computes{false};
+    go([&] {
+      for (;;) {
+        computes.store(true);
+      }
+    });
+    until([&] { return computes.load(); });
+    static char buffer[kSize];
+    std::FILE* const file = fdopen(dup(STDERR_FILENO), "w");
+    std::setvbuf(file, buffer, _IOFBF, sizeof buffer);
+    std::fputs(std::string(kSize - 1, 'x').c_str(), file);
+    std::exit(7);
+  });
+  EXPECT_TRUE(child.exited_with(7)) << child.status;
+  EXPECT_EQ(child.error.size(), kSize - 1);
 }
 
 TEST(Exit, beside_a_goroutine_that_computes_and_no_descriptor_is_left) {

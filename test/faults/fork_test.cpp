@@ -315,6 +315,22 @@ TEST(Fork, a_goroutine_that_goes_on_in_the_child_ends_there) {
   EXPECT_TRUE(child.begins(kRefusal)) << child.error;
 }
 
+#if !defined(HAMGAM_ASAN) && !defined(HAMGAM_TSAN)
+
+[[gnu::noinline]] int overflow(int depth) {
+  volatile char frame[1000];
+  frame[0] = static_cast<char>(depth);
+  return depth < 1'000'000 ? overflow(depth + 1) + frame[0] : 0;
+}
+
+TEST(Fork, an_overflow_in_the_child_is_told) {
+  auto child = in_child([] { (void)run([] { fork_and([] { (void)overflow(0); }); }); });
+  EXPECT_TRUE(child.exited_with(100)) << child.status << child.error;
+  EXPECT_TRUE(child.begins("fatal error: stack overflow\n")) << child.error;
+}
+
+#endif
+
 // The child of vfork has its parent's memory until it executes something. One that died of a fault
 // was taken for a thread of the parent's that tells why the process dies: it was waited for.
 TEST(Fork, a_child_of_vfork_that_dies_leaves_nothing_behind) {

@@ -44,9 +44,10 @@ class Resolver {
     for (auto const& [begin, error] :
          {Failure{"none", EAI_NONAME}, Failure{"no-data", EAI_NODATA},
           Failure{"no-memory", EAI_MEMORY}, Failure{"again", EAI_AGAIN},
-          Failure{"broken", EAI_FAIL}, Failure{"system", EAI_SYSTEM}}) {
+          Failure{"broken", EAI_FAIL}, Failure{"system", EAI_SYSTEM},
+          Failure{"no-descriptor", EAI_NONAME}}) {
       if (host.rfind(begin, 0) == 0) {
-        errno = EMFILE;
+        errno = error == EAI_SYSTEM || host.rfind("no-descriptor", 0) == 0 ? EMFILE : ENOENT;
         return error;
       }
     }
