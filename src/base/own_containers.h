@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <deque>
 #include <functional>
+#include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -38,6 +39,7 @@ struct OwnMemory {
 
 template <class T>
 using OwnVector = std::vector<T, OwnMemory<T>>;
+using OwnString = std::basic_string<char, std::char_traits<char>, OwnMemory<char>>;
 template <class T>
 using OwnDeque = std::deque<T, OwnMemory<T>>;
 template <class K>

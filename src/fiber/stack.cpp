@@ -7,8 +7,9 @@
 #include <mutex>
 #include <new>
 #include <utility>
-#include <vector>
 
+#include "base/own_containers.h"
+#include "base/own_memory.h"
 #include "hamgam/detail/atomic.h"
 #include "os/memory.h"
 #include "os/spin_lock.h"
@@ -115,7 +116,7 @@ class Depot {
 
   // Gives the memory of a chain back; neighbours by one call, as their guards survive it.
   static void discard(Stack* chain) noexcept {
-    std::vector<Stack*> stacks;
+    OwnVector<Stack*> stacks;
     try {
       for (Stack* stack = chain; stack != nullptr; stack = stack->next) {
         stacks.push_back(stack);
@@ -140,7 +141,7 @@ class Depot {
   Stack* carve(int log2) noexcept {
     std::size_t const size = std::size_t{1} << log2;
     if (blocks_left_ == 0) {
-      blocks_ = new (std::nothrow) Stack[kBlock];
+      blocks_ = try_make_own_array<Stack>(kBlock);
       if (blocks_ == nullptr) {
         return nullptr;
       }

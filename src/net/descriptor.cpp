@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/immortal.h"
+#include "base/own_memory.h"
 #include "hamgam/detail/goroutine.h"
 #include "hamgam/net.h"
 #include "os/fork.h"
@@ -41,7 +42,7 @@ NetDescriptor* take_record() noexcept {
     if (g_made == kBlock * kBlocks) {
       return nullptr;
     }
-    auto* block = new (std::nothrow) NetDescriptor[kBlock];
+    auto* const block = try_make_own_array<NetDescriptor>(kBlock);
     if (block == nullptr) {
       return nullptr;
     }

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/own_memory.h"
 #include "hamgam/net.h"
 #include "hamgam/observe.h"
 #include "hamgam/waitgroup.h"
@@ -90,7 +91,7 @@ Descriptor* keep(int fd) noexcept {
       return d;
     }
   }
-  auto* const d = new (std::nothrow) Descriptor;
+  auto* const d = try_make_own<Descriptor>();
   if (d != nullptr) {
     d->fd.store(fd, kRelaxed);
     d->next = g_descriptors.load(kRelaxed);

@@ -10,6 +10,7 @@
 #include "hamgam/observe.h"
 #include "os/exit.h"
 #include "os/fork.h"
+#include "os/futex.h"
 #include "os/signals.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
@@ -18,13 +19,12 @@
 #include "sched/threads.h"
 
 // SIGQUIT. The handler only wakes a thread, which takes the snapshot and prints it: it may wait for
-// malloc or a slow pipe as long as it likes. It sleeps as a known thread does, so it does not stand
-// in the way of the report of deadlocks.
+// malloc or a slow pipe as long as it likes. It counts as asleep while nobody asks, so it does not
+// stand in the way of the report of deadlocks.
 //
-//   [quit.1] handler:  RMW asked; fence; wake (store word)
-//   [quit.2] thread:   store word (begin_sleep); fence; load asked; sleeps if it is 0
-// Either the thread's store of the word is the first, then the handler's ends the sleep; or the
-// thread sees what was asked.
+// It sleeps on the count of who has asked, not on its record as those do that wait for something of
+// ours: a signal comes at any time, and would end whatever it waits for while it prints. The
+// program's operator new may wait for a Mutex.
 
 namespace hamgam::inline HAMGAM_ABI {
 
@@ -33,17 +33,12 @@ namespace {
 using namespace detail;
 
 constinit SpinLock g_lock;
-constinit atomic<ThreadRecord*> g_thread{nullptr};
 constinit atomic<std::uint32_t> g_asked{0};
 int g_started = 0;  // the process that has the thread; under g_lock
 
 void on_quit() noexcept {
-  g_asked.fetch_add(1, kSeqCst);  // [quit.1] seq_cst, pairs with [quit.2]
-  full_fence();
-  // [quit.3] acquire, pairs with [quit.4]: the record
-  if (ThreadRecord* thread = g_thread.load(kAcquire)) {
-    thread->wake();
-  }
+  g_asked.fetch_add(1, kRelease);  // [quit.1] release, pairs with [quit.2]: what came before
+  futex_wake(g_asked, 1);
 }
 
 void print() noexcept {
@@ -58,14 +53,12 @@ void print() noexcept {
 
 void run(void* /*unused*/) {
   ThreadRecord* const thread = hold_thread_record();
-  g_thread.store(thread, kRelease);  // [quit.4] release, pairs with [quit.3]
   for (;;) {
-    thread->begin_sleep();
-    full_fence();                              // [quit.2] seq_cst, pairs with [quit.1]
-    if (g_asked.exchange(0, kRelaxed) == 0) {  // relaxed: fenced
-      (void)thread->sleep(kForever);
-      continue;
+    thread->begin_rest();
+    while (g_asked.exchange(0, kAcquire) == 0) {  // [quit.2] acquire, pairs with [quit.1]
+      (void)futex_wait(g_asked, 0);
     }
+    thread->end_rest();
     if (exiting()) {
       stop_for_good();
     }

@@ -18,6 +18,7 @@
 #include <memory>
 #include <new>
 
+#include "base/own_memory.h"
 #include "hamgam/detail/atomic.h"
 #include "os/clock.h"
 #include "os/signals.h"
@@ -33,7 +34,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 
-struct Start {
+struct Start : InOwnMemory {
   const char* name;
   void (*entry)(void*);
   void* argument;
@@ -129,7 +130,7 @@ bool start_thread(const char* name, void (*entry)(void*), void* argument,
   // Whoever happens to start it is not by that before what runs there.
   TsanHide const hide;
   TsanNoEdges const no_edges;
-  std::unique_ptr<Start> start(new (std::nothrow) Start{name, entry, argument, signals});
+  std::unique_ptr<Start> start(new (std::nothrow) Start{{}, name, entry, argument, signals});
   if (start == nullptr) {
     return false;
   }

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/immortal.h"
+#include "base/own_containers.h"
 #include "os/spin_lock.h"
 #include "sched/scheduler.h"
 
@@ -106,7 +107,7 @@ void note(const void* exception) noexcept {
   }
   const Goroutine* g = current_goroutine();
   try {
-    auto trace = std::make_shared<ThrowTrace>();
+    auto trace = std::allocate_shared<ThrowTrace>(OwnMemory<ThrowTrace>());
     trace->exception = exception;
     trace->goroutine = g != nullptr ? g->id.load(kRelaxed) : 0;  // relaxed: ours
     _Unwind_Backtrace(&note_frame, trace.get());

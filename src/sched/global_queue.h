@@ -21,6 +21,7 @@
 #include <cstddef>
 
 #include "base/intrusive_queue.h"
+#include "base/own_memory.h"
 #include "hamgam/detail/atomic.h"
 #include "os/spin_lock.h"
 #include "sched/goroutine.h"
@@ -47,7 +48,7 @@ class GlobalQueue {
   Goroutine* pop_oldest() noexcept;
 
  private:
-  struct Batch {
+  struct Batch : InOwnMemory {
     Batch* newer = nullptr;
     Batch* older = nullptr;
     std::size_t first = 0;

@@ -6,6 +6,7 @@
 #include <new>
 #include <utility>
 
+#include "base/own_memory.h"
 #include "os/spin_lock.h"
 #include "sched/debug_layout.h"
 #include "sched/places.h"
@@ -90,7 +91,7 @@ class RecordDepot {
   }
 
   void add_slab() noexcept {
-    auto* slab = new (std::nothrow) Slab;
+    auto* const slab = try_make_own<Slab>();
     if (slab == nullptr) {
       return;
     }

@@ -6,9 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "base/cache_line.h"
+#include "base/own_containers.h"
 #include "base/own_memory.h"
 #include "fiber/fiber.h"
 #include "hamgam/detail/atomic.h"
@@ -19,7 +19,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 // What few goroutines have.
 struct GoroutineExtras {
-  std::string name;
+  OwnString name;  // one that ends is on another's stack when this goes
   std::size_t stack_size = 0;
   std::uint64_t scope = 0;  // see set_scope()
   // See set_held().

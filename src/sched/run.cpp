@@ -165,15 +165,18 @@ void run_main(void (*function)(void*), void* argument) {
   }
   g_scheduler.main_exited.store(false, kRelaxed);  // relaxed: set by the main goroutine only
   Main main{function, argument, {}};
-  main.thread = hold_thread_record();
-  main.thread->begin_sleep();
+  GoroutineHead* goroutine = nullptr;
   try {
-    launch_telling(&end_run, &main, [&main] { main_goroutine(main); });
+    goroutine = new_goroutine();
   } catch (...) {
     g_scheduler.in_run.store(false, kRelaxed);  // relaxed: nothing was started
-    release_thread_record(main.thread);
     throw;
   }
+  main.thread = hold_thread_record();
+  // From here on this thread asks for no memory of the program's: that may wait on the same word.
+  main.thread->begin_sleep();
+  auto const start = [](void* raw) { main_goroutine(*static_cast<Main*>(raw)); };
+  start_goroutine(goroutine, start, &main, &end_run, &main);
   (void)main.thread->sleep(kForever);
   release_thread_record(main.thread);
   tsan_acquire(&main);

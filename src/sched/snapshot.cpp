@@ -225,6 +225,7 @@ class Collector {
       thread.group.members.push_back(
           {0, 0, reason == nullptr ? nullptr : object_of(reason, threads[i]->object.load(kRelaxed)),
            threads[i]->since.load(kRelaxed)});
+      thread.group.frames.reserve(Snapshot::kFrames);  // Looks must not live over a wait for it
       snapshot_.threads.push_back(std::move(thread));
     }
     Nanos const start = now();

@@ -2,6 +2,7 @@
 // Copyright The Hamgam Authors
 #include <new>
 
+#include "base/own_containers.h"
 #include "hamgam/go.h"
 #include "os/fork.h"
 #include "sched/switch.h"
@@ -112,7 +113,7 @@ GoroutineHead* new_goroutine() {
 GoroutineHead* new_goroutine(GoOptions&& options) {
   auto* g = static_cast<Goroutine*>(new_goroutine());
   try {
-    give_extras(*g, new GoroutineExtras{std::move(options.name), options.stack_size});
+    give_extras(*g, new GoroutineExtras{OwnString(options.name), options.stack_size});
   } catch (...) {
     discard_goroutine(g);
     throw;

@@ -70,7 +70,8 @@ bool look_at(const Stuck& stuck, Snapshot::Group& group) {
   group.created_at = g.created_at;
   group.members.push_back({stuck.id, g.created_by, nullptr, 0});
   ThreadRecord* const thread = stuck.worker->record;
-  int elsewhere = 0;  // on another library's stack, it seems
+  group.frames.reserve(Look::kFrames);  // while a thread is asked, nothing may wait for memory
+  int elsewhere = 0;                    // on another library's stack, it seems
   for (int tries = 0; tries < kTries && thread != nullptr && elsewhere < kElsewhere; ++tries) {
     if (!still_there(stuck)) {
       return false;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/fatal.h"
+#include "base/own_memory.h"
 #include "os/fork.h"
 #include "os/futex.h"
 #include "os/spin_lock.h"
@@ -39,7 +40,7 @@ ThreadRecord* take_record() noexcept {
       return std::exchange(g_free, g_free->next_free);
     }
   }
-  auto* record = new (std::nothrow) ThreadRecord;
+  auto* const record = try_make_own<ThreadRecord>();
   if (record != nullptr) {
     record->id.store(id, kRelaxed);  // relaxed: published by the next
     std::lock_guard const guard(g_lock);

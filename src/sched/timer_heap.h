@@ -17,8 +17,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "base/own_containers.h"
 #include "hamgam/detail/atomic.h"
 #include "os/clock.h"
 #include "os/spin_lock.h"
@@ -106,7 +106,7 @@ class TimerHeap {
   atomic<std::uint32_t> begun_{0};  // how many have been fired, changed under lock_,
   atomic<std::uint32_t> ended_{0};  // and of how many that is over
   bool closed_ = false;
-  std::vector<Entry> entries_;  // has room for those that fire
+  OwnVector<Entry> entries_;  // has room for those that fire
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

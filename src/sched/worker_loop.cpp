@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/fatal.h"
+#include "base/own_memory.h"
 #include "os/futex.h"
 #include "os/signals.h"
 #include "os/thread.h"
@@ -348,12 +349,12 @@ bool start_worker() noexcept {
   // relaxed throughout: a number; nobody reads more from it
   std::uint32_t const others = g_scheduler.threads.fetch_add(1, kRelaxed);
   if (others < kMaxWorkers) {
-    if (auto* w = new (std::nothrow) Worker) {
+    if (auto* const w = try_make_own<Worker>()) {
       w->searching = true;
       if (start_thread("hamgam", &worker_main, w)) {
         return true;
       }
-      delete w;
+      drop_own(w);
     }
   }
   g_scheduler.threads.fetch_sub(1, kRelaxed);

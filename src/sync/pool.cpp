@@ -10,6 +10,7 @@
 #include <new>
 #include <utility>
 
+#include "base/own_memory.h"
 #include "os/fork.h"
 #include "os/membarrier.h"
 #include "os/spin_lock.h"
@@ -211,7 +212,7 @@ struct Doomed {
         function(object);
       }
       TsanHide const hide;
-      delete magazine;
+      drop_own(magazine);
     }
     return destroyed;
   }
@@ -473,7 +474,7 @@ PoolCore::~PoolCore() {
   } while (destroyed != 0);
   state_->for_each_shard([](PoolShard& shard, unsigned /*slot*/) {
     TsanHide const hide;
-    delete &shard;
+    drop_own(&shard);
   });
   delete state_;
 }
@@ -495,7 +496,7 @@ PoolShard* PoolCore::own_shard() noexcept {
   PoolShard* shard = shards_[slot].load(kAcquire);  // [pool.1] acquire, pairs with [pool.2]
   if (shard == nullptr && slot != 0 && state_->sharded) {
     TsanHide const hide;  // whoever makes it: it is this worker's
-    shard = new (std::nothrow) PoolShard;
+    shard = try_make_own<PoolShard>();
     shards_[slot].store(shard, kRelease);  // [pool.2] release, pairs with [pool.1] and [pool.6]
   }
   return shard;
@@ -554,7 +555,7 @@ bool PoolCore::put_slow(void* object, std::size_t weight) noexcept {
   Put put = s.put(shard, object, weight, nullptr);
   if (put == Put::kWantsMagazine) {
     TsanHide const hide;
-    if (auto* const fresh = new (std::nothrow) PoolMagazine) {
+    if (auto* const fresh = try_make_own<PoolMagazine>()) {
       put = s.put(shard, object, weight, fresh);
     }
   }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/fatal.h"
+#include "base/own_memory.h"
 #include "os/membarrier.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
@@ -75,7 +76,7 @@ class Spare {
       }
     }
     TsanHide const hide;
-    auto* record = new (std::nothrow) ReadRecord;
+    auto* const record = try_make_own<ReadRecord>();
     if (record == nullptr) {
       fatal("out of memory: no record for a reader of a Map");  // nothing may throw here
     }
@@ -95,7 +96,7 @@ class Spare {
       }
     }
     TsanHide const hide;
-    delete record;
+    drop_own(record);
   }
 
  private:
@@ -139,7 +140,7 @@ ReadRecord* ReadDomain::claim_record() noexcept {
     if (ThreadRecord* thread = this_thread_record()) {
       if (thread->pin == nullptr) {
         TsanHide const hide;
-        thread->pin = new (std::nothrow) ReadRecord;  // it stays with the thread's record
+        thread->pin = try_make_own<ReadRecord>();  // it stays with the thread's record
         if (thread->pin != nullptr) {
           enlist_owned(*thread->pin);
         }
@@ -218,7 +219,7 @@ bool ReadDomain::extra_read_before(std::uint64_t epoch) const noexcept {
 }
 
 // What the janitor looks at.
-class ReadDomain::Sweep final : public Aged {
+class ReadDomain::Sweep final : public Aged, public InOwnMemory {
  public:
   explicit Sweep(ReadDomain& domain) noexcept : domain_(domain) {}
 

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <new>
 
+#include "base/own_memory.h"
 #include "hamgam/detail/lock_watch.h"
 #include "os/membarrier.h"
 #include "os/spin_lock.h"
@@ -50,7 +51,7 @@ constinit atomic<bool> g_enabled{true};
 constinit atomic<int> g_pause_factor{kPauseFactor};
 
 ReaderRow* make_row() noexcept {
-  auto* row = new (std::nothrow) ReaderRow;
+  auto* const row = try_make_own<ReaderRow>();
   if (row != nullptr) {
     std::lock_guard const guard(g_lock);
     row->next = g_rows.load(kRelaxed);  // relaxed: under the lock
