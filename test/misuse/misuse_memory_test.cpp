@@ -26,14 +26,24 @@ namespace {
 std::atomic<bool> g_no_memory{false};
 }  // namespace
 
+// The linker has this program and the library call these for malloc and aligned_alloc.
+extern "C" void* __real_malloc(std::size_t size);
+extern "C" void* __wrap_malloc(std::size_t size) {
+  return g_no_memory.load() ? nullptr : __real_malloc(size);
+}
+extern "C" void* __real_aligned_alloc(std::size_t align, std::size_t size);
+extern "C" void* __wrap_aligned_alloc(std::size_t align, std::size_t size) {
+  return g_no_memory.load() ? nullptr : __real_aligned_alloc(align, size);
+}
+
 // Out of line: else gcc takes their halves for functions that do not match.
 HAMGAM_NOINLINE void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
-  return g_no_memory.load() ? nullptr : std::malloc(size);
+  return std::malloc(size);
 }
 HAMGAM_NOINLINE void* operator new(std::size_t size, std::align_val_t align,
                                    const std::nothrow_t& /*tag*/) noexcept {
   auto const to = static_cast<std::size_t>(align);
-  return g_no_memory.load() ? nullptr : std::aligned_alloc(to, (size + to - 1) / to * to);
+  return std::aligned_alloc(to, (size + to - 1) / to * to);
 }
 HAMGAM_NOINLINE void operator delete(void* memory, std::align_val_t /*align*/) noexcept {
   std::free(memory);
