@@ -18,12 +18,23 @@ void ReportThread::main(void* raw) {
   TsanIgnore const ignore;
   auto* const self = static_cast<ReportThread*>(raw);
   ThreadRecord* const thread = hold_thread_record();
-  self->thread_.store(thread, kRelease);  // [report.3] release, pairs with [report.4]
+  self->thread_.store(thread, kRelaxed);  // relaxed: published with kSleeps
   for (;;) {
+    self->state_.exchange(kWorks, kAcqRel);  // [report.1] acq_rel, pairs with [report.2]
+    while (self->work_(self->argument_)) {
+    }
     thread->begin_sleep();
-    full_fence();  // [report.2] seq_cst, pairs with [report.1]
-    if (!self->work_(self->argument_)) {
-      (void)thread->sleep(is_forked_child() ? kForkedNap : kForever);
+    std::uint32_t state = kWorks;
+    // [report.3] release, pairs with [report.2]: the sleep. relaxed: it looks again
+    if (!self->state_.compare_exchange_strong(state, kSleeps, kRelease, kRelaxed)) {
+      continue;
+    }
+    while (!thread->sleep(is_forked_child() ? kForkedNap : kForever)) {
+      state = kSleeps;
+      // relaxed: nobody else has it
+      if (self->state_.compare_exchange_strong(state, kWorks, kRelaxed, kRelaxed)) {
+        break;  // else somebody is about to end the sleep
+      }
     }
   }
 }
@@ -34,10 +45,9 @@ bool ReportThread::ask() noexcept {
     started_.store(false, kRelaxed);  // relaxed: the next one tries again
     return false;
   }
-  full_fence();  // [report.1] seq_cst, pairs with [report.2]
-  // [report.4] acquire, pairs with [report.3]: the record
-  if (ThreadRecord* const thread = thread_.load(kAcquire)) {
-    thread->wake();
+  // [report.2] acq_rel, pairs with [report.1], the report, and [report.3]
+  if (state_.exchange(kAsked, kAcqRel) == kSleeps) {
+    thread_.load(kRelaxed)->wake();  // relaxed: [report.3] published it
   }
   return true;
 }
@@ -45,7 +55,7 @@ bool ReportThread::ask() noexcept {
 void ReportThread::forget() noexcept {
   // relaxed throughout: there is one thread
   started_.store(false, kRelaxed);
-  thread_.store(nullptr, kRelaxed);
+  state_.store(kWorks, kRelaxed);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

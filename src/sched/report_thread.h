@@ -6,8 +6,16 @@
 // anybody else waits until standard error is read. It is started by the first report. See
 // report_queue.h for what is between the two.
 //
-//   [report.1] who asks:    puts the report where `work` finds it; fence; wakes the thread (store
-//   word) [report.2] the thread:  store word (begin_sleep); fence; works
+// state_     from -> to             by
+//   kWorks    any -> kWorks         the thread, before it looks for reports
+//   kSleeps   kWorks -> kSleeps     the thread (CAS), its sleep begun: there were none, nor was it
+//   asked kAsked    any -> kAsked         who has put a report: wakes the thread if it was kSleeps
+// So no report is left behind: the thread looks again after it was asked. And each wake meets that
+// sleep, not another one: what it does for a report may wait, too, as the program's operator new
+// may for a Mutex. From the moment it is asked the thread counts as awake: a deadlock that is
+// reported in its turn, and ends the process, comes later.
+
+#include <cstdint>
 
 #include "hamgam/detail/atomic.h"
 
@@ -36,13 +44,16 @@ class ReportThread {
   void forget() noexcept;
 
  private:
+  enum State : std::uint32_t { kWorks, kSleeps, kAsked };
+
   static void main(void* raw);
 
   const char* const name_;
   const Work work_;
   void* const argument_;
   atomic<bool> started_{false};
-  atomic<ThreadRecord*> thread_{nullptr};  // null: it has not begun yet
+  atomic<std::uint32_t> state_{kWorks};
+  atomic<ThreadRecord*> thread_{nullptr};  // since before the first kSleeps
 };
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

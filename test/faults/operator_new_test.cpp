@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -366,6 +367,56 @@ TEST(OperatorNew, a_quit_while_the_last_one_is_printed) {
   });
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
   EXPECT_TRUE(child.begins("SIGQUIT: quit\n")) << child.error;
+}
+
+struct Pair {
+  Mutex first;
+  Mutex second;
+};
+
+std::atomic<int> g_number{0};
+
+// Each is a place of its own: a report of the same place comes once.
+template <int N>
+[[gnu::noinline]] void invert(Pair& pair) {
+  g_number = N;
+  std::lock_guard const outer(pair.second);
+  std::lock_guard const inner(pair.first);
+}
+
+// The same of the thread that writes reports, here of orders of locks.
+TEST(OperatorNew, a_report_while_the_last_one_is_written) {
+  auto child = in_child([] {
+    static Pair pairs[6];
+    static constexpr void (*kInverts[])(Pair&) = {&invert<0>, &invert<1>, &invert<2>,
+                                                  &invert<3>, &invert<4>, &invert<5>};
+    observe::watch_locks();
+    run([] {
+      for (Pair& pair : pairs) {
+        std::lock_guard const outer(pair.first);
+        std::lock_guard const inner(pair.second);
+      }
+      blocking([&] {
+        for (int i = 0; i < 6; i += 2) {
+          g_memory.lock();
+          ++g_inside;
+          g_locked = true;
+          kInverts[i](pairs[i]);
+          until([] { return g_waiting > 0; });
+          std::this_thread::sleep_for(20ms);  // it spins before it sleeps
+          kInverts[i + 1](pairs[i + 1]);
+          std::this_thread::sleep_for(20ms);  // so long it has what is not its
+          --g_inside;
+          g_memory.unlock();
+          until([] { return g_waiting == 0; });
+          g_locked = false;
+        }
+      });
+    });
+    std::_Exit(!g_broken && observe::lock_reports() == std::size(pairs) ? 0 : 1);
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+  EXPECT_TRUE(child.says("hamgam: locks could deadlock")) << child.error;
 }
 
 }  // namespace
