@@ -66,9 +66,10 @@ Interrupt::~Interrupt() {
       callback_may_be_elsewhere()) {
     remove_callback_elsewhere();
   }
-#if HAMGAM_TSAN_USER
+#if defined(HAMGAM_TSAN)
   // ~stop_callback does not wait for a callback that was called on this very thread, by another
-  // goroutine of this worker: it is over, and the library has said so in one of these words.
+  // goroutine of this worker, or on a thread that has ended and whose number this one has now: it
+  // is over, and the library has said so in one of these words.
   if (stop_.has_value()) {
     for (std::size_t i = 0; i < sizeof *stop_; i += sizeof(int)) {
       tsan_acquire(reinterpret_cast<const char*>(&*stop_) + i);

@@ -17,6 +17,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "hamgam/hamgam.h"
 #include "sched/scheduler.h"
@@ -29,7 +30,28 @@
 
 namespace {
 std::atomic<int> g_asked{0};
-std::function<bool(int)> g_refuses;  // the n-th thread of the library?
+
+// The n-th thread of the library? Set while others may ask.
+class Refuses {
+ public:
+  Refuses& operator=(std::function<bool(int)> refuses) {
+    std::lock_guard const guard(mutex_);
+    refuses_ = std::move(refuses);
+    return *this;
+  }
+  bool operator()(int number) {
+    std::function<bool(int)> refuses;
+    {
+      std::lock_guard const guard(mutex_);
+      refuses = refuses_;
+    }
+    return refuses && refuses(number);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::function<bool(int)> refuses_;
+} g_refuses;
 }  // namespace
 
 extern "C" int __real_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
@@ -37,7 +59,7 @@ extern "C" int __real_pthread_create(pthread_t* thread, const pthread_attr_t* at
 extern "C" int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
                                      void* (*entry)(void*), void* argument) {
   int const number = ++g_asked;
-  if (g_refuses && g_refuses(number)) {
+  if (g_refuses(number)) {
     return EAGAIN;
   }
   return __real_pthread_create(thread, attributes, entry, argument);
