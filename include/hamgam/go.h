@@ -54,8 +54,9 @@
 // of the process has been asleep until another one wakes it. (One that the handler of a signal
 // would wake counts as such, too.) As long as any thread computes, or waits for a time or for
 // anything else of the kernel's, it might yet wake the others, and the destructor has all the time
-// it takes. So it has, though it be for ever, where /proc does not tell what threads do, and by
-// ThreadSanitizer, which has a thread of its own.
+// it takes. (Not for what Hamgam's own threads serve, sockets and channels of timers: these have
+// stopped.) So it has, though it be for ever, where /proc does not tell what threads do, as in a
+// process that has dropped its privileges, and by ThreadSanitizer, which has a thread of its own.
 //
 // fork: the child has one thread, and none of those that run goroutines, once there are any. It may
 // exec, _exit, and use what need not wait; go, run, timers and waits for somebody end it with a

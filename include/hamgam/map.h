@@ -11,9 +11,9 @@
 //
 // Every operation on a key is atomic, and so is clear(). From goroutines and plain threads alike.
 // Hash, Eq, the copying and moving of K and V and, where one is asked for, V's == may do anything
-// but use this map; if they throw, the map is as it was. Moves and some of the others are done
-// under the lock of a part of the map. The destructor destroys all values; by then nobody may use
-// the map any more, but what is destroyed.
+// but use this map, as may operator new; if they throw, the map is as it was. Moves and some of the
+// others are done under the lock of a part of the map. The destructor destroys all values; by then
+// nobody may use the map any more, but what is destroyed.
 //
 // When and where a removed value (and its key) is destroyed: before the call that removes it
 // returns, unless somebody reads the map at that moment. Then once no such reader is left, in a

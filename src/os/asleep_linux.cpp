@@ -90,7 +90,17 @@ bool sleeps_until_woken(int id) noexcept {
   return (what & FUTEX_PRIVATE_FLAG) != 0 || is_private(word);
 }
 
-bool waits_for_kernel(int id) noexcept { return state_of(id) != '\0' && !sleeps_until_woken(id); }
+// What a thread waits for is not told to everybody (no file of a process that has dropped its
+// privileges), but whether it runs is.
+bool waits_for_kernel(int id) noexcept {
+  char const state = state_of(id);
+  if (state != 'S') {
+    return state == 'R' || state == 'D';
+  }
+  char text[256];
+  read_of_thread(id, "syscall", text);
+  return *text != '\0' && !sleeps_until_woken(id);
+}
 
 bool look_at_threads(bool (*look)(int id, void* argument), void* argument) noexcept {
   DIR* const threads = opendir("/proc/self/task");

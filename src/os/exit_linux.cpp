@@ -19,6 +19,13 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 
+// exit, where the C library has it. Asked for at the start, as that takes a lock of the dynamic
+// linker's, which who unloads a library has while he waits for a thread to end.
+std::uintptr_t g_exit = 0;
+[[gnu::constructor]] void find_exit_function() noexcept {
+  g_exit = reinterpret_cast<std::uintptr_t>(dlsym(RTLD_NEXT, "exit"));
+}
+
 struct Search {
   std::uintptr_t where;
   std::uintptr_t or_where;
@@ -38,8 +45,7 @@ _Unwind_Reason_Code find_exit(_Unwind_Context* context, void* raw) {
 // a stub of its own: for us, too.
 bool inside_exit() noexcept {
   auto const exit_address = reinterpret_cast<std::uintptr_t>(&std::exit);
-  auto const next = reinterpret_cast<std::uintptr_t>(dlsym(RTLD_NEXT, "exit"));
-  Search search{exit_address, next != 0 ? next : exit_address};
+  Search search{exit_address, g_exit != 0 ? g_exit : exit_address};
   _Unwind_Backtrace(&find_exit, &search);
   return search.found;
 }
@@ -70,10 +76,14 @@ void end_process(int status) noexcept {
     constexpr Nanos kLook = 100 * kMillisecond;
     for (Nanos end = now() + kPatience; flushed.load(kRelaxed) == 0 && now() < end;) {
       futex_wait(flushed, 0, now() + kLook);
-      if (waits_for_kernel(flusher.load(kRelaxed))) {
+      int const id = flusher.load(kRelaxed);
+      if (id == 0 || waits_for_kernel(id)) {
         end = now() + kPatience;
       }
     }
+  } else if (ftrylockfile(stdin) == 0) {  // of others' locks nobody knows
+    funlockfile(stdin);
+    std::fflush(nullptr);
   }
   std::_Exit(status);
 }

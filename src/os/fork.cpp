@@ -3,6 +3,7 @@
 #include "os/fork.h"
 
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -59,9 +60,16 @@ bool was_forked() noexcept {
   return g_was_forked.load(kRelaxed);  // relaxed: set before anybody else is there
 }
 
-// vfork calls no handlers.
+// vfork calls no handlers. Nor do other ways to make a child, which has a copy of the memory then:
+// the kernel tells the two apart. Where it does not say, the child is taken for one of vfork.
 bool has_parents_memory() noexcept {
-  return g_process.load(kRelaxed) != getpid();  // relaxed: it changes in a child only
+  pid_t const process = g_process.load(kRelaxed);  // relaxed: it changes in a child only
+  if (process == 0 || process == getpid()) {
+    return false;  // 0: the constructor above has not run yet
+  }
+  constexpr int kSameMemory = 1;  // KCMP_VM
+  long const differs = syscall(SYS_kcmp, getpid(), process, kSameMemory, 0, 0);
+  return differs == 0 || (differs < 0 && errno != ESRCH);
 }
 
 void refuse_in_child() noexcept {

@@ -6,10 +6,12 @@
 // anybody else waits until standard error is read. It is started by the first report. See
 // report_queue.h for what is between the two.
 //
-// state_     from -> to             by
-//   kWorks    any -> kWorks         the thread, before it looks for reports
-//   kSleeps   kWorks -> kSleeps     the thread (CAS), its sleep begun: there were none, nor was it
-//   asked kAsked    any -> kAsked         who has put a report: wakes the thread if it was kSleeps
+// clang-format off
+// state_     from -> to           by
+//   kWorks   any -> kWorks        the thread, before it looks for reports
+//   kSleeps  kWorks -> kSleeps    the thread (CAS), its sleep begun: there were none, nor was it asked
+//   kAsked   any -> kAsked        who has put a report: wakes the thread if it was kSleeps
+// clang-format on
 // So no report is left behind: the thread looks again after it was asked. And each wake meets that
 // sleep, not another one: what it does for a report may wait, too, as the program's operator new
 // may for a Mutex. From the moment it is asked the thread counts as awake: a deadlock that is

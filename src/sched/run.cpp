@@ -93,7 +93,9 @@ void end_run(void* raw, unsigned /*count*/) noexcept {
 const Goroutine* g_orphan = nullptr;
 
 void become_orphan() noexcept {
-  g_orphan = current_goroutine();
+  if (const Goroutine* g = current_goroutine()) {
+    g_orphan = g;  // else this is such a child already, perhaps
+  }
   g_scheduler.started.store(false, kRelaxed);  // relaxed: there is one thread
   forget_trace();
   forget_stuck();

@@ -9,7 +9,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
 
-constexpr std::size_t kFewest = 8;             // pieces in a block
+constexpr std::size_t kFewest = 2;             // pieces in a block
 constexpr std::size_t kBlockSize = 4096 - 32;  // at most: with what malloc needs less than a page
 
 }  // namespace
@@ -20,7 +20,7 @@ struct alignas(MapMemory::kAlignment) MapMemory::Block {
   [[nodiscard]] char* pieces() noexcept { return reinterpret_cast<char*>(this + 1); }
 };
 
-// A block has half as many pieces as are in use, so at most a third of all stand empty.
+// A block has half as many pieces as are in use, so of many at most a third stand empty.
 void* MapMemory::take_more(std::size_t size) {
   if (returned_.load(kRelaxed) != nullptr) {  // relaxed: a hint
     // [map.15] acquire, pairs with [map.16]: their entries are destroyed

@@ -55,9 +55,10 @@ TEST(MapMemory, WhatCameBackIsUsedFirst) {
   for (void* piece : pieces) {
     memory.give(piece);
   }
-  for (int i = 0; i < 8; ++i) {
-    EXPECT_EQ(pieces.erase(memory.take(kSize)), 1U);
+  for (int i = 0; i < 12; ++i) {  // some may be left of the last block
+    pieces.erase(memory.take(kSize));
   }
+  EXPECT_TRUE(pieces.empty());
 }
 
 TEST(MapMemory, BlocksStayWhileAPieceIsOnItsWay) {

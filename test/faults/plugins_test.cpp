@@ -7,12 +7,18 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
+#include "hamgam/go.h"
+#include "hamgam/waitgroup.h"
 #include "os/symbols.h"
+#include "support/child.h"
+#include "support/until.h"
 
 namespace hamgam {
 namespace {
@@ -135,6 +141,25 @@ TEST_F(Plugins, many_are_not_mapped_again_and_again) {
     before = now;
   }
   EXPECT_GE(known, 50U);
+}
+
+// Who unloads a library holds a lock of the dynamic linker's while its destructors run. A thread
+// that ends meanwhile must not ask for that.
+TEST_F(Plugins, one_joins_a_thread_that_used_us_when_it_is_unloaded) {
+  auto child = test::in_child([this] {
+    void* const plugin = dlopen(put(kFirst, "joins").c_str(), RTLD_NOW | RTLD_LOCAL);
+    auto* const start = reinterpret_cast<void (*)(void (*)())>(dlsym(plugin, "hamgam_test_start"));
+    static std::atomic<bool> used{false};
+    start([] {
+      WaitGroup group;
+      group.go([] { yield(); });
+      group.wait();
+      used = true;
+    });
+    test::until([] { return used.load(); });
+    std::_Exit(dlclose(plugin));
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }
 
 }  // namespace
