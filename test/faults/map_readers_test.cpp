@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
-#include <new>
+#include <cstring>
 
 #include "hamgam/hamgam.h"
 #include "support/scale.h"
@@ -16,31 +18,35 @@
 namespace {
 
 constexpr std::size_t kLine = 64;
+constexpr std::uint64_t kMark = 0x6B72616D20656E69;
 std::atomic<long> g_lines{0};  // allocations of one cache line that live
 
 }  // namespace
 
-// Not inline: gcc takes what it then sees for a mistake.
-[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t align,
-                                     const std::nothrow_t&) noexcept {
-  auto const unit = static_cast<std::size_t>(align);
-  g_lines += unit == kLine ? 1 : 0;
-  return std::aligned_alloc(unit, (size + unit - 1) / unit * unit);
-}
-[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t align) {
-  void* const memory = operator new(size, align, std::nothrow);
-  if (memory == nullptr) {
-    throw std::bad_alloc();
+// The linker has this program and the library call these for aligned_alloc and free. Behind each
+// line is a mark.
+extern "C" void* __real_aligned_alloc(std::size_t align, std::size_t size);
+extern "C" void* __wrap_aligned_alloc(std::size_t align, std::size_t size) {
+  if (align != kLine || size != kLine) {
+    return __real_aligned_alloc(align, size);
+  }
+  void* const memory = __real_aligned_alloc(kLine, 2 * kLine);
+  if (memory != nullptr) {
+    std::memcpy(static_cast<char*>(memory) + kLine, &kMark, sizeof kMark);
+    ++g_lines;
   }
   return memory;
 }
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t align) noexcept {
-  g_lines -= memory != nullptr && static_cast<std::size_t>(align) == kLine ? 1 : 0;
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t /*size*/,
-                                       std::align_val_t align) noexcept {
-  operator delete(memory, align);
+extern "C" void __real_free(void* memory);
+extern "C" void __wrap_free(void* memory) {
+  if (memory != nullptr && malloc_usable_size(memory) >= 2 * kLine) {
+    char* const mark = static_cast<char*>(memory) + kLine;
+    if (std::memcmp(mark, &kMark, sizeof kMark) == 0) {
+      std::memset(mark, 0, sizeof kMark);
+      --g_lines;
+    }
+  }
+  __real_free(memory);
 }
 
 namespace hamgam {

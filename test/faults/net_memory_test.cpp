@@ -17,6 +17,12 @@
 // Without memory for the timer of a deadline a transfer said that it had moved nothing.
 // Not under ThreadSanitizer, where clang does not let us replace its operators.
 
+// The linker has this program and the library call this for malloc.
+extern "C" void* __real_malloc(std::size_t size);
+extern "C" void* __wrap_malloc(std::size_t size) {
+  return hamgam::test::g_none_left ? nullptr : __real_malloc(size);
+}
+
 #if !defined(HAMGAM_TSAN)
 
 namespace hamgam {
