@@ -76,6 +76,9 @@ TEST(MapMemory, BlocksStayWhileAPieceIsOnItsWay) {
   MapMemory::free_blocks(blocks);
 }
 
+// As users have it, ThreadSanitizer does not see what passes pieces on: it has none.
+#if !HAMGAM_TSAN_USER
+
 // A piece is one's own from take to give.
 TEST(MapMemory, GivenBesideTakes) {
   constexpr int kThreads = 4;
@@ -112,6 +115,8 @@ TEST(MapMemory, GivenBesideTakes) {
   EXPECT_NE(blocks, nullptr);
   MapMemory::free_blocks(blocks);
 }
+
+#endif
 
 // Under the sanitizers each entry is allocated by itself, for them to see it come and go.
 #if !defined(HAMGAM_ASAN) && !defined(HAMGAM_TSAN)
