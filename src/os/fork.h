@@ -22,8 +22,8 @@ bool is_forked_child() noexcept;
 // will unlock.
 bool was_forked() noexcept;
 
-// Is this a child of vfork that has not executed anything yet? It has its parent's memory, and is to
-// leave nothing there.
+// Is this a child of vfork that has not executed anything yet? It has its parent's memory, and is
+// to leave nothing there.
 bool has_parents_memory() noexcept;
 
 // Says so and aborts.
