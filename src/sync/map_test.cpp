@@ -230,13 +230,14 @@ TEST(Map, NoDestructorRunsInAReader) {
 }
 
 // What the janitor destroys may be the last to hold the map.
+struct Owner;
+using Owners = hamgam::Map<int, std::shared_ptr<Owner>>;
+struct Owner {
+  Owners map;
+  Value value{1};
+};
+
 TEST(Map, ARemovedValueMayOwnTheMap) {
-  struct Owner;
-  using Owners = hamgam::Map<int, std::shared_ptr<Owner>>;
-  struct Owner {
-    Owners map;
-    Value value{1};
-  };
   for (int i = 0; i < 20; ++i) {
     auto owner = std::make_shared<Owner>();
     Owners& map = owner->map;
@@ -264,12 +265,6 @@ TEST(Map, ARemovedValueMayOwnTheMap) {
 }
 
 TEST(Map, AClearedValueMayOwnTheMap) {
-  struct Owner;
-  using Owners = hamgam::Map<int, std::shared_ptr<Owner>>;
-  struct Owner {
-    Owners map;
-    Value value{1};
-  };
   for (int owned = 0; owned < 32; ++owned) {
     auto owner = std::make_shared<Owner>();
     Owners& map = owner->map;
