@@ -11,9 +11,8 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 // of a signal might end that, too. False also where /proc does not tell.
 bool sleeps_until_woken(int id) noexcept;
 
-// It runs, or waits for something of the kernel's, or for a time. False also where /proc does not
-// tell.
-bool waits_for_kernel(int id) noexcept;
+// It runs, or waits for who reads what it writes. False also where /proc does not tell.
+bool is_writing(int id) noexcept;
 
 // Calls look(id, argument) for each thread of this process, in the same order as long as none
 // begins or ends, until it returns false. False: it did, or /proc does not tell. Asks malloc for

@@ -77,7 +77,7 @@ void end_process(int status) noexcept {
     for (Nanos end = now() + kPatience; flushed.load(kRelaxed) == 0 && now() < end;) {
       futex_wait(flushed, 0, now() + kLook);
       int const id = flusher.load(kRelaxed);
-      if (id == 0 || waits_for_kernel(id)) {
+      if (id == 0 || is_writing(id)) {
         end = now() + kPatience;
       }
     }
