@@ -338,7 +338,8 @@ TEST(Fork, a_child_of_vfork_that_dies_leaves_nothing_behind) {
     (void)run([] {
       pid_t const pid = vfork();
       if (pid == 0) {
-        *reinterpret_cast<volatile std::uint64_t*>(8) = 1;
+        volatile std::uintptr_t const nowhere = 8;
+        *reinterpret_cast<volatile std::uint64_t*>(nowhere) = 1;
         _exit(1);
       }
       int status = -1;
