@@ -269,7 +269,7 @@ TEST(ExitWaits, beside_all_the_threads_of_the_library) {
         go([] { hamgam::sleep(1h); });
         static hamgam::Pool<std::string> pool;
         pool.put(std::make_unique<std::string>("kept"));
-        hamgam::sleep(10ms);
+        (void)hamgam::after(1ms).recv();
         is_there();
         wait_for_ever();
       },

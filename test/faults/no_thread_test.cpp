@@ -273,7 +273,7 @@ class NoThreadForReports : public testing::Test {
   static void get_stuck() {
     observe::watch_stuck(true, 5ms);
     max_procs(1);
-    (void)run([] { sleep(1ms); });  // starts all threads that there are to be
+    (void)run([] { (void)after(1ms).recv(); });  // starts all threads that there are to be
     g_refuses = [](int) { return true; };
     go([] {
       go([] {});

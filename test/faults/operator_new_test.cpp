@@ -18,6 +18,7 @@
 #include "hamgam/hamgam.h"
 #include "hamgam/net.h"
 #include "hamgam/observe.h"
+#include "support/asleep.h"
 #include "support/child.h"
 #include "support/scale.h"
 
@@ -104,7 +105,19 @@ class NoMemory {
 template <class C>
 void until(C condition) {
   while (!condition()) {
-    std::this_thread::sleep_for(100us);
+    std::this_thread::yield();
+  }
+}
+
+// They spin before they sleep.
+void await_asleep(int count) {
+  until([=] { return test::count_asleep(&g_memory) >= count; });
+}
+
+// Whoever has what is not his shows it then.
+void let_others_run() {
+  for (int i = 0; i < 5'000; ++i) {
+    std::this_thread::yield();
   }
 }
 
@@ -262,7 +275,7 @@ TEST(OperatorNew, threads_wait_for_the_lock_first) {
     }
     g_locked = true;
     until([&] { return g_waiting == static_cast<int>(threads.size()); });
-    std::this_thread::sleep_for(20ms);  // they spin before they sleep
+    await_asleep(static_cast<int>(threads.size()));
     g_memory.unlock();
     for (std::thread& thread : threads) {
       thread.join();
@@ -353,9 +366,9 @@ TEST(OperatorNew, a_quit_while_the_last_one_is_printed) {
           g_locked = true;
           std::raise(SIGQUIT);
           until([] { return g_waiting > 0; });
-          std::this_thread::sleep_for(20ms);  // it spins before it sleeps
+          await_asleep(1);
           std::raise(SIGQUIT);
-          std::this_thread::sleep_for(20ms);  // so long it has what is not its
+          let_others_run();
           --g_inside;
           g_memory.unlock();
           until([] { return g_waiting == 0; });
@@ -403,9 +416,9 @@ TEST(OperatorNew, a_report_while_the_last_one_is_written) {
           g_locked = true;
           kInverts[i](pairs[i]);
           until([] { return g_waiting > 0; });
-          std::this_thread::sleep_for(20ms);  // it spins before it sleeps
+          await_asleep(1);
           kInverts[i + 1](pairs[i + 1]);
-          std::this_thread::sleep_for(20ms);  // so long it has what is not its
+          let_others_run();
           --g_inside;
           g_memory.unlock();
           until([] { return g_waiting == 0; });

@@ -146,7 +146,7 @@ void refuse_a_thread_for_two() {
   observe::watch_mutexes();
   max_procs(1);
   WaitGroup first;  // starts all threads that there are to be
-  first.go([] { sleep(1ms); });
+  first.go([] { (void)after(1ms).recv(); });
   first.wait();
   g_refuse = true;
   static auto const kNever = make_chan<int>();
