@@ -101,38 +101,33 @@ void tell_got() { std::fputs("got it\n", stderr); }
 class ExitWaits : public testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Procs, ExitWaits, testing::Values(1, 8));
 
-TEST_P(ExitWaits, stop_callback_whose_callback_was_stopped) {
+// A destructor waits for a callback that is under way, called by cancel(its source).
+void expect_given_up_beside_callback(int procs, void (*cancel)(std::stop_source& source)) {
   static std::stop_source source;
   static std::optional<std::stop_callback<void (*)()>> callback;
   static std::function<void()> there;
   expect_given_up(exit_beside(
-      GetParam(),
-      [](auto is_there) {
+      procs,
+      [cancel](auto is_there) {
         there = is_there;
         callback.emplace(source.get_token(), [] {
           there();
           wait_for_ever();
         });
-        source.request_stop();
+        cancel(source);
       },
       [] { callback.reset(); }));
 }
 
+TEST_P(ExitWaits, stop_callback_whose_callback_was_stopped) {
+  expect_given_up_beside_callback(GetParam(),
+                                  [](std::stop_source& source) { source.request_stop(); });
+}
+
 TEST_P(ExitWaits, stop_callback_whose_canceller_was_stopped_in_blocking) {
-  static std::stop_source source;
-  static std::optional<std::stop_callback<void (*)()>> callback;
-  static std::function<void()> there;
-  expect_given_up(exit_beside(
-      GetParam(),
-      [](auto is_there) {
-        there = is_there;
-        callback.emplace(source.get_token(), [] {
-          there();
-          wait_for_ever();
-        });
-        hamgam::blocking([] { source.request_stop(); });
-      },
-      [] { callback.reset(); }));
+  expect_given_up_beside_callback(GetParam(), [](std::stop_source& source) {
+    hamgam::blocking([&] { source.request_stop(); });
+  });
 }
 
 TEST_P(ExitWaits, join_of_a_thread_that_waits_for_a_goroutine) {
