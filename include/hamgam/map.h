@@ -465,6 +465,12 @@ class Map {
       }
       former = &node_of(place);
       section.erase(place);
+      if constexpr (kPieces && std::is_trivially_destructible_v<Node>) {
+        if (HAMGAM_LIKELY(core_.domain().is_unread())) {
+          section.stripe().memory.take_back(former);
+          return true;
+        }
+      }
     }
     retire(former);
     return true;

@@ -259,10 +259,14 @@ class ReadDomain::Sweep final : public Aged, public InOwnMemory {
   bool looked_ = false;  // and in vain
 };
 
-void ReadDomain::retire(Retired* retired) noexcept {
+bool ReadDomain::is_unread() const noexcept {
   full_fence();  // [reads.2] seq_cst, pairs with [reads.1]
   // [reads.11] acquire, pairs with [reads.9]
-  if (extra_.load(kAcquire) == nullptr && !owner_read_before(UINT64_MAX)) {
+  return extra_.load(kAcquire) == nullptr && !owner_read_before(UINT64_MAX);
+}
+
+void ReadDomain::retire(Retired* retired) noexcept {
+  if (is_unread()) {
     destroy_(*this, retired);
     return;
   }

@@ -56,6 +56,12 @@ class MapMemory {
     return piece;
   }
 
+  // Under the mutex: what would be given.
+  void take_back(void* memory) noexcept {
+    free_ = new (memory) Piece{free_};
+    --taken_;
+  }
+
   // Without the mutex.
   void give(void* memory) noexcept {
     // relaxed: the CAS checks it

@@ -115,6 +115,9 @@ class ReadDomain {
     ReadRecord* record_;
   };
 
+  // Whether what the caller unlinked just now can be reached by nobody at all.
+  [[nodiscard]] HAMGAM_API bool is_unread() const noexcept;
+
   // Takes over a list, linked by next(), of what nobody can reach any more but who has pinned. The
   // caller holds no lock that a destructor might want, and does not touch the domain any more.
   HAMGAM_API void retire(Retired* first) noexcept;
