@@ -3,12 +3,10 @@
 #include "sched/report_queue.h"
 
 #include <gtest/gtest.h>
-#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -19,19 +17,7 @@
 #include <thread>
 
 #include "support/child.h"
-
-// (The linker has the library call the function below.)
-
-namespace {
-std::atomic<bool> g_refuse{false};
-}  // namespace
-
-extern "C" int __real_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
-                                     void* (*entry)(void*), void* argument);
-extern "C" int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
-                                     void* (*entry)(void*), void* argument) {
-  return g_refuse ? EAGAIN : __real_pthread_create(thread, attributes, entry, argument);
-}
+#include "support/thread_limit.h"
 
 namespace hamgam {
 namespace {
@@ -119,7 +105,7 @@ TEST(ReportQueue, those_there_was_no_memory_for_are_counted) {
 
 TEST(ReportQueue, without_a_thread_the_exit_says_how_many) {
   auto const child = in_child([] {
-    g_refuse = true;
+    test::g_no_more_threads = true;
     for (int i = 1; i <= 5; ++i) {
       EXPECT_EQ(put(i), i <= 3);
       EXPECT_FALSE(g_queue.ask());
@@ -134,9 +120,9 @@ TEST(ReportQueue, without_a_thread_the_exit_says_how_many) {
 
 TEST(ReportQueue, a_thread_that_comes_later_tells_of_all) {
   auto const child = in_child([] {
-    g_refuse = true;
+    test::g_no_more_threads = true;
     EXPECT_TRUE(put(1) && put(2) && !g_queue.ask());
-    g_refuse = false;
+    test::g_no_more_threads = false;
     EXPECT_TRUE(put(3) && g_queue.ask());
     g_queue.await(kForever);
     g_queue.tell_at_exit();  // there is nothing
@@ -148,9 +134,9 @@ TEST(ReportQueue, a_thread_that_comes_later_tells_of_all) {
 
 TEST(ReportQueue, a_thread_that_comes_at_the_exit_tells_of_all) {
   auto const child = in_child([] {
-    g_refuse = true;
+    test::g_no_more_threads = true;
     EXPECT_TRUE(put(1) && put(2) && !g_queue.ask());
-    g_refuse = false;
+    test::g_no_more_threads = false;
     g_queue.tell_at_exit();
     std::_Exit(testing::Test::HasFailure() ? 1 : 0);
   });

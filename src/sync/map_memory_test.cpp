@@ -162,6 +162,37 @@ TEST(Map, MemoryOfRemovedEntriesIsUsedAgain) {
   EXPECT_LT(allocations() - before, 16 * 2);
 }
 
+// With nothing to destroy, memory comes back within erase().
+TEST(Map, MemoryOfRemovedPlainEntriesIsUsedAtOnce) {
+  hamgam::Map<int, std::array<int, 4>> map;
+  map.store(1, {1});
+  map.store(2, {2});
+  std::size_t const before = allocations();
+  for (int round = 0; round < kKeys; ++round) {
+    EXPECT_TRUE(map.erase(1));
+    map.store(1, {round});
+    EXPECT_TRUE(map.compare_and_erase(2, map.load(2).value()));
+    map.store(2, {round});
+  }
+  EXPECT_EQ(allocations(), before);
+}
+
+// But not what somebody reads, be it who erases.
+TEST(Map, APlainEntryThatIsReadIsNotUsedAgain) {
+  hamgam::Map<int, std::array<int, 4>> map;
+  constexpr std::array<int, 4> kValue{1, 2, 3, 4};
+  map.store(0, kValue);
+  map.for_each([&](const int& key, const std::array<int, 4>& value) {
+    EXPECT_TRUE(map.erase(0));
+    for (int other = 1; other < 1000; ++other) {
+      map.store(16 * other, {});
+    }
+    EXPECT_EQ(key, 0);
+    EXPECT_EQ(value, kValue);
+    return false;
+  });
+}
+
 TEST(Map, MemoryGoesWithTheMap) {
   std::size_t const before = allocated();
   for (bool erases : {false, true}) {

@@ -23,21 +23,10 @@
 #include "support/child.h"
 #include "support/crew.h"
 #include "support/scale.h"
+#include "support/thread_limit.h"
 #include "support/until.h"
 
 // Who waits while its thread has a std::mutex is told of, once a place, and nobody else.
-// (The linker has the library call the function below.)
-
-namespace {
-std::atomic<bool> g_refuse{false};
-}  // namespace
-
-extern "C" int __real_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
-                                     void* (*entry)(void*), void* argument);
-extern "C" int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
-                                     void* (*entry)(void*), void* argument) {
-  return g_refuse ? EAGAIN : __real_pthread_create(thread, attributes, entry, argument);
-}
 
 namespace hamgam {
 namespace {
@@ -148,7 +137,7 @@ void refuse_a_thread_for_two() {
   WaitGroup first;  // starts all threads that there are to be
   first.go([] { (void)after(1ms).recv(); });
   first.wait();
-  g_refuse = true;
+  test::g_no_more_threads = true;
   static auto const kNever = make_chan<int>();
   go([] { holds_a_mutex([] { (void)kNever.recv(); }); });
   go([] { holds_to_read(kNever); });
@@ -168,7 +157,7 @@ TEST(HeldMutexes, without_a_thread_the_exit_says_how_many) {
 TEST(HeldMutexes, a_thread_that_comes_at_the_exit_tells_of_them) {
   test::Child const child = test::in_child([] {
     refuse_a_thread_for_two();
-    g_refuse = false;
+    test::g_no_more_threads = false;
     std::exit(0);
   });
   EXPECT_TRUE(child.succeeded()) << child.status;
