@@ -29,8 +29,8 @@
 // copied as plain bytes and has 1, 4 or 8 of them is changed where it is; others, and all keys,
 // have a piece of memory for each entry, and a store over one takes a new piece. Pieces of up to
 // 256 bytes are cut from blocks; that of a removed entry is for later ones of the same sixteenth,
-// and goes back to the system's allocator with clear() (if nobody reads a removed one then) and
-// with the map.
+// and goes back to the system's allocator with the map, and with clear() if no removed one waits
+// for its readers then, as it does until a moment after they are done.
 //
 // Happens-before: a write is before each read that observes it, as in Go: load, for_each and those
 // that return or compare a value, or that there is none, read; store, erase, clear and those that

@@ -53,6 +53,7 @@ void print() noexcept {
 
 void run(void* /*unused*/) {
   ThreadRecord* const thread = hold_thread_record();
+  thread->reports.store(true, kRelaxed);  // relaxed: for good
   for (;;) {
     thread->begin_rest();
     while (g_asked.exchange(0, kAcquire) == 0) {  // [quit.2] acquire, pairs with [quit.1]

@@ -249,7 +249,9 @@ void at_exit(int status, void* /*unused*/) noexcept {
   if (process_id() != g_process) {
     return;  // a child of fork() has no workers
   }
-  await_death();
+  if (!g_exiting.load(kRelaxed)) {  // relaxed: it is called up to three times, by one thread
+    await_death();
+  }
   if (!claim_exit()) {
     stop_for_good();
   }

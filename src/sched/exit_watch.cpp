@@ -28,8 +28,8 @@
 //
 // Who counts as asleep, though the kernel does not call it that: this thread, and those of the
 // library's that do nothing for the program any more. Most of these come to stop_for_good() by
-// themselves, or when they are told here; the janitor does at its next turn, and a thread that
-// rests (threads.h) serves the outside only.
+// themselves, or when they are told here; the janitor does at its next turn, a thread that rests
+// (threads.h) serves the outside only, and what one that reports waits for is a reader.
 //
 // Who does not: whoever waits for the kernel, or for a time. So a process that has a thread in
 // read(2), a goroutine in blocking() too, waits on, as it does without us.
@@ -122,8 +122,10 @@ class Watch {
         [](ThreadRecord& record, void* raw) {
           auto& its = *static_cast<Search*>(raw);
           // relaxed throughout: that it has no CPU between two looks says that this holds
-          its.found = its.found || (record.id.load(kRelaxed) == its.id &&
-                                    record.word.load(kRelaxed) == ThreadRecord::kAsleep);
+          if (record.id.load(kRelaxed) == its.id) {
+            its.found = its.found || record.reports.load(kRelaxed) ||
+                        record.word.load(kRelaxed) == ThreadRecord::kAsleep;
+          }
         },
         &search);
     return search.found && thread_doing(id) == Doing::kWaits;

@@ -21,6 +21,7 @@
 #include "os/signals.h"
 #include "os/spin_lock.h"
 #include "sched/dump.h"
+#include "sched/exit.h"
 #include "sched/latency.h"
 #include "sched/park.h"
 #include "sched/report_queue.h"
@@ -200,7 +201,7 @@ void look_for_held_mutexes(const Goroutine& g, const char* why) noexcept {
 
 std::uint64_t count_mutex_reports() noexcept {
   std::uint64_t const seen = g_seen.load(kAcquire);  // [held.2] acquire, pairs with [held.1]
-  g_reports.await(kForever);
+  g_reports.await(patience());
   return seen;
 }
 

@@ -57,12 +57,12 @@ void ReportQueueBase::forget_all() noexcept {
   thread_.forget();
 }
 
-void ReportQueueBase::await(Nanos limit) noexcept {
+void ReportQueueBase::await(Nanos deadline) noexcept {
   std::uint64_t const all = asked_.load(kRelaxed);  // relaxed: those that the caller knows of
   auto const is_told = [this, all] {
     return done_.load(kAcquire) >= all;  // [report.6] acquire, pairs with [report.5]
   };
-  for (Nanos const start = now(); has_thread() && !is_told() && now() - start < limit;) {
+  while (has_thread() && !is_told() && now() < deadline) {
     nap_thread();
   }
 }
@@ -77,7 +77,7 @@ void ReportQueueBase::tell_at_exit() noexcept {
     return;
   }
   if (ask()) {
-    await(kLastWords);
+    await(now() + kLastWords);
   } else {
     Line const line(what_, untold(), "the system refuses a thread for it");
     (void)write_error_within(line.text, kLastWords);

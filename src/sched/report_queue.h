@@ -15,7 +15,8 @@
 // No thread. What was put waits until the system grants one, for which each ask() tries. The exit
 // tries once more, and then says how many nobody was told of.
 //
-// Exit. It waits until all is told, for a while.
+// Exit. It waits until all is told, for a while. One that ends early, as its destructors hang
+// (exit.cpp), tells of no more.
 //
 // fork(). What waited is the parent's to tell of. The child has an empty queue, whose lock is free,
 // and no thread. Who asks in the child what was told, or exits, takes no lock.
@@ -43,8 +44,8 @@ class ReportQueueBase {
 
   [[nodiscard]] bool has_thread() const noexcept { return thread_.is_there(); }
 
-  // Until all that was put before is told of, or for so long. Not if there is no thread.
-  void await(Nanos limit) noexcept;
+  // Until all that was put before is told of, or until then. Not if there is no thread.
+  void await(Nanos deadline) noexcept;
 
   // By who exits the process. For two seconds at most.
   void tell_at_exit() noexcept;

@@ -18,6 +18,7 @@ void ReportThread::main(void* raw) {
   TsanIgnore const ignore;
   auto* const self = static_cast<ReportThread*>(raw);
   ThreadRecord* const thread = hold_thread_record();
+  thread->reports.store(true, kRelaxed);  // relaxed: for good
   self->thread_.store(thread, kRelaxed);  // relaxed: published with kSleeps
   for (;;) {
     self->state_.exchange(kWorks, kAcqRel);  // [report.1] acq_rel, pairs with [report.2]

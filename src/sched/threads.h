@@ -39,6 +39,7 @@ struct alignas(64) ThreadRecord {
   void (*forget_row)() noexcept = nullptr;  // before the thread gives the record back
   ReadRecord* pin = nullptr;                // the owner's; sync/read_domain.cpp fills it
   atomic<int> id{0};                        // of the owner
+  atomic<bool> reports{false};              // the owner, ours, only tells people what it is told
   atomic<Look*> look{nullptr};              // that it is to answer: look.h
   // For dumps: what the owner waits for (park.h), null: nothing; since when, by coarse_now(); and
   // whether it is a goroutine that keeps its thread.

@@ -241,7 +241,7 @@ std::uint64_t lock_reports_told() noexcept {
 }
 
 std::uint64_t count_lock_reports() noexcept {
-  g_queue.await(kForever);
+  g_queue.await(patience());
   return g_told.load(kRelaxed);  // relaxed: a number
 }
 

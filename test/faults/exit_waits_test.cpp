@@ -32,6 +32,7 @@
 #include "hamgam/observe.h"
 #include "support/asleep.h"
 #include "support/child.h"
+#include "support/full_pipe.h"
 
 namespace {
 
@@ -269,6 +270,41 @@ TEST(ExitWaits, beside_all_the_threads_of_the_library) {
         wait_for_ever();
       },
       [] { (void)promise.get_future().get(); }));
+}
+
+// Nobody reads standard error, so a report of locks never comes to its end.
+Child exit_beside_unread_report(void (*wait)()) {
+  return exit_beside(
+      8,
+      [](auto is_there) {
+        hamgam::test::fill_standard_error();
+        hamgam::observe::watch_locks();
+        static hamgam::Mutex first;
+        static hamgam::Mutex second;
+        for (auto [one, other] : {std::pair{&first, &second}, std::pair{&second, &first}}) {
+          std::scoped_lock const outer(*one);
+          std::scoped_lock const inner(*other);
+        }
+        is_there();
+        wait_for_ever();
+      },
+      wait);
+}
+
+TEST(ExitWaits, beside_a_report_that_nobody_reads) {
+  Child const child = exit_beside_unread_report([] {
+    static std::promise<int> promise;
+    (void)promise.get_future().get();
+  });
+  EXPECT_TRUE(child.exited_with(kStatus)) << child.status;
+}
+
+TEST(ExitWaits, for_how_many_reports_there_were) {
+  Child const child = exit_beside_unread_report([] {
+    (void)hamgam::observe::lock_reports();
+    std::_Exit(kStatus + 1);
+  });
+  EXPECT_TRUE(child.exited_with(kStatus + 1)) << child.status;
 }
 
 // From here on what is waited for comes.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The Hamgam Authors
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -353,6 +354,30 @@ TEST(Fork, a_child_of_vfork_that_dies_leaves_nothing_behind) {
   });
   EXPECT_TRUE(child.aborted()) << child.status << child.error;
   EXPECT_TRUE(child.says("panic: died\n")) << child.error;
+}
+
+// So does one in a namespace of its own, where it is the first process, and its parent none; if the
+// system permits that.
+TEST(Fork, a_child_of_vfork_in_a_namespace_that_dies_leaves_nothing_behind) {
+  auto child = in_child([] {
+    constexpr int kLikeVfork = CLONE_VM | CLONE_VFORK | SIGCHLD;
+    int const status = run([] {
+      alignas(16) static char stack[1 << 18];
+      auto const dies = [](void* /*unused*/) -> int { std::terminate(); };
+      for (int const more : {CLONE_NEWPID, CLONE_NEWUSER | CLONE_NEWPID, 0}) {
+        pid_t const pid = clone(dies, stack + sizeof stack, kLikeVfork | more, nullptr);
+        if (pid > 0) {
+          int how = -1;
+          waitpid(pid, &how, 0);
+          return WIFSIGNALED(how) ? 3 : 4;
+        }
+      }
+      return 5;
+    });
+    std::exit(status);
+  });
+  EXPECT_TRUE(child.exited_with(3)) << child.status << child.error;
+  EXPECT_EQ(child.error.find("goroutine"), std::string::npos) << child.error;
 }
 
 }  // namespace
