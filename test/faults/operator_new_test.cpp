@@ -114,9 +114,11 @@ void await_asleep(int count) {
   until([=] { return test::count_asleep(&g_memory) >= count; });
 }
 
-// Whoever has what is not his shows it then.
+// Whoever has what is not his shows it then. On a busy machine a yield takes as long as others have
+// to do.
 void let_others_run() {
-  for (int i = 0; i < 5'000; ++i) {
+  auto const end = std::chrono::steady_clock::now() + 200ms;
+  for (int i = 0; i < 5'000 && std::chrono::steady_clock::now() < end; ++i) {
     std::this_thread::yield();
   }
 }
