@@ -12,6 +12,7 @@
 
 #include "hamgam/detail/atomic.h"
 #include "os/memory.h"
+#include "os/valgrind.h"
 
 #if defined(HAMGAM_ASAN)
 #include <sanitizer/asan_interface.h>
@@ -27,11 +28,14 @@ constexpr int kProtection = PROT_READ | PROT_WRITE;
 constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 // LeakSanitizer reads the stacks page by page and knows guards only as mappings of their own.
+// Valgrind reads them word by word, and takes a fault at each of a marked guard.
+bool may_mark() noexcept {
 #if defined(HAMGAM_ASAN)
-constexpr bool kMayMark = false;
+  return false;
 #else
-constexpr bool kMayMark = true;
+  return !running_on_valgrind();
 #endif
+}
 
 // How many guards mprotect may install: each splits a mapping in two, and the program needs some.
 long mprotect_budget() noexcept {
@@ -113,7 +117,7 @@ bool address_space_is_limited() noexcept {
 
 bool install_guard(void* start, std::size_t size) noexcept {
   enum Marks : std::uint8_t { kUnknown, kWork, kDoNot };
-  static atomic<Marks> marks{kMayMark ? kUnknown : kDoNot};
+  static atomic<Marks> marks{may_mark() ? kUnknown : kDoNot};
   static atomic<long> budget{mprotect_budget()};
   // relaxed throughout: both are hints that guard no other data
   Marks known = marks.load(kRelaxed);

@@ -5,8 +5,10 @@
 // no stack, reported hundreds and ended by a signal.
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -53,10 +55,38 @@ int work(int i) {
   return sum + static_cast<int>(words.size());
 }
 
+// Whether the calling goroutine's stack ends at a mapping that the kernel refuses, as Valgrind
+// knows them. At the exit it reads all others word by word: for guards of another kind it took
+// seconds.
+bool has_known_guard() {
+  char here = 0;
+  auto const address = reinterpret_cast<std::uintptr_t>(&here);
+  std::ifstream maps("/proc/self/maps");
+  bool refused = false;
+  std::uintptr_t start = 0;
+  std::uintptr_t end = 0;
+  for (std::string line; std::getline(maps, line);) {
+    char permissions[8] = "";
+    std::uintptr_t const below = end;
+    if (std::sscanf(line.c_str(), "%lx-%lx %7s", &start, &end, permissions) != 3) {
+      return false;
+    }
+    if (address >= start && address < end) {
+      return refused && below == start;
+    }
+    refused = std::strcmp(permissions, "---p") == 0;
+  }
+  return false;
+}
+
 }  // namespace
 
 int main() {
   return hamgam::run([] {
+    if (!hamgam::spawn(has_known_guard).get()) {
+      std::puts("Valgrind does not know the stacks' guards");
+      return 1;
+    }
     auto c = hamgam::make_chan<int>();
     hamgam::Mutex mutex;
     hamgam::WaitGroup group;
@@ -76,5 +106,6 @@ int main() {
     }
     group.wait();
     std::printf("%d\n", sum);
+    return 0;
   });
 }
