@@ -89,7 +89,7 @@ namespace hamgam::inline HAMGAM_ABI {
 // What may be said of a goroutine when it is started.
 struct GoOptions {
   std::string name{};          // shown in dumps
-  std::size_t stack_size = 0;  // bytes; 0: the default; at least 16 KiB and at most 1 GiB
+  std::size_t stack_size = 0;  // bytes; 0: the default; less than 16 KiB is 16, most is 1 GiB
 };
 
 namespace detail {

@@ -25,7 +25,8 @@
 // may begin any more.
 //
 // What grows too old, and what min_idle asks for, a goroutine of the pool's own sees to. What open
-// throws there is dropped, and it is tried again after a second; no acquire waits for that.
+// throws there is dropped, and it is tried again after a second; no acquire waits for that. So a
+// static pool with a min_idle starts the first goroutine: see go.h about the exit.
 //
 // Happens-before: the return of a resource to the pool is before the return of the acquire that
 // gets it next. A request to stop is before the return of the acquire that it ends. Calls of `open`

@@ -137,6 +137,8 @@ class Number {
 
 struct Walk {
   int frames = 0;
+  bool begun = false;            // by whoever is to be told of: what he called of ours is left out
+  std::uintptr_t own_frame = 0;  // of ours, the last one
 };
 
 void print_address(const void* address) {
@@ -158,6 +160,10 @@ void print_address(const void* address) {
 _Unwind_Reason_Code print_frame(_Unwind_Context* context, void* raw) {
   auto* walk = static_cast<Walk*>(raw);
   auto const address = _Unwind_GetIP(context);
+  walk->begun = walk->begun || _Unwind_GetCFA(context) > walk->own_frame;
+  if (!walk->begun) {
+    return _URC_NO_REASON;
+  }
   if (address == 0 || ++walk->frames > kMaxFrames) {
     return _URC_END_OF_STACK;
   }
@@ -165,8 +171,8 @@ _Unwind_Reason_Code print_frame(_Unwind_Context* context, void* raw) {
   return _URC_NO_REASON;
 }
 
-void print_stack() {
-  Walk walk;
+void print_stack(const void* own_frame) {
+  Walk walk{.own_frame = reinterpret_cast<std::uintptr_t>(own_frame)};
   _Unwind_Backtrace(&print_frame, &walk);
 }
 
@@ -221,13 +227,14 @@ void print_created_by(const Goroutine& g) {
   print_address(g.created_at);
 }
 
-void print_current(const Goroutine* g) {
+// Without the caller, whose frame that is, and what he calls.
+void print_current(const Goroutine* g, const void* own_frame) {
   if (g != nullptr) {
     print_head(*g, "running");
   } else {
     put({"\nthread [running]:\n"});
   }
-  print_stack();
+  print_stack(own_frame);
   if (g != nullptr) {
     print_created_by(*g);
   }
@@ -240,7 +247,7 @@ void dump_goroutines(const char* text) noexcept {
   if (!tells) {
     return;
   }
-  print_current(current_goroutine());
+  print_current(current_goroutine(), __builtin_frame_address(0));
   put_others();
 }
 
@@ -299,7 +306,7 @@ bool is_default(std::terminate_handler handler) noexcept {
   }
   if (const Goroutine* g = current_goroutine()) {
     print_exception();
-    print_current(g);
+    print_current(g, __builtin_frame_address(0));
     print_trace(trace_of_rethrown().get());
     put_others();
     std::abort();
@@ -333,6 +340,13 @@ _Unwind_Reason_Code write_frame(_Unwind_Context* context, void* raw) {
   auto* walk = static_cast<Walk*>(raw);
   int at_fault = 0;  // else it is a return address
   auto const address = _Unwind_GetIPInfo(context, &at_fault);
+  walk->begun = walk->begun || at_fault != 0;
+  if (!walk->begun) {
+    return _URC_NO_REASON;
+  }
+  if (address == 0 && at_fault != 0) {
+    put({"a function's null pointer, which was called\n"});
+  }
   if (address == 0 || ++walk->frames > kMaxFrames) {
     return _URC_END_OF_STACK;
   }
@@ -347,8 +361,20 @@ _Unwind_Reason_Code write_frame(_Unwind_Context* context, void* raw) {
   return _URC_NO_REASON;
 }
 
+_Unwind_Reason_Code find_fault(_Unwind_Context* context, void* found) {
+  int at_fault = 0;
+  if (_Unwind_GetIPInfo(context, &at_fault) == 0 || at_fault != 0) {
+    *static_cast<bool*>(found) = at_fault != 0;
+    return _URC_END_OF_STACK;
+  }
+  return _URC_NO_REASON;
+}
+
+// From the fault on; all there is if the unwinder does not get so far.
 void write_stack() noexcept {
-  Walk walk;
+  bool found = false;
+  _Unwind_Backtrace(&find_fault, &found);
+  Walk walk{.begun = !found};
   _Unwind_Backtrace(&write_frame, &walk);
 }
 
@@ -404,7 +430,7 @@ void panic_uncaught(const Failure& failure) noexcept {
   } catch (...) {
     print_exception();
   }
-  print_current(current_goroutine());
+  print_current(current_goroutine(), __builtin_frame_address(0));
   print_trace(failure.trace.get());
   put_others();
   std::abort();

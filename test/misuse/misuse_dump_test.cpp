@@ -99,6 +99,7 @@ TEST(MisuseDump, fatal_error) {
   EXPECT_TRUE(
       child.begins("fatal error: sync: unlock of unlocked mutex\n\ngoroutine 1 [running]:\n"))
       << child.error;
+  EXPECT_FALSE(child.says("print_current")) << child.error;
   expect_sleeper(child);
 }
 
@@ -123,6 +124,7 @@ TEST(MisuseDump, stack_overflow) {
   EXPECT_TRUE(child.begins("fatal error: stack overflow\n")) << child.error;
   if (!test::emulated()) {  // qemu tells no frames of a signal
     EXPECT_TRUE(child.says("dives")) << child.error;
+    EXPECT_FALSE(child.says("on_fault")) << child.error;  // but nothing of ours
   }
   expect_sleeper(child);
 }
@@ -310,6 +312,20 @@ TEST(MisuseDump, a_fault_meanwhile) {
   static int* volatile nowhere = nullptr;
   auto const child = dies_and([] { std::thread([] { *nowhere = 1; }).detach(); });
   expect_whole_crowd(child);
+}
+
+TEST(MisuseDump, a_call_of_nothing) {
+  auto child = in_child([] {
+    (void)run([] {
+      static void (*volatile nothing)() = nullptr;
+      nothing();
+    });
+  });
+  EXPECT_TRUE(WIFSIGNALED(child.status) && WTERMSIG(child.status) == SIGSEGV) << child.status;
+  if (!test::emulated()) {
+    EXPECT_TRUE(child.says("[running]: \na function's null pointer, which was called\n"))
+        << child.error;
+  }
 }
 
 TEST(MisuseDump, a_fault_that_was_sent) {
