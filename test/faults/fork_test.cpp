@@ -18,6 +18,7 @@
 
 #include "hamgam/hamgam.h"
 #include "support/child.h"
+#include "support/scale.h"
 
 // The child of a fork has none of the threads that run goroutines. It can exec or _exit, and do
 // what it need not wait for; the rest says so at once.
@@ -356,6 +357,8 @@ TEST(Fork, a_child_of_vfork_that_dies_leaves_nothing_behind) {
   EXPECT_TRUE(child.says("panic: died\n")) << child.error;
 }
 
+#if !defined(HAMGAM_TSAN) && !defined(HAMGAM_ASAN)  // which know no such children
+
 // So does one in a namespace of its own, where it is the first process, and its parent none; if the
 // system permits that.
 TEST(Fork, a_child_of_vfork_in_a_namespace_that_dies_leaves_nothing_behind) {
@@ -377,8 +380,12 @@ TEST(Fork, a_child_of_vfork_in_a_namespace_that_dies_leaves_nothing_behind) {
     std::exit(status);
   });
   EXPECT_TRUE(child.exited_with(3)) << child.status << child.error;
-  EXPECT_EQ(child.error.find("goroutine"), std::string::npos) << child.error;
+  if (!test::emulated()) {  // which makes another child, with a copy of the memory
+    EXPECT_FALSE(child.says("goroutine")) << child.error;
+  }
 }
+
+#endif
 
 }  // namespace
 }  // namespace hamgam
