@@ -90,7 +90,8 @@ void put(std::initializer_list<std::string_view> parts) noexcept {
   std::size_t size = 0;
   auto const flush = [&] {
     // relaxed throughout: it guards nothing
-    if (!g_unread.load(kRelaxed) && !write_error_within({text, size}, kDumpPatience)) {
+    if (!g_unread.load(kRelaxed) && !write_error_within({text, size}, kDumpPatience) &&
+        !has_parents_memory()) {
       g_unread.store(true, kRelaxed);
     }
     size = 0;
