@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 #include <unwind.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,7 @@
 #include "os/symbols.h"
 #include "os/thread.h"
 #include "sched/dump.h"
+#include "sched/exit.h"
 #include "sched/failure.h"
 #include "sched/readable.h"
 #include "sched/scheduler.h"
@@ -262,7 +264,7 @@ void dump_others_elsewhere() noexcept {
                                  done.store(true, kRelaxed);  // relaxed: all is written
                                },
                                nullptr};
-  if (!chores_are_done() || asked.exchange(true, kRelaxed)) {  // relaxed: one asks
+  if (!chores_are_done() || exiting() || asked.exchange(true, kRelaxed)) {  // relaxed: one asks
     return;
   }
   queue_chore(chore);
@@ -336,47 +338,22 @@ void write_running(const Goroutine& g) noexcept {
   put({"goroutine ", Number(g.id.load(kRelaxed)), " [running]: ", name, "\n"});  // relaxed: ours
 }
 
-// Frames without the help of malloc, which may be what faulted.
-_Unwind_Reason_Code write_frame(_Unwind_Context* context, void* raw) {
-  auto* walk = static_cast<Walk*>(raw);
-  int at_fault = 0;  // else it is a return address
-  auto const address = _Unwind_GetIPInfo(context, &at_fault);
-  walk->begun = walk->begun || at_fault != 0;
-  if (!walk->begun) {
-    return _URC_NO_REASON;
-  }
-  if (address == 0 && at_fault != 0) {
-    put({"a function's null pointer, which was called\n"});
-  }
-  if (address == 0 || ++walk->frames > kMaxFrames) {
-    return _URC_END_OF_STACK;
-  }
-  Symbol const symbol =
-      find_symbol(reinterpret_cast<const void*>(address - (at_fault != 0 ? 0 : 1)));
-  put({symbol.name != nullptr ? symbol.name : "??", "\n"});
-  if (symbol.file != nullptr) {
-    char digits[2 * sizeof symbol.offset];
-    char* const end = std::to_chars(digits, std::end(digits), symbol.offset, 16).ptr;
-    put({"\t", symbol.file, "(+0x", std::string_view(digits, end), ")\n"});
-  }
-  return _URC_NO_REASON;
-}
-
-_Unwind_Reason_Code find_fault(_Unwind_Context* context, void* found) {
-  int at_fault = 0;
-  if (_Unwind_GetIPInfo(context, &at_fault) == 0 || at_fault != 0) {
-    *static_cast<bool*>(found) = at_fault != 0;
-    return _URC_END_OF_STACK;
-  }
-  return _URC_NO_REASON;
-}
-
-// From the fault on; all there is if the unwinder does not get so far.
+// From the fault on, without the help of malloc, which may be what faulted.
 void write_stack() noexcept {
-  bool found = false;
-  _Unwind_Backtrace(&find_fault, &found);
-  Walk walk{.begun = !found};
-  _Unwind_Backtrace(&write_frame, &walk);
+  const void* frames[kMaxFrames];
+  std::size_t const count = std::min(unwind_interrupted(frames, kMaxFrames), std::size(frames));
+  if (count == 0) {
+    put({"(no stack: what was called is no function, or the stack is damaged)\n"});
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    Symbol const symbol = find_symbol(static_cast<const char*>(frames[i]) - 1);
+    put({symbol.name != nullptr ? symbol.name : "??", "\n"});
+    if (symbol.file != nullptr) {
+      char digits[2 * sizeof symbol.offset];
+      char* const end = std::to_chars(digits, std::end(digits), symbol.offset, 16).ptr;
+      put({"\t", symbol.file, "(+0x", std::string_view(digits, end), ")\n"});
+    }
+  }
 }
 
 // In a signal handler: is this in the guard of the running goroutine's stack?
@@ -419,7 +396,11 @@ void await_death() noexcept {
   if (int const teller = g_teller.load(kRelaxed); teller == 0 || teller == thread_id()) {
     return;
   }
-  await_dump(kPatience, [] { return false; });
+  static constinit atomic<bool> gave_up{false};  // relaxed throughout: it guards nothing
+  if (!gave_up.load(kRelaxed)) {
+    await_dump(kPatience, [] { return false; });
+    gave_up.store(true, kRelaxed);  // who exits comes here again
+  }
 }
 
 void panic_uncaught(const Failure& failure) noexcept {

@@ -42,7 +42,8 @@
 // ends with its status and a line on standard error. Of waits that are not ours: exit_watch.cpp.
 //
 // Of two threads that exit, the second sleeps for good: the C library would let both call handlers
-// by turns. One that exits while another tells why the process dies (crash.cpp) lets it do so.
+// by turns. One that exits while another tells why the process dies (crash.cpp) lets it do so, also
+// if that is a goroutine which could not be stopped.
 //
 //   [exit.1] who exits:  store g_exiting;   load g_busy, the timers
 //   [exit.2] background: RMW on g_busy;     load g_exiting
@@ -81,6 +82,7 @@ thread_local constinit bool t_exits = false;  // this one
 constinit atomic<LastWork> g_last_work{nullptr};
 
 [[noreturn]] void end_early() noexcept {
+  await_death();
   // [exit.4] acquire, pairs with [exit.5]. Not twice: it may lose its patience itself.
   if (LastWork const work = g_last_work.exchange(nullptr, kAcquire)) {
     work();
@@ -249,15 +251,14 @@ void at_exit(int status, void* /*unused*/) noexcept {
   if (process_id() != g_process) {
     return;  // a child of fork() has no workers
   }
-  if (!g_exiting.load(kRelaxed)) {  // relaxed: it is called up to three times, by one thread
-    await_death();
-  }
+  await_death();
   if (!claim_exit()) {
     stop_for_good();
   }
   if (!g_exiting.exchange(true, kSeqCst)) {  // [exit.1] seq_cst, pairs with [exit.2]
     g_status = status;
     stop_goroutines();
+    await_death();
 #if defined(HAMGAM_ASAN)
     FakeFrames().show();
 #endif
