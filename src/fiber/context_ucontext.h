@@ -2,10 +2,14 @@
 // Copyright The Hamgam Authors
 #pragma once
 
-// The portable fallback: POSIX ucontext. Two system calls a switch.
+// The portable fallback: POSIX ucontext. Two system calls a switch: one to take the signal mask
+// from thread to context, which would else be the one that was there when the context was made or
+// left.
 
+#include <pthread.h>
 #include <ucontext.h>
 
+#include <csignal>
 #include <cstdint>
 
 #include "hamgam/detail/config.h"
@@ -56,6 +60,7 @@ inline void prepare_context(Context& context, void* stack_bottom, void* stack_to
 template <bool kEnding>
 void* switch_context(Context& from, Context& to, void* pass) noexcept {
   to.passed = pass;
+  pthread_sigmask(SIG_SETMASK, nullptr, &to.registers.uc_sigmask);
   swapcontext(&from.registers, &to.registers);
   return from.passed;
 }
