@@ -8,7 +8,8 @@
 #include "os/clock.h"
 #include "os/futex.h"
 #include "os/thread.h"
-#include "sched/dump.h"
+#include "sched/death.h"
+#include "sched/trace.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -43,16 +44,17 @@ class TraceLock {
   }
 
   // For who exits or dies. False: it is the calling thread's already, or nothing of a trace was
-  // written for so long (note_dump_progress).
+  // written for so long (note_trace_progress).
   [[nodiscard]] bool lock_before_others(Nanos patience) noexcept {
     urgent_.fetch_add(1, kRelaxed);  // relaxed: it is only late
     bool locked = try_lock();
-    std::uint32_t progress = dump_progress();
+    std::uint32_t progress = trace_progress();
     // relaxed: ours, or another one's
     for (Nanos end = now() + patience; !locked && owner_.load(kRelaxed) != me() && now() < end;) {
       nap_thread();
-      if (progress != dump_progress()) {
-        progress = dump_progress();
+      if (std::uint32_t const seen = trace_progress(); seen != progress) {
+        progress = seen;
+        note_telling();  // if it waits who dies
         end = now() + patience;
       }
       locked = try_lock();

@@ -11,7 +11,7 @@
 #include "observe/trace_file.h"
 #include "os/clock.h"
 #include "os/no_sigpipe.h"
-#include "sched/dump.h"
+#include "sched/trace.h"
 
 namespace hamgam::inline HAMGAM_ABI::detail {
 
@@ -87,13 +87,13 @@ void TraceOutput::flush() {
   }
   NoSigPipe const quiet;
   Nanos end = now() + kTraceReader * kMillisecond;
-  note_dump_progress();  // if it is written by who dies
+  note_trace_progress();
   while (!rest.empty() && error_ == 0) {
     ssize_t const written = write(descriptor_, rest.data(), rest.size());
     if (written >= 0) {
       rest.remove_prefix(static_cast<std::size_t>(written));
       end = now() + kTraceReader * kMillisecond;
-      note_dump_progress();
+      note_trace_progress();
     } else if (errno == EAGAIN) {
       pollfd polled{descriptor_, POLLOUT, 0};
       Nanos const left = end - now();

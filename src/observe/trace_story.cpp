@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "sched/dump.h"
+#include "sched/trace.h"
 
 // In two passes over all records by time. The first finds for each wake-up and each start where
 // that goroutine ran next: an arrow, which is told of only if it has both ends. The second follows
@@ -83,7 +83,7 @@ class Story {
   // Somebody may wait for it who dies.
   void note_progress() noexcept {
     if (++steps_ % kStepsTold == 0) {
-      note_dump_progress();
+      note_trace_progress();
     }
   }
 

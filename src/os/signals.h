@@ -20,6 +20,9 @@ using FaultHook = void (*)(const void* address) noexcept;
 // at a time, and in the middle of itself.
 void install_fault_hook(FaultHook hook, FaultHook last) noexcept;
 
+// On this thread: one that is blocked ends the process without its handler.
+void unblock_faults() noexcept;
+
 // Gives the calling thread an alternate signal stack, unless it has one; and takes that back at the
 // thread's end. False: there is no memory for it.
 bool give_signal_stack() noexcept;

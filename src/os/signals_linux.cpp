@@ -90,6 +90,14 @@ void install_fault_hook(FaultHook hook, FaultHook last) noexcept {
   sigaction(SIGBUS, &action, &g_former_bus);
 }
 
+void unblock_faults() noexcept {
+  sigset_t faults;
+  sigemptyset(&faults);
+  sigaddset(&faults, SIGSEGV);
+  sigaddset(&faults, SIGBUS);
+  (void)pthread_sigmask(SIG_UNBLOCK, &faults, nullptr);
+}
+
 bool give_signal_stack() noexcept {
   stack_t current{};
   if (sigaltstack(nullptr, &current) == 0 && (current.ss_flags & SS_DISABLE) == 0) {

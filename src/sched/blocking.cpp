@@ -118,7 +118,7 @@ void enter_blocking() noexcept {
 void exit_blocking() noexcept {
   if (Goroutine* g = current_goroutine()) {
     if (exiting()) {
-      stop_for_good();
+      stop_goroutine();
     }
     --g->pinned;
     if (--g->blocking == 0) {

@@ -22,6 +22,7 @@
 #include "os/signals.h"
 #include "os/symbols.h"
 #include "os/thread.h"
+#include "sched/death.h"
 #include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/failure.h"
@@ -30,56 +31,13 @@
 #include "sched/trace.h"
 
 // What is printed when the process dies: an exception that nobody caught, a fatal error, a stack
-// overflow.
-//
-// One thread tells why, and ends the process. It may take a while, and others may come to their end
-// meanwhile, of the same cause perhaps; or the program exits. They would cut it short, so they
-// wait; until it has not got on for some seconds, as it may need what they hold. If the thread
-// itself faults on the way, or comes to another end, that is the end at once.
+// overflow. By whom, and who waits for that: death.h.
 
 namespace hamgam::inline HAMGAM_ABI::detail {
-
 namespace {
 
 constexpr int kMaxFrames = 64;
-constexpr Nanos kPatience = 10'000 * kMillisecond;
 constexpr std::uint64_t kMainGoroutine = 1;
-
-constinit atomic<int> g_teller{0};  // the thread that tells; 0: none
-
-// Until it is over, or has not got on for so long.
-template <class Over>
-void await_dump(Nanos patience, Over over) noexcept {
-  std::uint32_t progress = dump_progress();
-  for (Nanos end = now() + patience; !over() && now() < end;) {
-    if (progress != dump_progress()) {
-      progress = dump_progress();
-      end = now() + patience;
-    }
-    nap_thread();
-  }
-}
-
-// True if it is the calling thread that is to tell. False: it does already, or another one has told
-// for too long, or it is not this process that dies.
-bool may_tell() noexcept {
-  if (has_parents_memory()) {
-    return false;
-  }
-  int const me = thread_id();
-  // relaxed throughout: it guards nothing
-  if (is_forked_child()) {  // the other one is not here
-    return g_teller.exchange(me, kRelaxed) != me;
-  }
-  int teller = 0;
-  if (g_teller.compare_exchange_strong(teller, me, kRelaxed, kRelaxed)) {
-    return true;
-  }
-  if (teller != me) {
-    await_death();
-  }
-  return false;
-}
 
 std::terminate_handler g_former_terminate = nullptr;
 
@@ -92,9 +50,12 @@ void put(std::initializer_list<std::string_view> parts) noexcept {
   std::size_t size = 0;
   auto const flush = [&] {
     // relaxed throughout: it guards nothing
-    if (!g_unread.load(kRelaxed) && !write_error_within({text, size}, kDumpPatience) &&
-        !has_parents_memory()) {
-      g_unread.store(true, kRelaxed);
+    if (!g_unread.load(kRelaxed)) {
+      if (write_error_within({text, size}, kDumpPatience)) {
+        note_telling();
+      } else if (!has_parents_memory()) {
+        g_unread.store(true, kRelaxed);
+      }
     }
     size = 0;
   };
@@ -112,11 +73,11 @@ void put(std::initializer_list<std::string_view> parts) noexcept {
 }
 
 // And what led to it, which is a file, whether anybody reads standard error or not.
-void put_others() noexcept {
+void put_others(const Goroutine* told) noexcept {
   if (g_unread.load(kRelaxed)) {  // relaxed: it guards nothing
     write_flight(nullptr);
   } else {
-    dump_others();
+    dump_others(told);
   }
 }
 
@@ -251,7 +212,7 @@ void dump_goroutines(const char* text) noexcept {
     return;
   }
   print_current(current_goroutine(), __builtin_frame_address(0));
-  put_others();
+  put_others(current_goroutine());
 }
 
 // The others, by a thread that holds no lock: for the handler of a fault, which may have struck
@@ -259,18 +220,20 @@ void dump_goroutines(const char* text) noexcept {
 void dump_others_elsewhere() noexcept {
   static constinit atomic<bool> asked{false};
   static constinit atomic<bool> done{false};
+  static const Goroutine* told = nullptr;
   static constinit Chore chore{[](Chore& /*chore*/) noexcept {
-                                 put_others();
+                                 Helps const helps;
+                                 put_others(told);
                                  done.store(true, kRelaxed);  // relaxed: all is written
                                },
                                nullptr};
   if (!chores_are_done() || exiting() || asked.exchange(true, kRelaxed)) {  // relaxed: one asks
     return;
   }
+  told = current_goroutine();
   queue_chore(chore);
-  // relaxed throughout: all is written by then, to the kernel
-  await_dump(kDumpPatience, [] { return done.load(kRelaxed); });
-  if (!done.load(kRelaxed)) {
+  await_telling(kDumpPatience, done);
+  if (!done.load(kRelaxed)) {  // relaxed: all is written by then, to the kernel
     put({"hamgam: the rest is lost: who tells it has not got on for 5 seconds\n"});
   }
 }
@@ -311,11 +274,11 @@ bool is_default(std::terminate_handler handler) noexcept {
     print_exception();
     print_current(g, __builtin_frame_address(0));
     print_trace(trace_of_rethrown().get());
-    put_others();
+    put_others(g);
     std::abort();
   }
-  // One that came out of run() or of a Task: the stack of its throw is gone, but was noted, unless
-  // it was caught and thrown on.
+  // One that came out of run() or of a Task: the stack of its throw is gone, but was noted,
+  // unless it was caught and thrown on.
   auto const trace = trace_of_rethrown();
   if (trace != nullptr) {
     print_exception();
@@ -340,6 +303,7 @@ void write_running(const Goroutine& g) noexcept {
 
 // From the fault on, without the help of malloc, which may be what faulted.
 void write_stack() noexcept {
+  unblock_faults();  // the program's handler, which called ours, may have blocked them
   const void* frames[kMaxFrames];
   std::size_t const count = std::min(unwind_interrupted(frames, kMaxFrames), std::size(frames));
   if (count == 0) {
@@ -391,18 +355,6 @@ void on_last_fault(const void* /*address*/) noexcept {
 
 }  // namespace
 
-void await_death() noexcept {
-  // relaxed: a glance
-  if (int const teller = g_teller.load(kRelaxed); teller == 0 || teller == thread_id()) {
-    return;
-  }
-  static constinit atomic<bool> gave_up{false};  // relaxed throughout: it guards nothing
-  if (!gave_up.load(kRelaxed)) {
-    await_dump(kPatience, [] { return false; });
-    gave_up.store(true, kRelaxed);  // who exits comes here again
-  }
-}
-
 void panic_uncaught(const Failure& failure) noexcept {
   if (!may_tell()) {
     std::abort();
@@ -414,7 +366,7 @@ void panic_uncaught(const Failure& failure) noexcept {
   }
   print_current(current_goroutine(), __builtin_frame_address(0));
   print_trace(failure.trace.get());
-  put_others();
+  put_others(current_goroutine());
   std::abort();
 }
 

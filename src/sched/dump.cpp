@@ -9,6 +9,7 @@
 
 #include "os/signals.h"
 #include "os/symbols.h"
+#include "sched/death.h"
 #include "sched/park.h"
 #include "sched/readable.h"
 #include "sched/trace.h"
@@ -21,8 +22,6 @@ constexpr std::size_t kShownIds = 10;
 constexpr std::size_t kMostGroups = 1000;  // in a process that dies
 constexpr Nanos kSecond = 1000 * kMillisecond;
 constexpr Nanos kShownAge = 10 * kSecond;
-
-constinit atomic<std::uint32_t> g_progress{0};  // what was written, by those who die
 
 #define HAMGAM_TEXT_OF(x) #x
 #define HAMGAM_TEXT(x) HAMGAM_TEXT_OF(x)
@@ -396,31 +395,23 @@ void write_snapshot(const Snapshot& snapshot, Write write, void* to, std::size_t
   }
 }
 
-void dump_others() noexcept {
+void dump_others(const Goroutine* told) noexcept {
   struct Unread {};
   auto const write = [](void* /*to*/, std::string_view text) {
     if (!write_error_within(text, kDumpPatience)) {
       throw Unread();
     }
-    note_dump_progress();
+    note_telling();
   };
   TsanIgnore const ignore;
   try {
-    Snapshot const snapshot = take_snapshot(Ask::kThreads, current_goroutine(), Hold::kDying);
+    Snapshot const snapshot = take_snapshot(Ask::kThreads, told, Hold::kDying);
     write_snapshot(snapshot, write, nullptr, kMostGroups);
   } catch (const std::bad_alloc&) {
     (void)write_error_within("\n...and others, for whom there is no memory\n", kDumpPatience);
   } catch (const Unread&) {  // NOLINT(bugprone-empty-catch): there is nobody to tell
   }
   write_flight(nullptr);
-}
-
-void note_dump_progress() noexcept {
-  g_progress.fetch_add(1, kRelaxed);  // relaxed: a number
-}
-
-std::uint32_t dump_progress() noexcept {
-  return g_progress.load(kRelaxed);  // relaxed: a number
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -77,14 +77,10 @@ using Write = void (*)(void* to, std::string_view text);
 void write_snapshot(const Snapshot& snapshot, Write write, void* to,
                     std::size_t most_groups = SIZE_MAX);
 
-// The paragraphs of all others but the running goroutine to standard error, in a process that dies.
+// The paragraphs of all goroutines but one to standard error, in a process that dies.
 // Who dies does not wait for ever for somebody to read that: it ends where nobody takes any for
 // kDumpPatience. Then the flight recorder is written, if there is one (trace.h).
-void dump_others() noexcept;
+void dump_others(const Goroutine* told) noexcept;
 inline constexpr Nanos kDumpPatience = 5'000 * kMillisecond;
-
-// Changes while it gets on.
-std::uint32_t dump_progress() noexcept;
-void note_dump_progress() noexcept;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -2,6 +2,8 @@
 // Copyright The Hamgam Authors
 #include "sched/exit.h"
 
+#include <csignal>
+#include <cstdlib>
 #include <optional>
 
 #include "os/exit.h"
@@ -9,6 +11,7 @@
 #include "os/memory.h"
 #include "os/signals.h"
 #include "os/thread.h"
+#include "sched/death.h"
 #include "sched/exit_watch.h"
 #include "sched/scheduler.h"
 #include "sched/threads.h"
@@ -42,8 +45,8 @@
 // ends with its status and a line on standard error. Of waits that are not ours: exit_watch.cpp.
 //
 // Of two threads that exit, the second sleeps for good: the C library would let both call handlers
-// by turns. One that exits while another tells why the process dies (crash.cpp) lets it do so, also
-// if that is a goroutine which could not be stopped.
+// by turns. One that exits while another tells why the process dies (death.h) lets it do so, also
+// if that is a goroutine which could not be stopped; and that thread is stopped nowhere.
 //
 //   [exit.1] who exits:  store g_exiting;   load g_busy, the timers
 //   [exit.2] background: RMW on g_busy;     load g_exiting
@@ -68,6 +71,7 @@ constinit atomic<int> g_busy_thread{0};  // the janitor's
 constinit atomic<std::uint32_t> g_never{0};
 int g_process = 0;
 int g_status = 0;
+bool g_ends_death = false;  // by exit(), in a handler of SIGABRT
 thread_local constinit bool t_busy = false;
 constinit atomic<bool> g_claimed{false};      // some thread exits the process
 thread_local constinit bool t_exits = false;  // this one
@@ -81,8 +85,20 @@ thread_local constinit bool t_exits = false;  // this one
 
 constinit atomic<LastWork> g_last_work{nullptr};
 
+// Who tells why the process dies is not cut short by its exit.
+void let_death_be_told() noexcept {
+  if (!await_death()) {
+    (void)write_error_within(
+        "hamgam: exit: who tells why the process dies has not got on for 10 seconds\n", kPatience);
+  }
+}
+
 [[noreturn]] void end_early() noexcept {
-  await_death();
+  let_death_be_told();
+  if (tells() && !g_ends_death) {
+    (void)std::signal(SIGABRT, SIG_DFL);  // its handler may be what waits
+    std::abort();
+  }
   // [exit.4] acquire, pairs with [exit.5]. Not twice: it may lose its patience itself.
   if (LastWork const work = g_last_work.exchange(nullptr, kAcquire)) {
     work();
@@ -251,14 +267,18 @@ void at_exit(int status, void* /*unused*/) noexcept {
   if (process_id() != g_process) {
     return;  // a child of fork() has no workers
   }
-  await_death();
+  let_death_be_told();
   if (!claim_exit()) {
+    if (tells()) {
+      end_process(status);
+    }
     stop_for_good();
   }
   if (!g_exiting.exchange(true, kSeqCst)) {  // [exit.1] seq_cst, pairs with [exit.2]
     g_status = status;
+    g_ends_death = tells();
     stop_goroutines();
-    await_death();
+    let_death_be_told();
 #if defined(HAMGAM_ASAN)
     FakeFrames().show();
 #endif
@@ -284,7 +304,7 @@ void note_thread_end() noexcept {
   if (!g_scheduler.started.load(kRelaxed) || process_id() != g_process || !inside_exit()) {
     return;
   }
-  if (!claim_exit()) {
+  if (!claim_exit() && !tells()) {
     stop_for_good();
   }
   register_exit_handler(&at_exit);
@@ -297,6 +317,12 @@ void set_last_work(LastWork work) noexcept {
 void stop_for_good() noexcept {
   for (;;) {
     futex_wait(g_never, 0);
+  }
+}
+
+void stop_goroutine() noexcept {
+  if (!tells()) {
+    stop_for_good();
   }
 }
 

@@ -31,6 +31,9 @@ void note_thread_end() noexcept;
 
 // The calling thread, one of the library's, sleeps for good.
 [[noreturn]] void stop_for_good() noexcept;
+// The running goroutine keeps its thread, and comes to a scheduling point. Returns only if it tells
+// why the process dies.
+void stop_goroutine() noexcept;
 
 // Around what a thread of the library's own does with the program's objects: exit() waits for the
 // end of that. enter_background() returns no more once the process exits.

@@ -68,7 +68,7 @@ HAMGAM_NOINLINE void yield_pinned(Worker& w) noexcept {
   bool const gave_slot = lend_slot(w);
   yield_thread();
   if (exiting()) {
-    stop_for_good();
+    stop_goroutine();
   }
   if (gave_slot) {
     take_slot_back(w);
@@ -99,7 +99,7 @@ SleepingWorker::~SleepingWorker() {
     return;
   }
   if (exiting()) {
-    stop_for_good();
+    stop_goroutine();
   }
   if (tracing()) {
     trace_span(TraceKind::kUnblock, kOnItsThread);

@@ -18,6 +18,7 @@
 //   run.cpp           run(), max_procs, the start of the runtime
 //   blocking.cpp      blocking, and how many may be in it
 //   crash.cpp         panic, fatal error, stack overflow: what is printed
+//   death.cpp         by whom; others wait for that
 //   stats.cpp         numbers for people
 //   trace.cpp         who ran where and when
 //   readable.cpp      names as people read them
@@ -154,6 +155,5 @@ const Goroutine* orphan() noexcept;  // in the child of a fork: who has forked, 
 
 // crash.cpp
 void install_crash_handlers() noexcept;
-void await_death() noexcept;  // if another thread is telling why the process dies
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

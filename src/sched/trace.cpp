@@ -11,7 +11,7 @@
 #include "os/memory.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
-#include "sched/dump.h"
+#include "sched/death.h"
 #include "sched/latency.h"
 #include "sched/scheduler.h"
 
@@ -91,7 +91,7 @@ class TraceBuffer {
     copy.until = until;
     copy.copies.reset(new TraceChunk[count]);
     for (std::size_t i = 0; i < count; ++i) {
-      note_dump_progress();  // if it is written by who dies
+      note_trace_progress();
       std::lock_guard const guard(lock_);
       copy_chunk(chunks_[i], copy.copies[i]);
     }
@@ -212,6 +212,7 @@ class TraceBuffer {
 
 constinit TraceBuffer g_buffer;
 constinit atomic<WriteFlight> g_write_flight{nullptr};
+constinit atomic<std::uint32_t> g_progress{0};
 constinit SpinLock g_thread_lock;
 constinit TraceRing g_thread_ring;  // under g_thread_lock
 
@@ -298,6 +299,15 @@ void write_flight(const char* kind) noexcept {
   if (WriteFlight const write = g_write_flight.load(kAcquire)) {
     write(kind);
   }
+}
+
+std::uint32_t trace_progress() noexcept {
+  return g_progress.load(kRelaxed);  // relaxed: a number
+}
+
+void note_trace_progress() noexcept {
+  g_progress.fetch_add(1, kRelaxed);  // relaxed: a number
+  note_telling();                     // if it is written by who dies
 }
 
 void free_trace() noexcept { g_buffer.free(); }

@@ -154,6 +154,10 @@ using WriteFlight = void (*)(const char* kind) noexcept;
 void set_write_flight(WriteFlight write) noexcept;
 void write_flight(const char* kind) noexcept;
 
+// Changes while a trace is being copied or written: who exits or dies may wait for that.
+std::uint32_t trace_progress() noexcept;
+void note_trace_progress() noexcept;
+
 // In the child of a fork.
 void forget_trace() noexcept;
 

@@ -386,62 +386,6 @@ TEST(Exit, beside_a_goroutine_that_naps_by_turns) {
   expect_end_beside_computing([] { std::this_thread::sleep_for(200us); }, [] {});
 }
 
-// Standard error is a pipe of the child's own; more goroutines than it has room for: who tells of
-// them waits for the reader. Returns the end to read from.
-int tell_to_nobody() {
-  int ends[2];
-  if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) < 0) {
-    std::_Exit(1);
-  }
-  for (int i = 0; i < 3000; ++i) {
-    go({.name = "idle " + std::to_string(i)}, [] { (void)hamgam::make_chan<int>().recv(); });
-  }
-  return ends[0];
-}
-
-// What kills the process is not cut short by its exit.
-TEST(Exit, beside_a_goroutine_that_computes_and_dies) {
-  auto const child = in_child([] {
-    (void)run([] {
-      (void)tell_to_nobody();
-      static std::atomic<bool> there{false};
-      go([] {
-        for (there = true; !hamgam::detail::exiting();) {
-        }
-        hamgam::Mutex().unlock();
-      });
-      until([] { return there.load(); });
-    });
-    std::exit(kStatus);
-  });
-  EXPECT_TRUE(child.aborted()) << child.status;
-}
-
-TEST(Exit, beside_a_thread_that_dies_between_its_parts) {
-  auto const child = in_child([] {
-    static std::atomic<bool> may_die{false};
-    static int told = -1;
-    (void)run([] {
-      told = tell_to_nobody();
-      std::thread([] {
-        until([] { return may_die.load(); });
-        hamgam::Mutex().unlock();
-      }).detach();
-    });
-    struct Late {
-      ~Late() {
-        may_die = true;
-        char byte = 0;
-        (void)!read(told, &byte, 1);
-      }
-    };
-    static Late const late;
-    static_cast<void>(&late);
-    std::exit(kStatus);
-  });
-  EXPECT_TRUE(child.aborted()) << child.status;
-}
-
 // In blocking() it may do that for as long as it likes.
 TEST(Exit, beside_a_goroutine_that_polls_in_blocking) {
   auto child = in_child([] {

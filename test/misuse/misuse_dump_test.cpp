@@ -314,6 +314,14 @@ TEST(MisuseDump, a_fault_meanwhile) {
   expect_whole_crowd(child);
 }
 
+// The frame pointer that was saved is made a wild one, by which the caller's frame is found.
+__attribute__((noinline)) void fault_on_a_damaged_stack() {
+  auto** const frame = static_cast<void**>(__builtin_frame_address(0));
+  *static_cast<void* volatile*>(frame) = reinterpret_cast<void*>(0x4141414141410000);
+  static int* volatile nowhere = nullptr;
+  *nowhere = 1;
+}
+
 // There is no function, and so no stack; the others are told of all the same.
 TEST(MisuseDump, a_call_of_nothing) {
   for (std::uintptr_t const address : {std::uintptr_t{0}, std::uintptr_t{0x1234}}) {
@@ -329,6 +337,40 @@ TEST(MisuseDump, a_call_of_nothing) {
         << child.error;
     expect_sleeper(child);
   }
+}
+
+// The program's handler calls ours, with the signal blocked; who looks for the stack faults once
+// more, as it is damaged.
+TEST(MisuseDump, a_fault_in_the_dump_below_another_handler) {
+  static struct sigaction former;
+  auto child = in_child([] {
+    (void)run([] {
+      start_sleeper();
+      struct sigaction action {};
+      action.sa_sigaction = [](int signal, siginfo_t* info, void* context) {
+        former.sa_sigaction(signal, info, context);
+      };
+      action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+      sigaction(SIGSEGV, &action, &former);
+      fault_on_a_damaged_stack();
+    });
+  });
+  EXPECT_TRUE(WIFSIGNALED(child.status) && WTERMSIG(child.status) == SIGSEGV) << child.status;
+  expect_sleeper(child);
+}
+
+// Who told it all is not among the others.
+TEST(MisuseDump, a_fault_is_told_once) {
+  static int* volatile nowhere = nullptr;
+  auto child = in_child([] {
+    (void)run([] {
+      start_sleeper();
+      *nowhere = 1;
+    });
+  });
+  EXPECT_TRUE(child.says("goroutine 1 [running]: \n")) << child.error;
+  EXPECT_FALSE(child.says("goroutine 1 [running]:\n")) << child.error;
+  expect_sleeper(child);
 }
 
 TEST(MisuseDump, a_fault_that_was_sent) {
