@@ -49,7 +49,7 @@ bool tells() noexcept { return g_teller.load(kRelaxed) == thread_id(); }
 
 // relaxed: a thread looks for its own
 Helps::Helps() noexcept { g_helper.store(thread_id(), kRelaxed); }
-Helps::~Helps() { g_helper.store(0, kRelaxed); }  // relaxed: as above
+Helps::~Helps() { g_helper.store(0, kRelaxed); }  // relaxed: a thread looks for its own
 
 void note_telling() noexcept {
   // relaxed throughout: who waits looks again
