@@ -14,6 +14,7 @@
 #include "os/signals.h"
 #include "os/spin_lock.h"
 #include "os/thread.h"
+#include "sched/death.h"
 #include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/park.h"

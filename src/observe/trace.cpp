@@ -25,6 +25,7 @@
 #include "os/fork.h"
 #include "os/signals.h"
 #include "os/thread.h"
+#include "sched/death.h"
 #include "sched/dump.h"
 #include "sched/exit.h"
 #include "sched/trace.h"

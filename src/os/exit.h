@@ -14,9 +14,9 @@ bool inside_exit() noexcept;
 // exit() calls the handler with the status, before all that are registered already.
 void register_exit_handler(void (*handler)(int status, void* unused)) noexcept;
 
-// Writes out what stdio holds back and ends the process; no destructors, no handlers. It waits for
-// who reads the output, but for no more than a second for who has a stream's lock.
-[[noreturn]] void end_process(int status) noexcept;
+// Writes out what stdio holds back. It waits for who reads the output, but for no more than a
+// second for who has a stream's lock.
+void flush_streams() noexcept;
 
 int process_id() noexcept;
 

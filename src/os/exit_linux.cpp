@@ -58,7 +58,7 @@ void register_exit_handler(void (*handler)(int status, void* unused)) noexcept {
 // printed, and fflush(nullptr) waits for every lock. So standard output is written first, then all
 // that can be on a thread of its own. If that waits for a slow reader it is waited for, as ever; if
 // it waits for a lock, for a second.
-void end_process(int status) noexcept {
+void flush_streams() noexcept {
   static constinit atomic<std::uint32_t> flushed{0};  // relaxed throughout: they guard nothing
   static constinit atomic<int> flusher{0};
   auto const flush = [](void*) {
@@ -85,7 +85,6 @@ void end_process(int status) noexcept {
     funlockfile(stdin);
     std::fflush(nullptr);
   }
-  std::_Exit(status);
 }
 
 int process_id() noexcept { return getpid(); }

@@ -51,9 +51,7 @@ void put(std::initializer_list<std::string_view> parts) noexcept {
   auto const flush = [&] {
     // relaxed throughout: it guards nothing
     if (!g_unread.load(kRelaxed)) {
-      if (write_error_within({text, size}, kDumpPatience)) {
-        note_telling();
-      } else if (!has_parents_memory()) {
+      if (!tell_of_death({text, size}) && !has_parents_memory()) {
         g_unread.store(true, kRelaxed);
       }
     }
@@ -227,7 +225,11 @@ void dump_others_elsewhere() noexcept {
                                  done.store(true, kRelaxed);  // relaxed: all is written
                                },
                                nullptr};
-  if (!chores_are_done() || exiting() || asked.exchange(true, kRelaxed)) {  // relaxed: one asks
+  if (exiting()) {
+    put({"hamgam: of the others nothing is told: the process exits\n"});
+    return;
+  }
+  if (!chores_are_done() || asked.exchange(true, kRelaxed)) {  // relaxed: one asks
     return;
   }
   told = current_goroutine();
@@ -247,7 +249,8 @@ void print_exception() {
   try {
     throw;
   } catch (const std::exception& e) {
-    put({"panic: ", e.what(), "\n"});
+    put({"panic: "});  // at once: what() is the program's, and may come to another end
+    put({e.what(), "\n"});
   } catch (const GoexitSignal&) {
     put({"panic: goexit in a function that must not throw\n"});
   } catch (...) {
@@ -256,11 +259,36 @@ void print_exception() {
   }
 }
 
+// Who tells comes to another end on the way, in the program's own code: in what(), or a handler of
+// SIGABRT. Once.
+bool ends_otherwise() noexcept {
+  static constinit atomic<bool> told{false};
+  return tells() && !told.exchange(true, kRelaxed);  // relaxed: it guards nothing
+}
+
+// As the standard library's own handler does, but that waits for a reader, for ever.
+void print_uncaught() {
+  const std::type_info* type = abi::__cxa_current_exception_type();
+  if (type == nullptr) {
+    put({"terminate called without an active exception\n"});
+    return;
+  }
+  Text const text = readable(type->name());
+  put({"terminate called after throwing an instance of '",
+       text != nullptr ? text.get() : type->name(), "'\n"});
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    put({"  what():  ", e.what(), "\n"});
+  } catch (...) {  // NOLINT(bugprone-empty-catch): there is no more to say
+  }
+}
+
 bool is_default(std::terminate_handler handler) noexcept {
 #if defined(__GLIBCXX__)
   return handler == nullptr || handler == &__gnu_cxx::__verbose_terminate_handler;
 #else
-  return true;
+  return handler == nullptr;
 #endif
 }
 
@@ -268,6 +296,10 @@ bool is_default(std::terminate_handler handler) noexcept {
 // stack that threw still standing.
 [[noreturn]] void on_terminate() {
   if (!may_tell()) {
+    if (ends_otherwise()) {
+      put({"\nterminate called by what is called meanwhile\n"});
+      print_current(current_goroutine(), __builtin_frame_address(0));
+    }
     std::abort();
   }
   if (const Goroutine* g = current_goroutine()) {
@@ -285,11 +317,10 @@ bool is_default(std::terminate_handler handler) noexcept {
     print_trace(trace.get());
   }
   write_flight(nullptr);
-  if (trace != nullptr && is_default(g_former_terminate)) {
-    std::abort();
-  }
-  if (g_former_terminate != nullptr) {
+  if (!is_default(g_former_terminate)) {
     g_former_terminate();
+  } else if (trace == nullptr) {
+    print_uncaught();
   }
   std::abort();
 }
@@ -344,13 +375,16 @@ void on_fault(const void* address) noexcept {
 // In a signal handler: an invalid address in a goroutine is going to end the process.
 void on_last_fault(const void* /*address*/) noexcept {
   const Goroutine* g = current_goroutine();
-  if (!may_tell() || g == nullptr) {
+  bool const first = may_tell();
+  if (g == nullptr || (!first && !ends_otherwise())) {
     return;
   }
   put({"fatal error: invalid memory address or null pointer dereference\n\n"});
   write_running(*g);
   write_stack();
-  dump_others_elsewhere();
+  if (first) {
+    dump_others_elsewhere();
+  }
 }
 
 }  // namespace

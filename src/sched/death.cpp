@@ -2,7 +2,11 @@
 // Copyright The Hamgam Authors
 #include "sched/death.h"
 
+#include <cstddef>
+#include <cstdint>
+
 #include "os/fork.h"
+#include "os/signals.h"
 #include "os/thread.h"
 #include "sched/scheduler.h"
 
@@ -45,11 +49,26 @@ bool may_tell() noexcept {
 }
 
 // relaxed: its own number is there, or another
-bool tells() noexcept { return g_teller.load(kRelaxed) == thread_id(); }
+bool tells(int thread) noexcept { return g_teller.load(kRelaxed) == thread; }
+bool tells() noexcept { return tells(thread_id()); }
 
 // relaxed: a thread looks for its own
 Helps::Helps() noexcept { g_helper.store(thread_id(), kRelaxed); }
 Helps::~Helps() { g_helper.store(0, kRelaxed); }  // relaxed: a thread looks for its own
+
+// By pieces, as who waits is to see that it gets on while somebody reads slowly.
+bool tell_of_death(std::string_view text) noexcept {
+  constexpr std::size_t kPiece = 4096;
+  while (!text.empty()) {
+    std::string_view const piece = text.substr(0, kPiece);
+    if (!write_error_within(piece, kDumpPatience)) {
+      return false;
+    }
+    note_telling();
+    text.remove_prefix(piece.size());
+  }
+  return true;
+}
 
 void note_telling() noexcept {
   // relaxed throughout: who waits looks again

@@ -13,7 +13,7 @@
 // SIGABRT. If that waits it does so on its thread, whose goroutine is pinned, and an exit does not
 // stop it there.
 
-#include <cstdint>
+#include <string_view>
 
 #include "hamgam/detail/atomic.h"
 #include "os/clock.h"
@@ -24,6 +24,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 // already, or another one has told for too long, or it is not this process that dies.
 bool may_tell() noexcept;
 bool tells() noexcept;
+bool tells(int thread) noexcept;
 
 // The calling thread helps the one that tells, which waits for it.
 class Helps {
@@ -34,7 +35,11 @@ class Helps {
   Helps& operator=(const Helps&) = delete;
 };
 
-// Something was written. Of no effect on a thread that neither tells nor helps.
+// To standard error. False: nobody has taken any of it for kDumpPatience.
+[[nodiscard]] bool tell_of_death(std::string_view text) noexcept;
+inline constexpr Nanos kDumpPatience = 5'000 * kMillisecond;
+
+// It gets on. Of no effect on a thread that neither tells nor helps.
 void note_telling() noexcept;
 
 // If another thread tells: until it has not got on for 10 seconds; false, the first time. As it

@@ -398,17 +398,16 @@ void write_snapshot(const Snapshot& snapshot, Write write, void* to, std::size_t
 void dump_others(const Goroutine* told) noexcept {
   struct Unread {};
   auto const write = [](void* /*to*/, std::string_view text) {
-    if (!write_error_within(text, kDumpPatience)) {
+    if (!tell_of_death(text)) {
       throw Unread();
     }
-    note_telling();
   };
   TsanIgnore const ignore;
   try {
     Snapshot const snapshot = take_snapshot(Ask::kThreads, told, Hold::kDying);
     write_snapshot(snapshot, write, nullptr, kMostGroups);
   } catch (const std::bad_alloc&) {
-    (void)write_error_within("\n...and others, for whom there is no memory\n", kDumpPatience);
+    (void)tell_of_death("\n...and others, for whom there is no memory\n");
   } catch (const Unread&) {  // NOLINT(bugprone-empty-catch): there is nobody to tell
   }
   write_flight(nullptr);

@@ -78,9 +78,8 @@ void write_snapshot(const Snapshot& snapshot, Write write, void* to,
                     std::size_t most_groups = SIZE_MAX);
 
 // The paragraphs of all goroutines but one to standard error, in a process that dies.
-// Who dies does not wait for ever for somebody to read that: it ends where nobody takes any for
-// kDumpPatience. Then the flight recorder is written, if there is one (trace.h).
+// It ends where nobody reads that (death.h). Then the flight recorder is written, if there is one
+// (trace.h).
 void dump_others(const Goroutine* told) noexcept;
-inline constexpr Nanos kDumpPatience = 5'000 * kMillisecond;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

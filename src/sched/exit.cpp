@@ -73,7 +73,7 @@ int g_process = 0;
 int g_status = 0;
 bool g_ends_death = false;  // by exit(), in a handler of SIGABRT
 thread_local constinit bool t_busy = false;
-constinit atomic<bool> g_claimed{false};      // some thread exits the process
+constinit atomic<int> g_exiter{0};            // the thread that exits the process
 thread_local constinit bool t_exits = false;  // this one
 
 #if HAMGAM_TSAN_USER
@@ -85,20 +85,28 @@ thread_local constinit bool t_exits = false;  // this one
 
 constinit atomic<LastWork> g_last_work{nullptr};
 
-// Who tells why the process dies is not cut short by its exit.
+// Who tells why the process dies is not cut short by its exit, unless it waits within that.
 void let_death_be_told() noexcept {
-  if (!await_death()) {
+  // relaxed: this thread's, or one that is seen to wait
+  if (!tells(g_exiter.load(kRelaxed)) && !await_death()) {
     (void)write_error_within(
         "hamgam: exit: who tells why the process dies has not got on for 10 seconds\n", kPatience);
   }
 }
 
-[[noreturn]] void end_early() noexcept {
+// No destructors, no handlers.
+[[noreturn]] void end_process(int status) noexcept {
+  flush_streams();
   let_death_be_told();
-  if (tells() && !g_ends_death) {
-    (void)std::signal(SIGABRT, SIG_DFL);  // its handler may be what waits
+  std::_Exit(status);
+}
+
+[[noreturn]] void end_early() noexcept {
+  if (tells(g_exiter.load(kRelaxed)) && !g_ends_death) {  // relaxed: as above
+    (void)std::signal(SIGABRT, SIG_DFL);                  // its handler may be what waits
     std::abort();
   }
+  let_death_be_told();
   // [exit.4] acquire, pairs with [exit.5]. Not twice: it may lose its patience itself.
   if (LastWork const work = g_last_work.exchange(nullptr, kAcquire)) {
     work();
@@ -116,7 +124,12 @@ void end_stranded() noexcept {
 }
 
 bool claim_exit() noexcept {
-  return t_exits || (t_exits = !g_claimed.exchange(true, kRelaxed));  // relaxed: only one wins
+  if (!t_exits) {
+    int nobody = 0;
+    // relaxed: only one wins
+    t_exits = g_exiter.compare_exchange_strong(nobody, thread_id(), kRelaxed, kRelaxed);
+  }
+  return t_exits;
 }
 
 // `mine`: the worker that exits, or null.
@@ -288,6 +301,14 @@ void at_exit(int status, void* /*unused*/) noexcept {
     watch_last_thread(thread_id(), &end_stranded);
   }
 }
+
+// Static objects that were there before the runtime are destroyed after at_exit: this comes last.
+void at_last(int /*status*/, void* /*unused*/) noexcept {
+  if (process_id() == g_process) {
+    let_death_be_told();
+  }
+}
+[[gnu::constructor(101)]] void register_last() noexcept { register_exit_handler(&at_last); }
 
 // The thread that loads the library is most often the one that returns from main.
 [[gnu::constructor]] void know_main_thread() noexcept { (void)this_thread_record(); }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "fiber/unwind.h"
+#include "sched/death.h"
 #include "sched/look.h"
 #include "sched/scheduler.h"
 
@@ -132,6 +133,7 @@ class Collector {
         }
       }
       count_ = again;
+      note_telling();
     }
   }
 

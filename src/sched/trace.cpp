@@ -213,6 +213,7 @@ class TraceBuffer {
 constinit TraceBuffer g_buffer;
 constinit atomic<WriteFlight> g_write_flight{nullptr};
 constinit atomic<std::uint32_t> g_progress{0};
+constinit atomic<int> g_last_flight{0};  // the thread that writes it, of a process that dies
 constinit SpinLock g_thread_lock;
 constinit TraceRing g_thread_ring;  // under g_thread_lock
 
@@ -297,7 +298,10 @@ void set_write_flight(WriteFlight write) noexcept {
 void write_flight(const char* kind) noexcept {
   // [flight.2] acquire, pairs with [flight.1]: what it looks at
   if (WriteFlight const write = g_write_flight.load(kAcquire)) {
+    // relaxed throughout: a thread looks for its own
+    g_last_flight.store(kind == nullptr ? thread_id() : 0, kRelaxed);
     write(kind);
+    g_last_flight.store(0, kRelaxed);
   }
 }
 
@@ -307,7 +311,10 @@ std::uint32_t trace_progress() noexcept {
 
 void note_trace_progress() noexcept {
   g_progress.fetch_add(1, kRelaxed);  // relaxed: a number
-  note_telling();                     // if it is written by who dies
+  // Not what the program's own code writes while it dies. relaxed: a thread looks for its own
+  if (int const writer = g_last_flight.load(kRelaxed); writer != 0 && writer == thread_id()) {
+    note_telling();
+  }
 }
 
 void free_trace() noexcept { g_buffer.free(); }

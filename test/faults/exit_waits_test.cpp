@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <functional>
 #include <future>
 #include <mutex>
@@ -433,6 +434,24 @@ TEST_P(ExitWaits, while_the_destructor_sleeps) {
   expect_waited(exit_beside(
       GetParam(), [](auto is_there) { is_there(), wait_for_ever(); },
       [] { std::this_thread::sleep_for(kLong), tell_got(); }));
+}
+
+// Then it is not the exit that ends the process.
+TEST(ExitWaits, dies_and_its_terminate_handler_waits) {
+  auto const child = hamgam::test::in_child(
+      [] {
+        (void)std::set_terminate([] {
+          std::mutex mutex;
+          std::unique_lock lock(mutex);
+          std::condition_variable().wait(lock, [] { return false; });
+          std::abort();
+        });
+        static AtExit const last([] { std::terminate(); });
+        static_cast<void>(&last);
+        std::exit(run([] { return kStatus; }));
+      },
+      {"ASAN_OPTIONS=detect_leaks=0"});
+  EXPECT_TRUE(child.aborted()) << child.status << child.error;
 }
 
 }  // namespace

@@ -229,6 +229,32 @@ TEST(MisuseDump, nobody_reads_the_first_line) {
   }
 }
 
+// The standard library's own handler would wait.
+TEST(MisuseDump, nobody_reads_of_a_threads_exception) {
+  if (test::emulated()) {
+    return;  // as above
+  }
+  auto child = in_child([] {
+    (void)run([] {});
+    std::thread([] {
+      test::fill_standard_error();
+      throw std::runtime_error("nobody catches it");
+    }).join();
+  });
+  EXPECT_TRUE(child.aborted()) << child.status;
+}
+
+TEST(MisuseDump, a_threads_exception) {
+  auto child = in_child([] {
+    (void)run([] {});
+    std::thread([] { throw std::runtime_error("nobody catches it"); }).join();
+  });
+  EXPECT_TRUE(child.aborted()) << child.status;
+  EXPECT_EQ(child.error,
+            "terminate called after throwing an instance of 'std::runtime_error'\n"
+            "  what():  nobody catches it\n");
+}
+
 // From now on another process passes on what is written to standard error, also when this one is
 // dead, but for a while only the beginning.
 class Relay {
@@ -300,6 +326,43 @@ TEST(MisuseDump, another_fatal_error_meanwhile) {
   EXPECT_FALSE(child.says("unlock of unlocked mutex"));
 }
 
+// what() is the program's. Something is told, also if it comes to another end.
+template <class End>
+Child dies_in_what() {
+  struct Bad final : std::exception {
+    [[nodiscard]] const char* what() const noexcept override {
+      End()();
+      return "";
+    }
+  };
+  return in_child([] {
+    (void)run([] {
+      go([] { throw Bad(); });
+      (void)make_chan<int>().recv();
+    });
+  });
+}
+
+TEST(MisuseDump, an_exception_whose_text_throws) {
+  struct Throw {
+    void operator()() const { throw 1; }
+  };
+  auto const child = dies_in_what<Throw>();
+  EXPECT_TRUE(child.aborted()) << child.status;
+  EXPECT_TRUE(child.begins("panic: \nterminate called by what is called meanwhile\n"))
+      << child.error;
+  EXPECT_TRUE(child.says("Bad::what() const")) << child.error;
+}
+
+TEST(MisuseDump, an_exception_whose_text_dies) {
+  struct Misuse {
+    void operator()() const { Mutex().unlock(); }
+  };
+  auto const child = dies_in_what<Misuse>();
+  EXPECT_TRUE(child.aborted()) << child.status;
+  EXPECT_TRUE(child.begins("panic: fatal error: sync: unlock of unlocked mutex\n")) << child.error;
+}
+
 TEST(MisuseDump, another_exception_meanwhile) {
   auto const child =
       dies_and([] { std::thread([] { throw std::runtime_error("2nd"); }).detach(); });
@@ -320,6 +383,18 @@ __attribute__((noinline)) void fault_on_a_damaged_stack() {
   *static_cast<void* volatile*>(frame) = reinterpret_cast<void*>(0x4141414141410000);
   static int* volatile nowhere = nullptr;
   *nowhere = 1;
+}
+
+TEST(MisuseDump, an_exception_whose_text_faults) {
+  struct Fault {
+    void operator()() const {
+      static int* volatile nowhere = nullptr;
+      *nowhere = 1;
+    }
+  };
+  auto const child = dies_in_what<Fault>();
+  EXPECT_TRUE(WIFSIGNALED(child.status) && WTERMSIG(child.status) == SIGSEGV) << child.status;
+  EXPECT_TRUE(child.begins("panic: fatal error: invalid memory address")) << child.error;
 }
 
 // There is no function, and so no stack; the others are told of all the same.
