@@ -102,7 +102,7 @@ void let_death_be_told() noexcept {
 }
 
 [[noreturn]] void end_early() noexcept {
-  if (tells(g_exiter.load(kRelaxed)) && !g_ends_death) {  // relaxed: as above
+  if (tells(g_exiter.load(kRelaxed)) && !g_ends_death) {  // relaxed: one that is seen to wait
     (void)std::signal(SIGABRT, SIG_DFL);                  // its handler may be what waits
     std::abort();
   }
