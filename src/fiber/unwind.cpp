@@ -98,14 +98,14 @@ struct Walk {
   const void** frames;
   std::size_t most;
   std::size_t count = 0;
-  bool bridge = false;   // the first frame is the caller of the unwinder
+  int skips = 0;         // so many frames, which are of the walk itself
   bool handler = false;  // up to the frame that was interrupted they are of the handler
 };
 
 _Unwind_Reason_Code visit(_Unwind_Context* context, void* raw) {
   auto& walk = *static_cast<Walk*>(raw);
-  if (walk.bridge) {
-    walk.bridge = false;
+  if (walk.skips > 0) {
+    --walk.skips;
     return _URC_NO_REASON;
   }
   int exact = 0;
@@ -126,18 +126,26 @@ _Unwind_Reason_Code visit(_Unwind_Context* context, void* raw) {
   return _URC_NO_REASON;
 }
 
+struct Guard {
+  sigjmp_buf escape;
+  Guard* outer;    // that a handler has interrupted
+  bool from_here;  // by unwind_here()
+};
+
 // Whom a fault on this thread concerns. In the static block of each thread: handlers touch it.
 #if defined(__x86_64__) || defined(__aarch64__)
 __attribute__((tls_model("initial-exec")))
 #endif
-thread_local constinit sigjmp_buf* t_escape = nullptr;
+thread_local constinit Guard* t_guard = nullptr;
 
 // From `context`, or null: from here. A function of its own, so that the walk is not on its stack,
 // which is read after a longjmp.
 HAMGAM_NOINLINE void walk_guarded([[maybe_unused]] const Context* context, Walk& walk) noexcept {
-  sigjmp_buf escape;
-  if (sigsetjmp(escape, 0) == 0) {
-    t_escape = &escape;
+  Guard guard;
+  guard.outer = t_guard;
+  guard.from_here = context == nullptr && !walk.handler;
+  if (sigsetjmp(guard.escape, 0) == 0) {
+    t_guard = &guard;
     asm volatile("" ::: "memory");  // it is seen by handlers from here
 #if HAMGAM_UNWINDS
     if (context != nullptr) {
@@ -149,14 +157,14 @@ HAMGAM_NOINLINE void walk_guarded([[maybe_unused]] const Context* context, Walk&
     }
   }
   asm volatile("" ::: "memory");  // to here
-  t_escape = nullptr;
+  t_guard = guard.outer;
 }
 
 }  // namespace
 
 #if HAMGAM_UNWINDS
 std::size_t unwind(const Context& context, const void** frames, std::size_t most) noexcept {
-  Walk walk{frames, most, 0, true};
+  Walk walk{frames, most, 0, 1};
   walk_guarded(&context, walk);
   return walk.count;
 }
@@ -168,23 +176,23 @@ std::size_t unwind(const Context& /*context*/, const void** /*frames*/,
 #endif
 
 std::size_t unwind_interrupted(const void** frames, std::size_t most) noexcept {
-  if (t_escape != nullptr) {
+  if (t_guard != nullptr && !t_guard->from_here) {
     return 0;
   }
-  Walk walk{frames, most, 0, false, true};
+  Walk walk{frames, most, 0, 0, true};
   walk_guarded(nullptr, walk);
   return walk.count;
 }
 
 void escape_unwind() noexcept {
-  if (t_escape != nullptr) {
-    siglongjmp(*t_escape, 1);
+  if (t_guard != nullptr) {
+    siglongjmp(t_guard->escape, 1);
   }
 }
 
 HAMGAM_NOINLINE std::size_t unwind_here(const void** frames, std::size_t most) noexcept {
-  Walk walk{frames, most, 0, true};
-  _Unwind_Backtrace(&visit, &walk);
+  Walk walk{frames, most, 0, 2};
+  walk_guarded(nullptr, walk);
   return walk.count;
 }
 

@@ -61,8 +61,10 @@ bool is_instance_for_others(std::string_view name) noexcept {
       }
       while (skip(name, "Z")) {
       }
-      // "NS1_": nothing but the library's namespaces was named so far. "NSt": std.
-      if (name.size() < 3 || name.front() == 'E' || name[2] == 't' || !skip(name, "NS")) {
+      // "NS1_": nothing but the library's namespaces was named so far. "NS_": the outermost, in
+      // which it has nothing but the next. "NSt": std.
+      if (name.size() < 3 || name.front() == 'E' || name[2] == 't' || name[2] == '_' ||
+          !skip(name, "NS")) {
         return !name.empty() && name.front() != 'E';
       }
       name.remove_prefix(std::min(name.find('_') + 1, name.size()));

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <iostream>
 #include <ostream>
 #include <sstream>
 #include <streambuf>
@@ -27,6 +28,7 @@
 
 #include "hamgam/hamgam.h"
 #include "observe/stacks.h"
+#include "support/child.h"
 #include "support/crew.h"
 #include "support/scale.h"
 
@@ -408,6 +410,36 @@ TEST(ObserveLoad, OB9_broken_frames) {
   chan.close();
   all.wait();
   munmap(page, kPage);
+}
+
+HAMGAM_TEST_FRAME void looks_at_all(void* text) {
+  std::ostringstream out;
+  observe::dump(out);
+  *static_cast<std::string*>(text) = out.str();
+}
+
+// Who looks at its own stack, or has it noted where it waits, had died of it.
+TEST(ObserveLoad, OB9_broken_frames_of_its_own) {
+  auto const child = test::in_child([] {
+    observe::profile_waits();
+    observe::watch_locks();
+    auto const chan = make_chan<int>();
+    void* const argument = const_cast<Chan<int>*>(&chan);
+    std::string text;
+    WaitGroup all;
+    all.go([&] { hamgam_test_smashed(&waits_below, argument); });
+    all.go([&] {
+      hamgam_test_smashed(&looks_at_all, &text);
+      chan.close();
+    });
+    all.wait();
+    std::ostringstream waits;
+    observe::write_profile(observe::Profile::block, waits);
+    std::cerr << text << waits.str();
+  });
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_TRUE(child.says("looks_at_all(void*)")) << child.error;
+  EXPECT_TRUE(child.says("waits_at<1>")) << child.error;
 }
 
 #endif
