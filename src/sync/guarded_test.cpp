@@ -152,6 +152,7 @@ TEST(Guarded, Locked_moves) {
   auto& self = locked;
   locked = std::move(self);
   EXPECT_FALSE(other.try_lock().has_value());
+  locked.unlock();
 
   auto made = [&value] { return value.lock(); };
   auto passed = [](Guarded<int>::Locked taken) { *taken += 5; };
