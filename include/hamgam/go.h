@@ -59,10 +59,10 @@
 // process that has dropped its privileges, and by ThreadSanitizer, which has a thread of its own.
 //
 // fork: the child has one thread, and none of those that run goroutines, once there are any. It may
-// exec, _exit, and use what need not wait; go, run, timers and waits for somebody end it with a
-// line on standard error. (What others were using at the fork may be locked for ever, and to try
-// is to wait for that, too.) A child of a fork before the first goroutine is like any other
-// process.
+// exec, _exit, and use what need not wait; go, run, with_timeout and waits for somebody without a
+// limit of time end it with a line on standard error. (What others were using at the fork may be
+// locked for ever, and to try is to wait for that, too.) A child of a fork before the first
+// goroutine is like any other process.
 //
 // Environment, read when the runtime starts: HAMGAM_PROCS (as max_procs), HAMGAM_BLOCKING (as
 // max_blocking), HAMGAM_STACK (bytes of a goroutine's stack, 256 KiB unless set; only what is
@@ -198,9 +198,10 @@ namespace detail::calls {
 
 // Starts a goroutine that calls f(args...). The arguments are evaluated by the caller and copied or
 // moved into the goroutine; use std::ref for a reference. From any thread; never blocks. An
-// exception that escapes f ends the process: "panic: <what()>" and a stack trace. A null function
-// is the fatal error "go of nil func value". Throws std::bad_alloc if there is no memory for it.
-// O(1).
+// exception that escapes f ends the process: "panic: <what()>" and a stack trace; then by a
+// std::terminate handler of the program's that was set before Hamgam was first used (one that is
+// set later is called instead of all that). A null function is the fatal error "go of nil func
+// value". Throws std::bad_alloc if there is no memory for it. O(1).
 template <class F, class... Args>
   requires detail::Callable<F, Args...>
 void go(F&& f, Args&&... args) {

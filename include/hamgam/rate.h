@@ -67,7 +67,8 @@ class [[nodiscard]] Reservation {
 
 class RateLimiter {
  public:
-  // `per_second` on average; `burst` at once at most, which are there at first.
+  // `per_second` on average; `burst` at once at most, which are there at first. What is negative or
+  // not a number counts as 0.
   RateLimiter(double per_second, int burst) noexcept : bucket_(per_second, burst) {}
   RateLimiter(const RateLimiter&) = delete;
   RateLimiter& operator=(const RateLimiter&) = delete;

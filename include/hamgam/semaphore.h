@@ -16,8 +16,10 @@
 // all waits for ever and holds nobody back. It may be destroyed as soon as nobody waits and each
 // release has given back what a returned acquire took. 16 bytes.
 //
-// Happens-before: release(n) is before the return of each acquire that needed it. A try that fails
-// orders nothing, but a request to stop is before the return of the acquire that it ends.
+// Happens-before: release(n) is before the return of each acquire that needed it: of k units, the
+// n-th that is released before the return of the acquire of the (n + k)-th, as with a channel whose
+// buffer has k elements; so users of two units are not ordered. A try that fails orders nothing,
+// but a request to stop is before the return of the acquire that it ends.
 
 #include <chrono>
 #include <cstdint>
@@ -30,13 +32,14 @@
 #include "hamgam/detail/config.h"
 #include "hamgam/detail/deadline.h"
 #include "hamgam/detail/fatal.h"
+#include "hamgam/detail/unit_edges.h"
 
 namespace hamgam::inline HAMGAM_ABI {
 
 class Semaphore {
  public:
   // n units, all free. Panic "semaphore: negative size".
-  constexpr explicit Semaphore(std::int64_t n) : state_(checked(n)), size_(n) {}
+  constexpr explicit Semaphore(std::int64_t n) : state_(checked(n)), size_(n), edges_(n) {}
   Semaphore(const Semaphore&) = delete;
   Semaphore& operator=(const Semaphore&) = delete;
 
@@ -46,7 +49,7 @@ class Semaphore {
     if (HAMGAM_UNLIKELY(!take(n))) {
       acquire_slow(n);
     }
-    detail::tsan_acquire(this);
+    edges_.taken(n);
   }
 
   // Never blocks. False if n units are not free, or others wait.
@@ -54,7 +57,7 @@ class Semaphore {
     if (!take(n)) {
       return false;
     }
-    detail::tsan_acquire(this);
+    edges_.taken(n);
     return true;
   }
 
@@ -81,7 +84,7 @@ class Semaphore {
   // Gives n units back and wakes those whose turn has come. Panic "semaphore: released more than
   // held"; the semaphore is as before then.
   void release(std::int64_t n = 1) {
-    detail::tsan_release(this);
+    edges_.given(n);
     std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
     while (HAMGAM_LIKELY(state >= 0 && n >= 0 && n <= size_ - state)) {
       // [sem.1] release, pairs with [sem.2], [sem.3]: what was done with the units
@@ -128,6 +131,7 @@ class Semaphore {
 
   detail::atomic<std::int64_t> state_;
   const detail::unseen<std::int64_t> size_;  // read beside what the units protect
+  [[no_unique_address]] detail::UnitEdges edges_;
 };
 
 // Units of a Semaphore that are given back at the end of the scope. Movable; empty if made by

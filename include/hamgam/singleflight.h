@@ -15,7 +15,9 @@
 // What the hash and the comparison throw comes out of call() and forget(), and nothing was done.
 // They, and the copying and destruction of keys, run under a lock: they must not use this object.
 //
-// Happens-before: the end of f is before the return of each call() that it serves.
+// Happens-before: the end of f is before the return of each call() that it serves. (One lock orders
+// all calls of an object beyond that, also those for other keys, so ThreadSanitizer may overlook a
+// race between their callers, as it does with Go's.)
 
 #include <cstddef>
 #include <functional>

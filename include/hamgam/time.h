@@ -171,7 +171,8 @@ class [[nodiscard]] Timer {
 // Calls f in a goroutine of its own after d, and again after each reset; f may stop, reset, move or
 // destroy the Timer. f and what it captured live as long as it can be called: until the Timer is
 // gone and f was stopped or has been called, and are then destroyed by the last of those. So stop()
-// alone does not end them; `timer.stop(); timer = {};` does.
+// alone does not end them; `timer.stop(); timer = {};` does. A null function is a panic when it is
+// due, as in Go.
 template <class Rep, class Period, class F>
   requires std::invocable<std::decay_t<F>&>
 Timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f) {

@@ -250,7 +250,8 @@ void print_exception() {
     throw;
   } catch (const std::exception& e) {
     put({"panic: "});  // at once: what() is the program's, and may come to another end
-    put({e.what(), "\n"});
+    const char* const what = e.what();
+    put({what != nullptr ? what : "(what() is null)", "\n"});
   } catch (const GoexitSignal&) {
     put({"panic: goexit in a function that must not throw\n"});
   } catch (...) {
@@ -279,7 +280,8 @@ void print_uncaught() {
   try {
     throw;
   } catch (const std::exception& e) {
-    put({"  what():  ", e.what(), "\n"});
+    const char* const what = e.what();
+    put({"  what():  ", what != nullptr ? what : "(null)", "\n"});
   } catch (...) {  // NOLINT(bugprone-empty-catch): there is no more to say
   }
 }
@@ -290,6 +292,14 @@ bool is_default(std::terminate_handler handler) noexcept {
 #else
   return handler == nullptr;
 #endif
+}
+
+// Once all is told: the program's own handler may look at the exception, too, and end the process.
+[[noreturn]] void end_as_program_wants() {
+  if (!is_default(g_former_terminate)) {
+    g_former_terminate();
+  }
+  std::abort();
 }
 
 // An exception that nobody in the goroutine catches ends here, called from the throw, with the
@@ -307,7 +317,7 @@ bool is_default(std::terminate_handler handler) noexcept {
     print_current(g, __builtin_frame_address(0));
     print_trace(trace_of_rethrown().get());
     put_others(g);
-    std::abort();
+    end_as_program_wants();
   }
   // One that came out of run() or of a Task: the stack of its throw is gone, but was noted,
   // unless it was caught and thrown on.
@@ -317,12 +327,10 @@ bool is_default(std::terminate_handler handler) noexcept {
     print_trace(trace.get());
   }
   write_flight(nullptr);
-  if (!is_default(g_former_terminate)) {
-    g_former_terminate();
-  } else if (trace == nullptr) {
+  if (trace == nullptr && is_default(g_former_terminate)) {
     print_uncaught();
   }
-  std::abort();
+  end_as_program_wants();
 }
 
 // "goroutine 1 [running]: name", for the running one.
@@ -397,11 +405,11 @@ void panic_uncaught(const Failure& failure) noexcept {
     std::rethrow_exception(failure.exception);
   } catch (...) {
     print_exception();
+    print_current(current_goroutine(), __builtin_frame_address(0));
+    print_trace(failure.trace.get());
+    put_others(current_goroutine());
+    end_as_program_wants();
   }
-  print_current(current_goroutine(), __builtin_frame_address(0));
-  print_trace(failure.trace.get());
-  put_others(current_goroutine());
-  std::abort();
 }
 
 void install_crash_handlers() noexcept {

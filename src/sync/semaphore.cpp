@@ -101,12 +101,12 @@ const void* place_of(const atomic<std::int64_t>& state, const std::int64_t& size
 }
 
 template <class Limit>
-bool acquire_within(Semaphore& semaphore, atomic<std::int64_t>& state, const std::int64_t& size,
+bool acquire_within(detail::UnitEdges& edges, atomic<std::int64_t>& state, const std::int64_t& size,
                     std::int64_t n, Limit limit) {
   return detail::interruptible(place_of(state, size, n), std::move(limit), [&](Waiter& me) {
     bool const acquired = take_in_turn(state, size, n, me);
     if (acquired) {
-      detail::tsan_acquire(&semaphore);
+      edges.taken(n);
     }
     return acquired;
   });
@@ -120,15 +120,16 @@ void Semaphore::acquire_slow(std::int64_t n) {
 }
 
 bool Semaphore::acquire_deadline(std::int64_t deadline, std::int64_t n) {
-  return acquire_within(*this, state_, size_, n, deadline);
+  return acquire_within(edges_, state_, size_, n, deadline);
 }
 
 bool Semaphore::acquire_stoppable(std::stop_token token, std::int64_t n) {
-  return acquire_within(*this, state_, size_, n, std::move(token));
+  return acquire_within(edges_, state_, size_, n, std::move(token));
 }
 
 void Semaphore::release_slow(std::int64_t n) {
   if (n < 0) {
+    edges_.not_given(n);
     detail::throw_panic("semaphore: negative count");
   }
   Bucket& bucket = detail::bucket_of(&state_);
@@ -137,6 +138,7 @@ void Semaphore::release_slow(std::int64_t n) {
   for (;;) {
     if (n > size_ - (now < 0 ? ~now : now)) {
       bucket.unlock();
+      edges_.not_given(n);
       detail::throw_panic("semaphore: released more than held");
     }
     if (now < 0) {

@@ -154,6 +154,16 @@ TEST(TokenBucket, ChangingLimits) {
   EXPECT_FALSE(allows(bucket, 1050 * kMs));
 }
 
+TEST(TokenBucket, NegativeOrNoNumberIsNone) {
+  TokenBucket bucket(std::nan(""), -5);
+  EXPECT_EQ(bucket.burst(), 0);
+  EXPECT_EQ(bucket.tokens(0), 0);
+  EXPECT_FALSE(bucket.take(0, 1, kEver));
+  bucket.set_burst(0, std::numeric_limits<int>::min());
+  bucket.set_limit(0, -1);
+  EXPECT_EQ(bucket.tokens(1000 * kMs), 0);
+}
+
 // Never more than burst + rate * time in any span of time.
 TEST(TokenBucket, NeverTooMuch) {
   std::mt19937_64 random(hamgam::test::seed());

@@ -32,7 +32,7 @@ std::int64_t later(std::int64_t time, std::int64_t nanos) noexcept {
 }  // namespace
 
 TokenBucket::TokenBucket(double limit, int burst) noexcept
-    : limit_(limit > 0 ? limit : 0), burst_(burst), tokens_(burst) {}
+    : limit_(limit > 0 ? limit : 0), burst_(std::max(burst, 0)), tokens_(burst_) {}
 
 bool TokenBucket::unlimited() const noexcept { return std::isinf(limit_); }
 
@@ -93,7 +93,7 @@ void TokenBucket::set_limit(std::int64_t now, double limit) noexcept {
 
 void TokenBucket::set_burst(std::int64_t now, int burst) noexcept {
   advance(now);
-  burst_ = burst;
+  burst_ = std::max(burst, 0);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

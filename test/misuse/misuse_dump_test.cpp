@@ -343,6 +343,45 @@ Child dies_in_what() {
   });
 }
 
+TEST(MisuseDump, an_exception_without_text) {
+  struct Null final : std::exception {
+    [[nodiscard]] const char* what() const noexcept override { return nullptr; }
+  };
+  auto const child = in_child([] {
+    (void)run([] {
+      go([] { throw Null(); });
+      (void)make_chan<int>().recv();
+    });
+  });
+  EXPECT_TRUE(child.aborted()) << child.status;
+  EXPECT_TRUE(child.begins("panic: (what() is null)\n\ngoroutine ")) << child.error;
+}
+
+// It comes last, and sees the exception.
+TEST(MisuseDump, an_exception_where_the_program_has_a_terminate_handler) {
+  auto const child = in_child([] {
+    (void)std::set_terminate([] {
+      try {
+        std::rethrow_exception(std::current_exception());
+      } catch (const std::runtime_error& e) {
+        std::fprintf(stderr, "handler: %s\n", e.what());
+      }
+      std::_Exit(3);
+    });
+    (void)run([] {
+      start_sleeper();
+      go([] { throw std::runtime_error("lost"); });
+      (void)make_chan<int>().recv();
+    });
+  });
+  EXPECT_TRUE(child.exited_with(3)) << child.status;
+  EXPECT_TRUE(child.begins("panic: lost\n\ngoroutine ")) << child.error;
+  expect_sleeper(child);
+  std::string const last = "\nhandler: lost\n";
+  ASSERT_GE(child.error.size(), last.size());
+  EXPECT_EQ(child.error.substr(child.error.size() - last.size()), last);
+}
+
 TEST(MisuseDump, an_exception_whose_text_throws) {
   struct Throw {
     void operator()() const { throw 1; }

@@ -661,6 +661,31 @@ void order_by_semaphore() {
   });
 }
 
+// Readers take a unit each, a writer takes all.
+void order_by_all_units_of_a_semaphore() {
+  static constexpr int kUnits = 70;
+  Semaphore units(kUnits);
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 8; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 100; ++i) {
+          if (i % 10 == 0) {
+            SemaphoreGuard const all(units, kUnits);
+            touch();
+          } else if (units.try_acquire_for(1h)) {
+            SemaphoreGuard const one(units, std::adopt_lock);
+            volatile int const seen = shared_number;
+            static_cast<void>(seen);
+            yield();
+          }
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
 // More than there is room for at once, while destructors on the way let others run.
 void order_by_nothing_thrown() {
   struct Slow {
@@ -777,6 +802,7 @@ int main(int argc, char** argv) {
           {"order_by_timer", order_by_timer},
           {"order_by_cond", order_by_cond},
           {"order_by_semaphore", order_by_semaphore},
+          {"order_by_all_units_of_a_semaphore", order_by_all_units_of_a_semaphore},
           {"order_by_nothing_thrown", order_by_nothing_thrown},
           {"order_by_nothing_thread_local", order_by_nothing_thread_local},
           {"order_by_destroyed_stop_callback", order_by_destroyed_stop_callback},

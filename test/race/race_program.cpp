@@ -332,6 +332,22 @@ void race_beside_a_semaphore() {
       });
 }
 
+// Who takes a semaphore of several units for a lock.
+void race_under_a_semaphore() {
+  max_procs(1);
+  run([] {
+    Semaphore slots(3);
+    WaitGroup group;
+    for (int i = 0; i < 2; ++i) {
+      group.go([&] {
+        SemaphoreGuard const slot(slots);
+        touch();
+      });
+    }
+    group.wait();
+  });
+}
+
 void race_beside_a_context() {
   auto const parent = with_cancel(Context::background());
   one_after_the_other(
@@ -418,6 +434,7 @@ int main(int argc, char** argv) {
           {"race_beside_a_read_map", race_beside_a_read_map},
           {"race_beside_a_read_value", race_beside_a_read_value},
           {"race_beside_a_semaphore", race_beside_a_semaphore},
+          {"race_under_a_semaphore", race_under_a_semaphore},
           {"race_beside_a_context", race_beside_a_context},
           {"race_beside_a_counter", race_beside_a_counter},
           {"race_of_painters", race_of_painters},
