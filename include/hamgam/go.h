@@ -14,6 +14,7 @@
 //    (compilers keep what they know of them, also where the name is written again);
 //  * do not hold a std::mutex: its unlock must come from the thread that locked it;
 //  * do not count on the floating-point environment (fesetround).
+// Nor may a goroutine end its thread (pthread_exit, pthread_cancel); goexit() ends it itself.
 // Where one of these must be, blocking() is the remedy: while its f runs the goroutine keeps its
 // thread, whatever it waits for.
 //

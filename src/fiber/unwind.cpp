@@ -7,6 +7,8 @@
 #include <csetjmp>
 #include <cstdint>
 
+#include "os/signals_off.h"
+
 // hamgam_unwind_from(context, visit, argument) calls _Unwind_Backtrace(visit, argument), and says
 // of itself, by its unwind table, that it was called from where the context was saved: stack
 // pointer, frame pointer and return address are in the context, which the register says that is
@@ -128,8 +130,7 @@ _Unwind_Reason_Code visit(_Unwind_Context* context, void* raw) {
 
 struct Guard {
   sigjmp_buf escape;
-  Guard* outer;    // that a handler has interrupted
-  bool from_here;  // by unwind_here()
+  Guard* outer;  // that a handler has interrupted
 };
 
 // Whom a fault on this thread concerns. In the static block of each thread: handlers touch it.
@@ -143,7 +144,6 @@ thread_local constinit Guard* t_guard = nullptr;
 HAMGAM_NOINLINE void walk_guarded([[maybe_unused]] const Context* context, Walk& walk) noexcept {
   Guard guard;
   guard.outer = t_guard;
-  guard.from_here = context == nullptr && !walk.handler;
   if (sigsetjmp(guard.escape, 0) == 0) {
     t_guard = &guard;
     asm volatile("" ::: "memory");  // it is seen by handlers from here
@@ -176,7 +176,7 @@ std::size_t unwind(const Context& /*context*/, const void** /*frames*/,
 #endif
 
 std::size_t unwind_interrupted(const void** frames, std::size_t most) noexcept {
-  if (t_guard != nullptr && !t_guard->from_here) {
+  if (t_guard != nullptr) {
     return 0;
   }
   Walk walk{frames, most, 0, 0, true};
@@ -192,6 +192,7 @@ void escape_unwind() noexcept {
 
 HAMGAM_NOINLINE std::size_t unwind_here(const void** frames, std::size_t most) noexcept {
   Walk walk{frames, most, 0, 2};
+  SignalsOff const off;  // a fault is the walk's then, not that of a handler of the program's
   walk_guarded(nullptr, walk);
   return walk.count;
 }

@@ -22,7 +22,7 @@ std::size_t unwind(const Context& context, const void** frames, std::size_t most
 std::size_t unwind_here(const void** frames, std::size_t most) noexcept;
 
 // The same in the handler of a signal, from where that has interrupted. May be called wherever that
-// was, after unwind_here() has been called once. 0 if it has interrupted an unwind(), or itself.
+// was, after unwind_here() has been called once. 0 if it has interrupted one of these.
 std::size_t unwind_interrupted(const void** frames, std::size_t most) noexcept;
 
 // Up the frame pointers from `frame`, a function's own, as far as they look like some that lie

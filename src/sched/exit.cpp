@@ -303,12 +303,13 @@ void at_exit(int status, void* /*unused*/) noexcept {
 }
 
 // Static objects that were there before the runtime are destroyed after at_exit: this comes last.
-void at_last(int /*status*/, void* /*unused*/) noexcept {
+void at_last() noexcept {
   if (process_id() == g_process) {
     let_death_be_told();
   }
 }
-[[gnu::constructor(101)]] void register_last() noexcept { register_exit_handler(&at_last); }
+// (Not an exit handler as the others: a plug-in with this library may be unloaded unused.)
+[[gnu::constructor(101)]] void register_last() noexcept { (void)std::atexit(&at_last); }
 
 // The thread that loads the library is most often the one that returns from main.
 [[gnu::constructor]] void know_main_thread() noexcept { (void)this_thread_record(); }

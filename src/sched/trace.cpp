@@ -298,10 +298,14 @@ void set_write_flight(WriteFlight write) noexcept {
 void write_flight(const char* kind) noexcept {
   // [flight.2] acquire, pairs with [flight.1]: what it looks at
   if (WriteFlight const write = g_write_flight.load(kAcquire)) {
-    // relaxed throughout: a thread looks for its own
-    g_last_flight.store(kind == nullptr ? thread_id() : 0, kRelaxed);
+    bool const last = kind == nullptr;
+    if (last) {
+      g_last_flight.store(thread_id(), kRelaxed);  // relaxed: a thread looks for its own
+    }
     write(kind);
-    g_last_flight.store(0, kRelaxed);
+    if (last) {
+      g_last_flight.store(0, kRelaxed);  // relaxed: a thread looks for its own
+    }
   }
 }
 

@@ -129,7 +129,6 @@ bool Semaphore::acquire_stoppable(std::stop_token token, std::int64_t n) {
 
 void Semaphore::release_slow(std::int64_t n) {
   if (n < 0) {
-    edges_.not_given(n);
     detail::throw_panic("semaphore: negative count");
   }
   Bucket& bucket = detail::bucket_of(&state_);
@@ -138,7 +137,9 @@ void Semaphore::release_slow(std::int64_t n) {
   for (;;) {
     if (n > size_ - (now < 0 ? ~now : now)) {
       bucket.unlock();
-      edges_.not_given(n);
+      if (n <= size_) {
+        edges_.not_given(n);
+      }
       detail::throw_panic("semaphore: released more than held");
     }
     if (now < 0) {

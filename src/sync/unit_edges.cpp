@@ -10,6 +10,9 @@
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 void UnitEdges::given(std::int64_t n) noexcept {
+  if (n <= 0) {
+    return;
+  }
   std::lock_guard const lock(mutex_);
   for (std::int64_t i = 0; i < std::min<std::int64_t>(n, kPlaces); ++i) {
     char& place = places_[(given_ + static_cast<std::uint64_t>(i)) % kPlaces];
@@ -22,19 +25,22 @@ void UnitEdges::given(std::int64_t n) noexcept {
 }
 
 void UnitEdges::not_given(std::int64_t n) noexcept {
-  std::lock_guard const lock(mutex_);
-  given_ -= static_cast<std::uint64_t>(n);
+  if (n > 0) {
+    std::lock_guard const lock(mutex_);
+    not_given_ = std::min<std::uint64_t>(not_given_ + static_cast<std::uint64_t>(n), kPlaces);
+  }
 }
 
 void UnitEdges::taken(std::int64_t n) noexcept {
   std::lock_guard const lock(mutex_);
   std::int64_t const fresh = std::min(n, fresh_);
   fresh_ -= fresh;
-  n -= fresh;
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(n, kPlaces); ++i) {
-    tsan_acquire(&places_[(taken_ + static_cast<std::uint64_t>(i)) % kPlaces]);
+  auto const used = static_cast<std::uint64_t>(n - fresh);
+  std::uint64_t const seen = used != 0 ? std::min<std::uint64_t>(used + not_given_, kPlaces) : 0;
+  for (std::uint64_t i = 0; i < seen; ++i) {
+    tsan_acquire(&places_[(taken_ + i) % kPlaces]);
   }
-  taken_ += static_cast<std::uint64_t>(n);
+  taken_ += used;
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

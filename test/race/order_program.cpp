@@ -661,6 +661,33 @@ void order_by_semaphore() {
   });
 }
 
+// Whoever gives back what he has not is refused, and the semaphore is as before.
+void order_beside_refused_releases() {
+  Semaphore one(1);
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 3; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 10'000; ++i) {
+          SemaphoreGuard const guard(one);
+          touch();
+        }
+      });
+    }
+    for (int const count : {2, -1}) {
+      group.go([&one, count] {
+        for (int i = 0; i < 10'000; ++i) {
+          try {
+            one.release(count);
+          } catch (const Panic&) {  // as it should
+          }
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
 // Readers take a unit each, a writer takes all.
 void order_by_all_units_of_a_semaphore() {
   static constexpr int kUnits = 70;
@@ -803,6 +830,7 @@ int main(int argc, char** argv) {
           {"order_by_cond", order_by_cond},
           {"order_by_semaphore", order_by_semaphore},
           {"order_by_all_units_of_a_semaphore", order_by_all_units_of_a_semaphore},
+          {"order_beside_refused_releases", order_beside_refused_releases},
           {"order_by_nothing_thrown", order_by_nothing_thrown},
           {"order_by_nothing_thread_local", order_by_nothing_thread_local},
           {"order_by_destroyed_stop_callback", order_by_destroyed_stop_callback},

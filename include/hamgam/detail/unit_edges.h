@@ -6,8 +6,10 @@
 //
 // Of n units the first n that are acquired have not been released by anybody; after that the k-th
 // to be acquired is the k-th that was released. So two that never needed each other's unit are not
-// ordered, and their race is found. given() comes before the units are there to be acquired and
-// taken() after they are, so that a unit which is taken has been given.
+// ordered, and their race is found. Units that were not to be released stay among the others, and
+// who acquires looks past as many: he may be ordered too much then, but not too little. given()
+// comes before the units are there to be acquired and taken() after they are, so that a unit which
+// is taken has been given.
 
 #include <cstdint>
 
@@ -34,6 +36,7 @@ class UnitEdges {
   std::int64_t fresh_;       // not taken yet; this and the others under the mutex
   std::uint64_t given_ = 0;  // so many, and of these so many taken
   std::uint64_t taken_ = 0;
+  std::uint64_t not_given_ = 0;
   char places_[kPlaces] = {};  // each stands for the units whose number has that remainder
 };
 
