@@ -306,6 +306,76 @@ void order_by_nothing_shared() {
   });
 }
 
+void order_by_semaphore() {
+  Semaphore one(1);
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 4; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 50; ++i) {
+          one.acquire();
+          touch();
+          yield();
+          one.release();
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+// Whoever gives back what he has not is refused, and the semaphore is as before.
+void order_beside_refused_releases() {
+  Semaphore one(1);
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 3; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 10'000; ++i) {
+          SemaphoreGuard const guard(one);
+          touch();
+        }
+      });
+    }
+    for (int const count : {2, -1}) {
+      group.go([&one, count] {
+        for (int i = 0; i < 10'000; ++i) {
+          try {
+            one.release(count);
+          } catch (const Panic&) {  // as it should
+          }
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
+// Readers take a unit each, a writer takes all.
+void order_by_all_units_of_a_semaphore() {
+  static constexpr int kUnits = 70;
+  Semaphore units(kUnits);
+  run([&] {
+    WaitGroup group;
+    for (int k = 0; k < 8; ++k) {
+      group.go([&] {
+        for (int i = 0; i < 100; ++i) {
+          if (i % 10 == 0) {
+            SemaphoreGuard const all(units, kUnits);
+            touch();
+          } else if (units.try_acquire_for(1h)) {
+            SemaphoreGuard const one(units, std::adopt_lock);
+            volatile int const seen = shared_number;
+            static_cast<void>(seen);
+            yield();
+          }
+        }
+      });
+    }
+    group.wait();
+  });
+}
+
 // The name is too long to be asked of anybody, and to stand in a string itself.
 void order_by_lookup() {
   run([] {
@@ -342,6 +412,9 @@ int main(int argc, char** argv) {
           {"order_by_flight", order_by_flight},
           {"order_by_lookup", order_by_lookup},
           {"order_by_resource_pool", order_by_resource_pool},
+          {"order_by_semaphore", order_by_semaphore},
+          {"order_by_all_units_of_a_semaphore", order_by_all_units_of_a_semaphore},
+          {"order_beside_refused_releases", order_beside_refused_releases},
       },
       argc, argv);
 }

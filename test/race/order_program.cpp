@@ -643,76 +643,6 @@ void order_by_cond() {
   });
 }
 
-void order_by_semaphore() {
-  Semaphore one(1);
-  run([&] {
-    WaitGroup group;
-    for (int k = 0; k < 4; ++k) {
-      group.go([&] {
-        for (int i = 0; i < 50; ++i) {
-          one.acquire();
-          touch();
-          yield();
-          one.release();
-        }
-      });
-    }
-    group.wait();
-  });
-}
-
-// Whoever gives back what he has not is refused, and the semaphore is as before.
-void order_beside_refused_releases() {
-  Semaphore one(1);
-  run([&] {
-    WaitGroup group;
-    for (int k = 0; k < 3; ++k) {
-      group.go([&] {
-        for (int i = 0; i < 10'000; ++i) {
-          SemaphoreGuard const guard(one);
-          touch();
-        }
-      });
-    }
-    for (int const count : {2, -1}) {
-      group.go([&one, count] {
-        for (int i = 0; i < 10'000; ++i) {
-          try {
-            one.release(count);
-          } catch (const Panic&) {  // as it should
-          }
-        }
-      });
-    }
-    group.wait();
-  });
-}
-
-// Readers take a unit each, a writer takes all.
-void order_by_all_units_of_a_semaphore() {
-  static constexpr int kUnits = 70;
-  Semaphore units(kUnits);
-  run([&] {
-    WaitGroup group;
-    for (int k = 0; k < 8; ++k) {
-      group.go([&] {
-        for (int i = 0; i < 100; ++i) {
-          if (i % 10 == 0) {
-            SemaphoreGuard const all(units, kUnits);
-            touch();
-          } else if (units.try_acquire_for(1h)) {
-            SemaphoreGuard const one(units, std::adopt_lock);
-            volatile int const seen = shared_number;
-            static_cast<void>(seen);
-            yield();
-          }
-        }
-      });
-    }
-    group.wait();
-  });
-}
-
 // More than there is room for at once, while destructors on the way let others run.
 void order_by_nothing_thrown() {
   struct Slow {
@@ -828,9 +758,6 @@ int main(int argc, char** argv) {
           {"order_by_stop_of_each", order_by_stop_of_each},
           {"order_by_timer", order_by_timer},
           {"order_by_cond", order_by_cond},
-          {"order_by_semaphore", order_by_semaphore},
-          {"order_by_all_units_of_a_semaphore", order_by_all_units_of_a_semaphore},
-          {"order_beside_refused_releases", order_beside_refused_releases},
           {"order_by_nothing_thrown", order_by_nothing_thrown},
           {"order_by_nothing_thread_local", order_by_nothing_thread_local},
           {"order_by_destroyed_stop_callback", order_by_destroyed_stop_callback},
