@@ -84,10 +84,10 @@ class Semaphore {
   // Gives n units back and wakes those whose turn has come. Panic "semaphore: released more than
   // held"; the semaphore is as before then.
   void release(std::int64_t n = 1) {
-    std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
-    if (n <= size_ - (state < 0 ? ~state : state)) {
+    if (n <= size_) {  // else it is refused, whatever others do
       edges_.given(n);
     }
+    std::int64_t state = state_.load(detail::kRelaxed);  // relaxed: the CAS checks it
     while (HAMGAM_LIKELY(state >= 0 && n >= 0 && n <= size_ - state)) {
       // [sem.1] release, pairs with [sem.2], [sem.3]: what was done with the units
       if (HAMGAM_LIKELY(

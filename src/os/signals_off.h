@@ -15,7 +15,7 @@ class SignalsOff {
   SignalsOff() noexcept {
     sigset_t all;
     sigfillset(&all);
-    for (int const fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) {
+    for (int const fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT}) {
       sigdelset(&all, fault);
     }
     pthread_sigmask(SIG_BLOCK, &all, &before_);
