@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -448,7 +449,10 @@ TEST_P(AtomicTest, wait_and_notify_all) {
 // A notify that comes when the Atomic is gone, because whoever waited had seen the value. What
 // lives at its address now took that for its own wake: units were had twice.
 TEST_P(AtomicTest, late_notify_wakes_nobody_else_at_the_address) {
-  alignas(16) std::byte place[64];
+  constexpr std::size_t kSize =
+      std::max({sizeof(Atomic<int>), sizeof(Semaphore), sizeof(WaitGroup)});
+  alignas(16) std::byte place[kSize];
+  static_assert(alignof(Semaphore) <= 16 && alignof(WaitGroup) <= 16);
   auto late_notify = [&place] {
     std::launder(reinterpret_cast<Atomic<int>*>(place))->notify_one();
     std::launder(reinterpret_cast<Atomic<int>*>(place))->notify_all();
