@@ -185,8 +185,8 @@ class LeakCheck {
 //   * a deadlock: some wait for each other's locks in a circle, or one for its own, for more than a
 //     moment (20 ms): who waits where, and where each lock was taken;
 //   * what could be one, when it is first seen, though it went well: locks that are taken in
-//     different orders, and a read lock that is taken again by who has it, once a writer has
-//     locked it, too. Both stacks.
+//     different orders, and a read lock that is taken again by who has it, if a writer locks it,
+//     too, before or after. Both stacks.
 // Waits with a limit and tries are no part of it; nor is an order that is only used while one and
 // the same third lock is held. A lock that is unlocked by another than who has it is left out from
 // then on. Locks that were had already are watched from the next time on. Dumps say who has what
@@ -196,7 +196,7 @@ class LeakCheck {
 // come about, as by a lock that some of its orders are only used under. And not told of are orders
 // that go through a lock that is only read; those whose shortest way round could not deadlock,
 // though a longer one could; those used under locks that come and go at one address, which count as
-// one; a read lock taken again under another lock that was taken in between.
+// one.
 //
 // A pair of lock and unlock takes some tens of ns more; each lock, and each order, some hundred
 // bytes for good. A new order takes time in proportion to those that are known (milliseconds with

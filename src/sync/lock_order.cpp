@@ -146,8 +146,11 @@ LockOrderReport LockOrder::take(const OwnVector<HeldLock>& held, const LockNode&
       continue;  // who waits for itself is told of when it does
     }
     linked = linked || (!again && one.waited);
+    // What is taken between two reads keeps no writer from coming in between.
+    std::size_t const before = again ? i : held.size();
     OwnVector<const LockNode*> gates;
-    for (const HeldLock& other : held) {
+    for (std::size_t j = 0; j < before; ++j) {
+      const HeldLock& other = held[j];
       if (other.alone && other.node != one.node && other.node != &node) {
         gates.push_back(other.node);
       }
@@ -194,6 +197,21 @@ LockOrderReport LockOrder::take(const OwnVector<HeldLock>& held, const LockNode&
         out_[one.node].erase(&node);  // it is looked at the next time
         throw;
       }
+    }
+  }
+  return report;
+}
+
+LockOrderReport LockOrder::take_written(const LockNode& node) {
+  std::lock_guard const guard(lock_);
+  LockOrderReport report;
+  auto const edges = out_.find(&node);
+  if (edges == out_.end()) {
+    return report;
+  }
+  for (const auto& [to, edge] : edges->second) {
+    if (stands(*edge)) {
+      look(*edge, report);
     }
   }
   return report;

@@ -60,6 +60,10 @@ class LockOrder {
   LockOrderReport take(const OwnVector<HeldLock>& held, const LockNode& node, bool alone,
                        const LockOrderStep& who);
 
+  // `node` is written for the first time: what only readers had done with it could deadlock now.
+  // Empty: nothing more is to be told. Throws std::bad_alloc.
+  LockOrderReport take_written(const LockNode& node);
+
   // It is another one now.
   void forget(const LockNode& node);
 

@@ -90,6 +90,20 @@ void look_at_order(LockHolder& me, const LockNode& node, bool alone) {
   keep_chain(chain);
 }
 
+// The first writer of a lock.
+void look_at_written(const LockNode& node, LockUse use) {
+  if (use != LockUse::kWrite) {
+    return;  // nobody has read a Mutex
+  }
+  for (;;) {
+    LockOrderReport report = order().take_written(node);
+    if (report.steps.empty()) {
+      return;
+    }
+    report_order(std::move(report));
+  }
+}
+
 enum class Noted : std::uint8_t { kOurs, kUnknown, kAnothers };
 
 // kUnknown: it had it before it was watched, or there was no memory to note it.
@@ -221,8 +235,8 @@ HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockM
     }
     me->held.push_back({&node, node.incarnation.load(kRelaxed),  // relaxed: ours
                         chain_with(*me, node, alone), alone, waits, site});
-    if (alone) {
-      node.written.store(true, kRelaxed);  // relaxed: a hint
+    if (alone && !node.written.exchange(true, kRelaxed)) {  // relaxed: ordered by the graph's lock
+      look_at_written(node, use);
     }
     std::lock_guard const guard(node.guard);
     if (use == LockUse::kShared) {

@@ -211,13 +211,72 @@ HAMGAM_TEST_FRAME void reads_twice(RWMutex& mutex) {
   std::shared_lock const second(mutex);
 }
 
-// As long as nobody writes it is in order.
+void write_once(RWMutex& mutex) {
+  mutex.lock();
+  mutex.unlock();
+}
+
+// As long as nobody writes it is in order. The first writer makes it wrong, though it is never done
+// again.
 TEST_F(LockOrder, reads_again) {
   RWMutex mutex;
   EXPECT_EQ(reports([&] { reads_twice(mutex); }), 0U);
-  mutex.lock();
-  mutex.unlock();
-  EXPECT_EQ(reports([&] { reads_twice(mutex); }), 1U);
+  EXPECT_EQ(reports([&] { write_once(mutex); }), 1U);
+  EXPECT_EQ(reports([&] {
+              reads_twice(mutex);
+              write_once(mutex);
+            }),
+            0U);  // told
+}
+
+HAMGAM_TEST_FRAME void reads_twice_after_a_writer(RWMutex& mutex) {
+  std::shared_lock const first(mutex);
+  std::shared_lock const second(mutex);
+}
+
+TEST_F(LockOrder, reads_again_after_a_writer) {
+  RWMutex mutex;
+  write_once(mutex);
+  EXPECT_EQ(reports([&] { reads_twice_after_a_writer(mutex); }), 1U);
+}
+
+// It would keep a writer out if that took it, too; but then these two are in a circle.
+TEST_F(LockOrder, reads_again_under_a_lock_taken_in_between) {
+  RWMutex mutex;
+  Mutex between;
+  write_once(mutex);
+  EXPECT_EQ(reports([&] {
+              std::shared_lock const first(mutex);
+              std::lock_guard const guard(between);
+              std::shared_lock const second(mutex);
+            }),
+            1U);
+}
+
+// That may be what all writers take first.
+TEST_F(LockOrder, reads_again_under_a_lock_taken_before) {
+  RWMutex mutex;
+  Mutex gate;
+  write_once(mutex);
+  EXPECT_EQ(reports([&] {
+              std::lock_guard const guard(gate);
+              std::shared_lock const first(mutex);
+              std::shared_lock const second(mutex);
+            }),
+            0U);
+}
+
+// The one who reads has long been gone.
+TEST_F(LockOrder, reads_again_before_another_ones_writer) {
+  RWMutex mutex;
+  EXPECT_EQ(reports([&] {
+              std::thread([&] {
+                std::shared_lock const first(mutex);
+                std::shared_lock const second(mutex);
+              }).join();
+            }),
+            0U);
+  EXPECT_EQ(reports([&] { in_goroutine([&] { write_once(mutex); }); }), 1U);
 }
 
 HAMGAM_TEST_FRAME void reads_both(RWMutex& first, RWMutex& second) {
@@ -234,6 +293,24 @@ TEST_F(LockOrder, readers) {
             }),
             0U);
   EXPECT_EQ(reports([&] { takes_both(a, b); }), 1U);  // now that there are writers
+}
+
+HAMGAM_TEST_FRAME void reads_two(RWMutex& first, RWMutex& second) {
+  std::shared_lock const one(first);
+  std::shared_lock const other(second);
+}
+
+// Both must be written: then each reader may wait for a writer who waits for the other.
+TEST_F(LockOrder, writers_come_after_the_readers) {
+  RWMutex a;
+  RWMutex b;
+  EXPECT_EQ(reports([&] {
+              reads_two(a, b);
+              reads_two(b, a);
+              write_once(a);
+            }),
+            0U);
+  EXPECT_EQ(reports([&] { write_once(b); }), 1U);
 }
 
 HAMGAM_TEST_FRAME void takes_after_cond(Mutex& first, Mutex& second) {
