@@ -431,12 +431,14 @@ class [[nodiscard]] PageServer {
 };
 
 // Serves pages at http://127.0.0.1:6060/debug/ : goroutines, and which of them wait for a minute;
-// who has and who waits for which lock, if locks are watched; numbers of the scheduler, and its
-// latencies; what stacks take; the profiles, as text and for
-// `go tool pprof http://127.0.0.1:6060/debug/pprof/mutex`; and /debug/trace?seconds=5 records so
-// long, and gives the newest 260,000 records at most as JSON; unless a trace is on, or could not be
-// written yet, or the program is writing one just now: then the answer is 409. Plain text, or HTML
-// for browsers.
+// who has and who waits for which lock, and in which orders they were taken (?format=dot, for
+// Graphviz), if locks are watched; numbers of the scheduler, and its latencies; what stacks take;
+// the profiles, as text and for `go tool pprof http://127.0.0.1:6060/debug/pprof/mutex`. Plain
+// text, or HTML for browsers. And traces, of the newest 260,000 records at most: what the program's
+// own has until now is at /debug/flight, in Perfetto's form or, with ?format=json, as JSON; that
+// goes on, and without one the answer is 404. /debug/trace?seconds=5 records so long, and gives
+// JSON; unless a trace is on, or could not be written yet: then it is 409, as both are while the
+// program is writing one.
 //
 //   auto const pages = observe::serve();
 //

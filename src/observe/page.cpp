@@ -2,12 +2,15 @@
 // Copyright The Hamgam Authors
 #include "observe/page.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "hamgam/observe.h"
 #include "observe/page_parts.h"
+#include "observe/page_trace.h"
 #include "observe/profile.h"
 #include "wait/wait_profile.h"
 
@@ -27,9 +30,11 @@ constexpr Link kLinks[] = {
     {"/debug/goroutines?group=0", "each for itself"},
     {"/debug/goroutines?min_wait=60", "those that wait for a minute or longer"},
     {"/debug/locks", "who has and who waits for which lock"},
+    {"/debug/locks?format=dot", "which was taken while one had which, for Graphviz"},
     {"/debug/scheduler", "numbers of goroutines, workers and stacks; latencies"},
     {"/debug/stacks", "what stacks take, and which take the most"},
     {"/debug/trace?seconds=1", "records a second, as JSON for ui.perfetto.dev"},
+    {"/debug/flight", "what the program's own trace has until now, for ui.perfetto.dev"},
     {"/debug/pprof/goroutine?debug=1", "goroutines, by where they are"},
     {"/debug/pprof/block?debug=1", "where is waited, and how long"},
     {"/debug/pprof/mutex?debug=1", "who makes others wait for locks, and how long"},
@@ -64,6 +69,28 @@ PageReply trace_page(const PageRequest& request) {
   }
   reply.type = "application/json";
   reply.head = "Content-Disposition: attachment; filename=\"trace.json\"\r\n";
+  return reply;
+}
+
+PageReply flight_page(const PageRequest& request) {
+  std::string_view const form = request.parameter("format", "pftrace");
+  bool const packets = form == "pftrace";
+  if (!packets && form != "json") {
+    return refusal("400 Bad Request", "format is pftrace or json");
+  }
+  std::optional<std::string> trace;
+  try {
+    trace = flight(packets);
+  } catch (const std::system_error& error) {
+    return trace_refusal(error);
+  }
+  if (!trace.has_value()) {
+    return refusal("404 Not Found", "the program records none, see observe::start_trace");
+  }
+  PageReply reply;
+  reply.body = std::move(*trace);
+  reply.type = packets ? "application/octet-stream" : "application/json";
+  reply.head = "Content-Disposition: attachment; filename=\"flight." + std::string(form) + "\"\r\n";
   return reply;
 }
 
@@ -109,6 +136,11 @@ bool is_this_machine(std::string_view host) noexcept {
 
 }  // namespace
 
+PageReply trace_refusal(const std::system_error& error) {
+  bool const busy = error.code() == std::errc::device_or_resource_busy;
+  return refusal(busy ? "409 Conflict" : "500 Internal Server Error", error.what());
+}
+
 PageReply answer_page(std::string_view text, bool local) {
   PageRequest const request(text);
   if (request.method.empty() || request.path.substr(0, 1) != "/") {
@@ -146,6 +178,9 @@ PageReply answer_page(std::string_view text, bool local) {
   }
   if (path == "/debug/trace") {
     return trace_page(request);
+  }
+  if (path == "/debug/flight") {
+    return flight_page(request);
   }
   if (path.substr(0, kPprof.size()) == kPprof) {
     return pprof_page(request, path.substr(kPprof.size()));

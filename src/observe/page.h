@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "hamgam/detail/config.h"
 #include "os/clock.h"
@@ -24,6 +25,9 @@ struct PageReply {
 // can ask, so the browser must have meant it: a name that resolves to here is refused. Throws
 // std::bad_alloc.
 PageReply answer_page(std::string_view request, bool local);
+
+// Why there is no trace: 409 if somebody else is at one, else 500.
+PageReply trace_refusal(const std::system_error& error);
 
 // A whole answer to be sent, which begins with kPageBegin; without the body if it was asked for by
 // HEAD.

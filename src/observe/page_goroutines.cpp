@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -30,6 +31,39 @@ Nanos wait_of(const Snapshot& snapshot, const Snapshot::Member& member) noexcept
 
 std::string text_of(const Symbols::Place& place) {
   return "    " + place.function + "\n            " + place.where + "\n";
+}
+
+std::string name_of(const void* lock) {
+  char address[32];
+  std::snprintf(address, sizeof address, "%p", lock);
+  std::string const name = find_object(lock);
+  return name.empty() ? address : std::string(address) + " \"" + name + "\"";
+}
+
+// Within quotes of Graphviz's.
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (char const c : text) {
+    out.append(c == '"' || c == '\\' ? "\\" : "").push_back(c);
+  }
+  return out + "\"";
+}
+
+// Which lock was taken while one had which, and where.
+PageReply lock_orders_page() {
+  Symbols symbols;
+  PageReply reply;
+  reply.type = "text/vnd.graphviz; charset=utf-8";
+  reply.body = "digraph locks {\n";
+  for (const LockOrderInfo& info : lock_orders()) {
+    std::string const where =
+        info.frames.empty() ? ""
+                            : symbols.of_program(info.frames.data(), info.frames.size()).function;
+    reply.body += "  " + quoted(name_of(info.first)) + " -> " + quoted(name_of(info.second)) +
+                  " [label=" + quoted(where) + "];\n";
+  }
+  reply.body += "}\n";
+  return reply;
 }
 
 }  // namespace
@@ -88,6 +122,9 @@ PageReply locks_page(const PageRequest& request) {
                               {"Set HAMGAM_DEBUG=locks in the environment of the program, or call "
                                "observe::watch_locks() in it.\n"}});
   }
+  if (request.parameter("format", "") == "dot") {
+    return lock_orders_page();
+  }
   Snapshot const snapshot = take_snapshot(Ask::kNobody);
   Symbols symbols;
   std::unordered_map<std::uint64_t, std::pair<const Snapshot::Group*, Nanos>> goroutines;
@@ -113,11 +150,7 @@ PageReply locks_page(const PageRequest& request) {
                 " reports so far",
             {}};
   for (const LockInfo& lock : locks) {
-    char address[32];
-    std::snprintf(address, sizeof address, "%p", lock.lock);
-    std::string const name = find_object(lock.lock);
-    std::string text =
-        std::string("lock ") + address + (name.empty() ? "" : " \"" + name + "\"") + "\n";
+    std::string text = "lock " + name_of(lock.lock) + "\n";
     for (const LockInfo::Holder& holder : lock.holders) {
       text += "  " + who(holder.goroutine, holder.thread) +
               (holder.shared ? " has it to read, since\n" : " has it, since\n");
@@ -146,7 +179,9 @@ PageReply locks_page(const PageRequest& request) {
     }
     page.paragraphs.push_back(std::move(text));
   }
-  return reply_of(request, page);
+  return reply_of(request, page,
+                  "<p><a href=\"/debug/locks?format=dot\">the orders in which they were taken</a>, "
+                  "for Graphviz</p>\n");
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

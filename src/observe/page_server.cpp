@@ -176,7 +176,7 @@ class Connection {
         deadline_ = time + kPause;
         return true;
       }
-      fail(error);
+      reply_ = trace_refusal(error);
     }
     trace_ = nullptr;
     answer(now());
@@ -197,11 +197,6 @@ class Connection {
     return error.code() == std::errc::device_or_resource_busy;
   }
 
-  void fail(const std::system_error& error) {
-    reply_ = {is_busy(error) ? "409 Conflict" : "500 Internal Server Error",
-              "text/plain; charset=utf-8", "", std::string(error.what()) + "\n"};
-  }
-
   // The other side says no more. Has it gone, or does it wait for the answer? That begins with
   // these bytes in any case, and who has gone does not take them: the next poll tells.
   bool find_out() noexcept {
@@ -217,7 +212,7 @@ class Connection {
       trace_ = std::make_unique<PageTrace>();
       return true;
     } catch (const std::system_error& error) {
-      fail(error);
+      reply_ = trace_refusal(error);
       return false;
     }
   }

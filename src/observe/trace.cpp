@@ -143,6 +143,16 @@ class Tracer {
     write_until_now(path, exits() ? O_NONBLOCK : 0);
   }
 
+  // False: the program has none on.
+  bool copy_for_page(int file, bool packets, std::size_t memory) {
+    std::lock_guard const guard(*this, enter_for_page());
+    if (!on_ || for_page_) {
+      return false;
+    }
+    write_until_now(file, packets ? "flight.pftrace" : "flight.json", "observe: ", memory);
+    return true;
+  }
+
   // The first of each kind goes into a file of its own; when the process dies, into that which was
   // named.
   void write_flight(const char* kind) {
@@ -292,11 +302,12 @@ class Tracer {
     }
   }
 
-  void write_until_now(int file, const std::string& path, const char* who) {
+  void write_until_now(int file, const std::string& path, const char* who,
+                       std::size_t memory = SIZE_MAX) {
     frame_.running_last = trace_running();
     frame_.end_ticks = ticks();
     frame_.end = now();
-    write(file, path, copy_trace(frame_.end_ticks), who);
+    write(file, path, copy_trace(frame_.end_ticks, memory), who);
   }
 
   void write_until_now(const std::string& path, int flags) {
@@ -441,6 +452,9 @@ std::uint64_t begin_trace_for(const std::string& path, std::size_t memory) {
   return tracer().start_for_page(path, memory);
 }
 void end_trace_for(std::uint64_t number) { tracer().stop_for_page(number); }
+bool copy_trace_for(int file, bool packets, std::size_t memory) {
+  return tracer().copy_for_page(file, packets, memory);
+}
 void give_up_trace_for(std::uint64_t number) noexcept { tracer().give_up(number); }
 
 }  // namespace detail

@@ -24,6 +24,10 @@ std::uint64_t begin_trace_for(const std::string& path, std::size_t memory);
 // When it returns the trace is written: by this call, or by who stopped it.
 void end_trace_for(std::uint64_t number);
 
+// What the program's own trace has until now, the newest that goes into so much memory, into an
+// open file; it goes on. `packets`: in Perfetto's form. False: there is none.
+bool copy_trace_for(int file, bool packets, std::size_t memory);
+
 // It is not written, if it was not yet. If somebody else is at it, it is dropped a little later.
 void give_up_trace_for(std::uint64_t number) noexcept;
 

@@ -95,8 +95,8 @@ class Story {
           known.try_emplace(chunk->owner, static_cast<std::uint32_t>(threads_.size()));
       if (fresh) {
         // relaxed throughout: a number; and of what is not lost yet no more is told than was seen
-        threads_.push_back(
-            {chunk->owner->thread_id.load(kRelaxed), chunk->owner->lost.load(kRelaxed)});
+        threads_.push_back({chunk->owner->thread_id.load(kRelaxed),
+                            records_.cut || chunk->owner->lost.load(kRelaxed)});
       }
       std::uint64_t& last = threads_[place->second].last_ticks;
       std::size_t const count = chunk->count.load(kRelaxed);  // relaxed: it is ours by now

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "hamgam/detail/light_barrier.h"
 #include "os/membarrier.h"
@@ -79,7 +80,8 @@ class TraceBuffer {
     return end;
   }
 
-  TraceEnd copy(std::uint64_t until) {
+  TraceEnd copy(std::uint64_t until, std::size_t memory) {
+    std::size_t const most = std::max(memory / sizeof(TraceChunk), kLeastChunks);
     std::size_t count = 0;
     std::uint64_t order = 0;
     {
@@ -89,27 +91,37 @@ class TraceBuffer {
     }
     TraceEnd copy;
     copy.until = until;
-    copy.copies.reset(new TraceChunk[count]);
+    copy.copies.reserve(count);
+    std::vector<const TraceChunk*> copied;  // nothing is asked of the memory under the lock
+    copied.reserve(count);
+    std::unique_ptr<TraceChunk> to;
+    std::uint64_t left_out = 0;
     for (std::size_t i = 0; i < count; ++i) {
       note_trace_progress();
+      const TraceChunk& from = chunks_[i];
+      if (to == nullptr) {
+        to.reset(new TraceChunk);
+      }
       std::lock_guard const guard(lock_);
-      copy_chunk(chunks_[i], copy.copies[i]);
+      if (from.order + most < order && from.owner->chunk != &from) {
+        left_out += from.count.load(kRelaxed);  // relaxed: complete
+        copy.cut = true;
+      } else {
+        copy_chunk(from, *to);
+        copied.push_back(&from);
+        copy.copies.push_back(std::move(to));
+      }
     }
-    std::vector<std::size_t> kept;
-    kept.reserve(count);
-    copy.chunks.reserve(count);
+    copy.chunks.reserve(copied.size());
     {
       std::lock_guard const guard(lock_);
-      for (std::size_t i = 0; i < count; ++i) {
-        std::uint64_t const taken = copy.copies[i].order;
-        if (taken < order && chunks_[i].order == taken) {
-          kept.push_back(i);
+      for (std::size_t i = 0; i < copied.size(); ++i) {
+        std::uint64_t const taken = copy.copies[i]->order;
+        if (taken < order && copied[i]->order == taken) {
+          copy.chunks.push_back(copy.copies[i].get());
         }
       }
-      copy.lost = lost_;
-    }
-    for (std::size_t const i : kept) {
-      copy.chunks.push_back(&copy.copies[i]);
+      copy.lost = lost_ + left_out;
     }
     std::sort(copy.chunks.begin(), copy.chunks.end(), is_older);
     return copy;
@@ -286,9 +298,9 @@ void end_trace() noexcept { g_buffer.end(); }
 
 TraceEnd ended_trace() { return g_buffer.ended(); }
 
-TraceEnd copy_trace(std::uint64_t until) {
+TraceEnd copy_trace(std::uint64_t until, std::size_t memory) {
   TsanIgnore const ignore;
-  return g_buffer.copy(until);
+  return g_buffer.copy(until, memory);
 }
 
 void set_write_flight(WriteFlight write) noexcept {

@@ -138,13 +138,15 @@ struct TraceEnd {
   std::vector<const TraceChunk*> chunks;  // in the order in which they were taken
   std::uint64_t lost = 0;                 // records
   std::uint64_t until = UINT64_MAX;       // what has a later time is not of it
-  std::unique_ptr<TraceChunk[]> copies;
+  bool cut = false;                       // what is older was left out
+  std::vector<std::unique_ptr<TraceChunk>> copies;
 };
 // Ends it, and nobody touches what was recorded any more.
 void end_trace() noexcept;
 TraceEnd ended_trace();
-// What was recorded until then, which is just now; it goes on. Throws std::bad_alloc.
-TraceEnd copy_trace(std::uint64_t until);
+// What was recorded until then, which is just now; it goes on. The newest that go into so much
+// memory, and of each ring some. Throws std::bad_alloc.
+TraceEnd copy_trace(std::uint64_t until, std::size_t memory);
 void free_trace() noexcept;
 
 // Who reports a deadlock ("deadlock"), a stuck worker ("stuck") or that the process dies (null) has

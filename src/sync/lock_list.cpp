@@ -55,4 +55,16 @@ std::vector<LockInfo> locks_in_use() {
   return all;
 }
 
+std::vector<LockOrderInfo> lock_orders() {
+  if (!are_locks_watched()) {
+    return {};
+  }
+  TsanIgnore const ignore;  // the graph's own lock is not seen
+  std::vector<LockOrderInfo> all;
+  for (const LockOrderStep& step : order().steps()) {
+    all.push_back({step.first, step.second, {step.frames.begin(), step.frames.end()}});
+  }
+  return all;
+}
+
 }  // namespace hamgam::inline HAMGAM_ABI::detail

@@ -34,6 +34,16 @@ struct LockInfo {
 // std::bad_alloc.
 std::vector<LockInfo> locks_in_use();
 
+// The second was taken, there, while the first was held.
+struct LockOrderInfo {
+  const void* first;
+  const void* second;
+  std::vector<const void*> frames;
+};
+
+// As far as they are known by now. None if locks are not watched. Throws std::bad_alloc.
+std::vector<LockOrderInfo> lock_orders();
+
 // How many reports were written so far; does not wait.
 std::uint64_t lock_reports_told() noexcept;
 

@@ -217,6 +217,19 @@ LockOrderReport LockOrder::take_written(const LockNode& node) {
   return report;
 }
 
+OwnVector<LockOrderStep> LockOrder::steps() {
+  std::lock_guard const guard(lock_);
+  OwnVector<LockOrderStep> all;
+  for (const auto& [from, edges] : out_) {
+    for (const auto& [to, edge] : edges) {
+      if (stands(*edge)) {
+        all.push_back(edge->step);
+      }
+    }
+  }
+  return all;
+}
+
 void LockOrder::forget(const LockNode& node) {
   std::lock_guard const guard(lock_);
   out_.erase(&node);

@@ -64,6 +64,9 @@ class LockOrder {
   // Empty: nothing more is to be told. Throws std::bad_alloc.
   LockOrderReport take_written(const LockNode& node);
 
+  // All that stand. Throws std::bad_alloc.
+  OwnVector<LockOrderStep> steps();
+
   // It is another one now.
   void forget(const LockNode& node);
 

@@ -227,6 +227,31 @@ TEST(Pages, locks) {
   EXPECT_TRUE(child.succeeded()) << child.error;
 }
 
+HAMGAM_TEST_FRAME void takes_both(Mutex& first, Mutex& second) {
+  std::lock_guard const one(first);
+  std::lock_guard const other(second);
+}
+
+TEST(Pages, orders_of_locks) {
+  auto const child = test::in_child(
+      [] {
+        auto const pages = observe::serve(":0");
+        static Mutex cellar;
+        static Mutex attic;
+        takes_both(cellar, attic);
+        Answer const answer = get(pages, "/debug/locks?format=dot");
+        EXPECT_TRUE(is_in(answer.head, "Content-Type: text/vnd.graphviz")) << answer.head;
+        EXPECT_EQ(answer.body.rfind("digraph locks {\n", 0), 0U);
+        std::size_t const from = answer.body.find("cellar\\\"\" -> ");
+        EXPECT_LT(from, answer.body.find("attic\\\"\" [label=\"")) << answer.body;
+        EXPECT_TRUE(is_in(answer.body, "takes_both")) << answer.body;
+        std::fputs(answer.body.c_str(), stderr);
+        std::_Exit(testing::Test::HasFailure() ? 1 : 0);
+      },
+      {"HAMGAM_DEBUG=locks"});
+  EXPECT_TRUE(child.succeeded()) << child.error;
+}
+
 TEST(Pages, profiles) {
   observe::profile_waits();
   auto const pages = observe::serve(":0");
@@ -350,6 +375,66 @@ std::unique_ptr<Client> begin_trace(const observe::PageServer& pages,
   EXPECT_EQ(get(pages, "/debug/").status, "HTTP/1.1 200 OK");  // which is read with it, or later
   EXPECT_EQ(get(pages, "/debug/trace?seconds=1ms").status, "HTTP/1.1 409 Conflict");
   return client;
+}
+
+// The page's own trace is none of the program's.
+TEST(Pages, no_flight) {
+  auto const pages = observe::serve(":0");
+  EXPECT_EQ(get(pages, "/debug/flight").status, "HTTP/1.1 404 Not Found");
+  auto const client = begin_trace(pages);
+  EXPECT_EQ(get(pages, "/debug/flight").status, "HTTP/1.1 404 Not Found");
+}
+
+test::Trace read_flight(const Answer& answer, const std::string& form) {
+  EXPECT_EQ(answer.status, "HTTP/1.1 200 OK") << answer.body;
+  EXPECT_TRUE(is_in(answer.head, "filename=\"flight." + form + "\"")) << answer.head;
+  std::string const file =
+      testing::TempDir() + "hamgam_flight" + std::to_string(getpid()) + "." + form;
+  std::ofstream(file) << answer.body;
+  test::Trace trace = test::read_trace(file);
+  (void)std::remove(file.c_str());
+  return trace;
+}
+
+TEST(Pages, flight) {
+  auto const pages = observe::serve(":0");
+  observe::start_trace("");
+  WaitGroup all;
+  all.go({.name = "pilot"}, [] { yield(); });
+  all.wait();
+  for (const char* form : {"pftrace", "json"}) {
+    Answer const answer = get(pages, std::string("/debug/flight?format=") + form);
+    EXPECT_FALSE(read_flight(answer, form).named("pilot").empty()) << form;
+  }
+  EXPECT_FALSE(read_flight(get(pages, "/debug/flight"), "pftrace").named("pilot").empty());
+  EXPECT_EQ(get(pages, "/debug/flight?format=svg").status, "HTTP/1.1 400 Bad Request");
+  EXPECT_EQ(
+      answer_to(pages.address(), "HEAD /debug/flight HTTP/1.1\r\nHost: localhost\r\n\r\n").status,
+      "HTTP/1.1 200 OK");
+  EXPECT_TRUE(a_trace_is_on());
+  observe::stop_trace();
+  EXPECT_EQ(get(pages, "/debug/flight").status, "HTTP/1.1 404 Not Found");
+}
+
+// A page is not for gigabytes: it has the newest of them.
+TEST(Pages, flight_of_a_long_trace) {
+  constexpr unsigned kMost = 262'144;
+  auto const pages = observe::serve(":0");
+  observe::start_trace("");
+  WaitGroup all;
+  all.go({.name = "pilot"}, [] {
+    for (unsigned i = 0; i < kMost; ++i) {
+      observe::Region const region("cruise");
+    }
+    observe::Region const region("landing");
+  });
+  all.wait();
+  test::Trace const trace = read_flight(get(pages, "/debug/flight"), "pftrace");
+  observe::stop_trace();
+  EXPECT_GE(trace.records + trace.lost, 2 * kMost);
+  EXPECT_GE(trace.records, kMost / 2);
+  EXPECT_LE(trace.records, kMost + kMost / 2);  // and of each worker some
+  EXPECT_EQ(trace.named("landing", 2).size(), 1U);
 }
 
 TEST(Pages, one_trace_at_a_time) {
