@@ -41,7 +41,7 @@ std::string name_of(const void* lock) {
 }
 
 // Within quotes of Graphviz's.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   for (char const c : text) {
     out.append(c == '"' || c == '\\' ? "\\" : "").push_back(c);
@@ -59,8 +59,8 @@ PageReply lock_orders_page() {
     std::string const where =
         info.frames.empty() ? ""
                             : symbols.of_program(info.frames.data(), info.frames.size()).function;
-    reply.body += "  " + quoted(name_of(info.first)) + " -> " + quoted(name_of(info.second)) +
-                  " [label=" + quoted(where) + "];\n";
+    reply.body += "  " + in_quotes(name_of(info.first)) + " -> " + in_quotes(name_of(info.second)) +
+                  " [label=" + in_quotes(where) + "];\n";
   }
   reply.body += "}\n";
   return reply;
