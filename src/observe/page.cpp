@@ -60,15 +60,19 @@ PageReply index_page(const PageRequest& request) {
   return reply_of(request, page, links + "</table>\n");
 }
 
+PageReply download(const char* type, const std::string& name, std::string body) {
+  return {"200 OK", type, "Content-Disposition: attachment; filename=\"" + name + "\"\r\n",
+          std::move(body)};
+}
+
 PageReply trace_page(const PageRequest& request) {
   constexpr Nanos kLongest = 60'000 * kMillisecond;
-  PageReply reply;
-  if (!read_time(request.parameter("seconds", "1"), reply.records) || reply.records == 0 ||
-      reply.records > kLongest) {
+  Nanos time = 0;
+  if (!read_time(request.parameter("seconds", "1"), time) || time == 0 || time > kLongest) {
     return refusal("400 Bad Request", "seconds is a time, such as 5 or 500ms; 60 s at most");
   }
-  reply.type = "application/json";
-  reply.head = "Content-Disposition: attachment; filename=\"trace.json\"\r\n";
+  PageReply reply = download("application/json", "trace.json", {});
+  reply.records = time;
   return reply;
 }
 
@@ -87,11 +91,8 @@ PageReply flight_page(const PageRequest& request) {
   if (!trace.has_value()) {
     return refusal("404 Not Found", "the program records none, see observe::start_trace");
   }
-  PageReply reply;
-  reply.body = std::move(*trace);
-  reply.type = packets ? "application/octet-stream" : "application/json";
-  reply.head = "Content-Disposition: attachment; filename=\"flight." + std::string(form) + "\"\r\n";
-  return reply;
+  return download(packets ? "application/octet-stream" : "application/json",
+                  "flight." + std::string(form), std::move(*trace));
 }
 
 PageReply pprof_page(const PageRequest& request, std::string_view name) {
@@ -117,10 +118,8 @@ PageReply pprof_page(const PageRequest& request, std::string_view name) {
     }
     return reply;
   }
-  reply.type = "application/octet-stream";
-  reply.head = "Content-Disposition: attachment; filename=\"" + std::string(name) + ".pb\"\r\n";
-  reply.body = profile_text(profile, observe::ProfileFormat::pprof);
-  return reply;
+  return download("application/octet-stream", std::string(name) + ".pb",
+                  profile_text(profile, observe::ProfileFormat::pprof));
 }
 
 // A number or localhost: no name that somebody else made resolve to this machine, by which pages of
