@@ -14,7 +14,7 @@ namespace hamgam::inline HAMGAM_ABI::detail {
 namespace {
 
 // For a string in JSON.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out;
   for (char const c : valid_utf8(text)) {
     if (c == '"' || c == '\\') {
@@ -41,7 +41,7 @@ class JsonTrace : public TraceFile {
 
   void track(const TraceTrack& track, std::string_view name) override {
     put(R"({"ph":"M","name":"thread_name",%s,"args":{"name":"%s"}})", place(track).c_str(),
-        quoted(name).c_str());
+        in_quotes(name).c_str());
   }
 
   void begin(const TraceTrack& track, Nanos time, const TraceSlice& slice) override {
@@ -65,7 +65,7 @@ class JsonTrace : public TraceFile {
     }
     put(R"({"ph":"s",%s,"ts":%s,"id":%llu,"cat":"wake","name":"wake","args":{"by":"%s"}})",
         place(track).c_str(), text(time).text, static_cast<unsigned long long>(arrow),
-        quoted(name).c_str());
+        in_quotes(name).c_str());
   }
 
   void counters(Nanos at, std::int64_t goroutines, std::int64_t runnable) override {
@@ -111,10 +111,10 @@ class JsonTrace : public TraceFile {
     }
     if (!why.empty()) {
       arguments += arguments.empty() ? "" : ",";
-      arguments += "\"then\":\"" + quoted(why) + '"';
+      arguments += "\"then\":\"" + in_quotes(why) + '"';
     }
     put(R"({"ph":"X",%s,"ts":%s,"dur":%s,"name":"%s","args":{%s}})", place(track).c_str(),
-        text(slice.begin).text, text(end - slice.begin).text, quoted(slice.name).c_str(),
+        text(slice.begin).text, text(end - slice.begin).text, in_quotes(slice.name).c_str(),
         arguments.c_str());
   }
 
