@@ -74,15 +74,8 @@ class Atomic {
 
   // If the value is `old`, makes it `next`. Never fails without cause.
   [[nodiscard]] bool compare_and_swap(T old, T next) noexcept {
-    T found = old;
     // [atomic.4] seq_cst, pairs with [atomic.1]
-    while (!value_.compare_exchange_strong(found, next, detail::kSeqCst)) {
-      if (detail::kBytesTell<T> || !detail::same_value<T>(found, old)) {
-        return false;
-      }
-      // They differ in padding only, and `found` has what is there.
-    }
-    return true;
+    return value_.compare_and_swap(old, next, detail::kSeqCst);
   }
 
   // Returns the new value, as in Go. Wraps around.

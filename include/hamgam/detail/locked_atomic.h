@@ -59,6 +59,21 @@ class ValueBytes {
     copy(&bytes);
   }
 
+  // Makes that `next` if these are its bytes; else these become its bytes.
+  bool exchange_in(seen_atomic<T>& at, const ValueBytes& next) noexcept {
+    Word had;
+    Word desired;
+    __builtin_memcpy(&had, bytes_, sizeof had);
+    __builtin_memcpy(&desired, next.bytes_, sizeof desired);
+    void* const place = std::addressof(at);
+    // [bytes.2] seq_cst, pairs with itself and with what loads the value
+    bool const done =
+        __atomic_compare_exchange_n(static_cast<Word*>(place), &had, desired, false,
+                                    static_cast<int>(kSeqCst), static_cast<int>(kSeqCst));
+    copy(&had);
+    return done;
+  }
+
   [[nodiscard]] const T& value() const noexcept {
     return *std::launder(reinterpret_cast<const T*>(bytes_));
   }
@@ -85,6 +100,30 @@ class ValueBytes {
   void copy(const void* from) noexcept { __builtin_memcpy(bytes_, from, sizeof(T)); }
 
   alignas(T) unsigned char bytes_[sizeof(T)];
+};
+
+// What Atomic uses of std::atomic, for a T that is a word. (Of a class, libstdc++'s own comparison
+// knows it only as a reference, of the class's own alignment, for which clang calls libatomic.)
+template <class T>
+class WordAtomic : public seen_atomic<T> {
+ public:
+  using seen_atomic<T>::seen_atomic;
+
+  bool compare_and_swap(T old, T next, std::memory_order order) noexcept {
+    if constexpr (std::is_scalar_v<T>) {
+      return this->compare_exchange_strong(old, next, order);
+    } else if constexpr (kBytesTell<T>) {
+      return ValueBytes<T>(old).exchange_in(*this, ValueBytes<T>(next));
+    } else {
+      ValueBytes<T> found(*this);
+      while (same_value<T>(found.value(), old)) {
+        if (found.exchange_in(*this, ValueBytes<T>(next))) {
+          return true;
+        }
+      }
+      return false;
+    }
+  }
 };
 
 // Lets other threads run; `round`: how often that was called before.
@@ -145,32 +184,30 @@ class LockedAtomic {
     tsan_acquire(this);
     return former;
   }
-  bool compare_exchange_strong(T& expected, T desired, std::memory_order /*seq_cst*/) noexcept {
+  bool compare_and_swap(T old, T next, std::memory_order /*seq_cst*/) noexcept {
     tsan_release(this);
     bool same = false;
     if constexpr (kBytesTell<T>) {
       same = locked([&] {
-        if (!same_value<T>(value_, expected)) {
-          expected = value_;
-          return false;
+        bool const is_old = same_value<T>(value_, old);
+        if (is_old) {
+          value_ = next;
         }
-        value_ = desired;
-        return true;
+        return is_old;
       });
     } else {
       // Compared without the lock, so again if the value has changed meanwhile.
       for (bool changed = true; changed;) {
         ValueBytes<T> const found = bytes();
-        same = same_value<T>(found.value(), expected);
+        same = same_value<T>(found.value(), old);
         if (!same) {
-          expected = found.value();
           break;
         }
         changed = locked([&] {
           if (!(ValueBytes<T>(value_) == found)) {
             return true;
           }
-          value_ = desired;
+          value_ = next;
           return false;
         });
       }
@@ -208,6 +245,6 @@ class LockedAtomic {
 };
 
 template <class T>
-using AnyAtomic = std::conditional_t<kIsWord<T>, seen_atomic<T>, LockedAtomic<T>>;
+using AnyAtomic = std::conditional_t<kIsWord<T>, WordAtomic<T>, LockedAtomic<T>>;
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail
