@@ -214,6 +214,9 @@ struct TaskStart {
   template <class Bound, class... Options>
   static auto start(Bound&& bound, Options&&... options) {
     using R = std::invoke_result_t<Bound&>;
+    static_assert(std::is_void_v<R> || std::is_reference_v<R> || std::is_move_constructible_v<R>,
+                  "spawn: get() moves the result out, so its type must be movable; else return a "
+                  "std::unique_ptr to it");
     auto task = std::make_unique<SpawnedTask<R, Bound>>(std::forward<Bound>(bound));
     launch([raw = task.get()] { raw->run(); }, std::forward<Options>(options)...);
     return Task<R>(std::move(task));

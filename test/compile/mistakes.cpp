@@ -28,6 +28,11 @@ struct MayThrow {
   MayThrow(const MayThrow&) {}
 };
 
+struct Unmovable {
+  Unmovable() = default;
+  Unmovable(const Unmovable&) = delete;
+};
+
 struct Padded {
   char small = 0;
   int big = 0;
@@ -61,6 +66,9 @@ struct Padded {
 #elif defined(SPAWN_COPIES)
   // says: pass std::ref(x)
   auto task = hamgam::spawn(append, text);
+#elif defined(SPAWN_RETURNS_WHAT_CANNOT_BE_MOVED)
+  // says: its type must be movable
+  auto task = hamgam::spawn([] { return Unmovable(); });
 #elif defined(GO_WITHOUT_ITS_ARGUMENT)
   // says: the function can't be called with these arguments
   hamgam::go([](int n) { return n; });
