@@ -65,7 +65,8 @@ if(NOT HAMGAM_CLAIMS_NO_SHADOW_STACK)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)")
     set(hamgam_shadow_stack_options -mbranch-protection=pac-ret+bti)
   else()
-    set(hamgam_shadow_stack_options -fcf-protection=branch)
+    # From gcc 14 on they add up, but for none.
+    set(hamgam_shadow_stack_options -fcf-protection=none -fcf-protection=branch)
   endif()
 endif()
 

@@ -8,9 +8,14 @@
 
 #if HAMGAM_TSAN_USER
 
+extern "C" const char hamgam_tsan_suppressions[];
+
 namespace hamgam::inline HAMGAM_ABI::detail {
 
 namespace {
+
+// Every program has the functions of this file, and so that one, too (tsan_suppressions.cpp).
+[[gnu::used]] const char* const kSuppressions = hamgam_tsan_suppressions;
 
 // The words have other types where they are declared.
 template <class Word>

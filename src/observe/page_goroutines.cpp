@@ -49,6 +49,22 @@ std::string in_quotes(std::string_view text) {
   return out + "\"";
 }
 
+// Where the program itself took it; of code that is inline in the library's, that.
+std::string place_of(const std::vector<const void*>& frames, Symbols& symbols) {
+  if (frames.empty()) {
+    return "";
+  }
+  const Symbols::Place& place = symbols.of_program(frames.data(), frames.size());
+  if (place.owner != Symbols::kLibrary) {
+    return place.function;
+  }
+  Snapshot::Group group;
+  group.frames = frames;
+  std::size_t const first = shown_frames(group, symbols).first;
+  return symbols.at(static_cast<const char*>(frames[std::min(first, frames.size() - 1)]) - 1)
+      .function;
+}
+
 // Which lock was taken while one had which, and where.
 PageReply lock_orders_page() {
   Symbols symbols;
@@ -56,11 +72,8 @@ PageReply lock_orders_page() {
   reply.type = "text/vnd.graphviz; charset=utf-8";
   reply.body = "digraph locks {\n";
   for (const LockOrderInfo& info : lock_orders()) {
-    std::string const where =
-        info.frames.empty() ? ""
-                            : symbols.of_program(info.frames.data(), info.frames.size()).function;
     reply.body += "  " + in_quotes(name_of(info.first)) + " -> " + in_quotes(name_of(info.second)) +
-                  " [label=" + in_quotes(where) + "];\n";
+                  " [label=" + in_quotes(place_of(info.frames, symbols)) + "];\n";
   }
   reply.body += "}\n";
   return reply;

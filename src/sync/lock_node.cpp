@@ -166,7 +166,6 @@ void renew(LockNode& node) {
     node.incarnation.store(node.incarnation.load(kRelaxed) + 1, kRelaxed);
     node.owner.store(nullptr, kRelaxed);
     node.anybodys.store(false, kRelaxed);
-    node.written.store(false, kRelaxed);
     node.readers.clear();
   }
   order().forget(node);  // after that, so that nobody adds to it what is of the former one

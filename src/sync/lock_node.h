@@ -28,7 +28,6 @@ struct LockNode : InOwnMemory {
   atomic<LockHolder*> owner{nullptr};    // alone, or the writer that keeps others out
   atomic<std::uint64_t> incarnation{0};  // of the locks that were here one after the other
   atomic<bool> anybodys{false};          // was unlocked by another than who had it
-  atomic<bool> written{false};           // was had alone
   SpinLock guard;                        // of what follows
   LockSite taken;                        // by the owner
   OwnVector<Reader> readers;             // who have it to read

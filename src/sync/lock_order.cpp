@@ -20,10 +20,6 @@ std::uint64_t incarnation_of(const LockNode& node) noexcept {
   return node.incarnation.load(kRelaxed);  // relaxed: whoever looks has it, or had
 }
 
-bool is_written(const LockNode& node) noexcept {
-  return node.written.load(kRelaxed);  // relaxed: a hint
-}
-
 std::uint64_t hash_of(const OwnVector<const void*>& frames) noexcept {
   std::uint64_t hash = 0;
   for (const void* const frame : frames) {
@@ -34,6 +30,24 @@ std::uint64_t hash_of(const OwnVector<const void*>& frames) noexcept {
 }
 
 }  // namespace
+
+// What of `gates` is in `others`, too. Does anything go?
+bool LockOrder::keep_common(Gates& gates, const Gates& others) noexcept {
+  return std::erase_if(gates, [&](const LockNode* gate) {
+           return std::find(others.begin(), others.end(), gate) == others.end();
+         }) != 0;
+}
+
+LockOrder::Gates LockOrder::gates_of(const OwnVector<HeldLock>& held, std::size_t count,
+                                     const LockNode& node) {
+  Gates gates;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (held[i].alone && held[i].node != &node) {
+      gates.push_back(held[i].node);
+    }
+  }
+  return gates;
+}
 
 bool LockOrder::stands(const Edge& edge) noexcept {
   // relaxed: a hint
@@ -51,6 +65,13 @@ LockOrder::Edge* LockOrder::find(const LockNode& from, const LockNode& to) {
     return nullptr;
   }
   return found->second.get();
+}
+
+const LockOrder::Writers* LockOrder::find_writers(const LockNode& node) const {
+  auto const found = writers_.find(&node);
+  return found != writers_.end() && found->second.incarnation == incarnation_of(node)
+             ? &found->second
+             : nullptr;
 }
 
 // The shortest.
@@ -95,12 +116,13 @@ bool LockOrder::could_deadlock(const OwnVector<const Edge*>& circle) const {
   for (std::size_t i = 0; i < circle.size(); ++i) {
     const Edge& edge = *circle[i];
     const Edge& next = *circle[(i + 1) % circle.size()];
-    if (!edge.to_alone && !next.from_alone && !is_written(*edge.to)) {
+    if (!edge.to_alone && !next.from_alone && find_writers(*edge.to) == nullptr) {
       return false;
     }
-    std::erase_if(gates, [&](const LockNode* gate) {
-      return std::find(edge.gates.begin(), edge.gates.end(), gate) == edge.gates.end();
-    });
+    keep_common(gates, edge.gates);
+  }
+  if (circle.size() == 1) {  // the other one in it is a writer
+    keep_common(gates, find_writers(*circle.front()->to)->gates);
   }
   // What is itself in the circle is no gate.
   std::erase_if(gates, [&](const LockNode* gate) {
@@ -136,26 +158,23 @@ LockOrderReport LockOrder::take(const OwnVector<HeldLock>& held, const LockNode&
   LockOrderReport report;
   OwnVector<const void*> frames;
   bool linked = false;
+  bool const again = std::any_of(held.begin(), held.end(), [&](const HeldLock& one) {
+    return one.node == &node && one.incarnation == incarnation_of(node);
+  });
   for (std::size_t i = held.size(); i-- != 0;) {
     const HeldLock& one = held[i];
     if (one.incarnation != incarnation_of(*one.node)) {
       continue;  // forgotten, or about to be
     }
-    bool const again = one.node == &node && !one.alone && !alone;
-    if (!again && (linked || one.node == &node)) {
-      continue;  // who waits for itself is told of when it does
+    // Who has it already has not taken it after the others; who waits for itself is told of when it
+    // does.
+    if (again ? one.node != &node || one.alone || alone : linked) {
+      continue;
     }
-    linked = linked || (!again && one.waited);
+    linked = linked || one.waited;
     // What is taken between two reads keeps no writer from coming in between.
-    std::size_t const before = again ? i : held.size();
-    OwnVector<const LockNode*> gates;
-    for (std::size_t j = 0; j < before; ++j) {
-      const HeldLock& other = held[j];
-      if (other.alone && other.node != one.node && other.node != &node) {
-        gates.push_back(other.node);
-      }
-    }
-    bool const written = is_written(node) && is_written(*one.node);
+    Gates gates = gates_of(held, again ? i : held.size(), node);
+    std::erase(gates, one.node);
     Edge* edge = find(*one.node, node);
     bool changed = edge == nullptr;
     if (edge == nullptr) {
@@ -174,21 +193,16 @@ LockOrderReport LockOrder::take(const OwnVector<HeldLock>& held, const LockNode&
                                                   incarnation_of(node),
                                                   one.alone,
                                                   alone,
-                                                  written,
                                                   false,
                                                   std::move(gates),
                                                   std::move(step)});
       edge = fresh.get();
       out_[one.node].insert_or_assign(&node, std::move(fresh));  // all or nothing, if memory ends
     } else {
-      bool const fewer_gates = std::erase_if(edge->gates, [&](const LockNode* gate) {
-                                 return std::find(gates.begin(), gates.end(), gate) == gates.end();
-                               }) != 0;
-      changed = fewer_gates || (one.alone && !edge->from_alone) || (alone && !edge->to_alone) ||
-                (written && !edge->written);
+      bool const fewer_gates = keep_common(edge->gates, gates);
+      changed = fewer_gates || (one.alone && !edge->from_alone) || (alone && !edge->to_alone);
       edge->from_alone |= one.alone;
       edge->to_alone |= alone;
-      edge->written |= written;
     }
     if (changed) {
       try {
@@ -202,19 +216,32 @@ LockOrderReport LockOrder::take(const OwnVector<HeldLock>& held, const LockNode&
   return report;
 }
 
-LockOrderReport LockOrder::take_written(const LockNode& node) {
+OwnVector<LockOrderReport> LockOrder::take_writer(const OwnVector<HeldLock>& held,
+                                                  const LockNode& node) {
   std::lock_guard const guard(lock_);
-  LockOrderReport report;
+  OwnVector<LockOrderReport> reports;
+  Gates gates = gates_of(held, held.size(), node);
+  auto const [place, fresh] = writers_.try_emplace(&node);
+  Writers& writers = place->second;
+  if (fresh || writers.incarnation != incarnation_of(node)) {
+    writers = {incarnation_of(node), std::move(gates)};
+  } else if (!keep_common(writers.gates, gates)) {
+    return reports;
+  }
   auto const edges = out_.find(&node);
   if (edges == out_.end()) {
-    return report;
+    return reports;
   }
   for (const auto& [to, edge] : edges->second) {
     if (stands(*edge)) {
+      LockOrderReport report;
       look(*edge, report);
+      if (!report.steps.empty()) {
+        reports.push_back(std::move(report));
+      }
     }
   }
-  return report;
+  return reports;
 }
 
 OwnVector<LockOrderStep> LockOrder::steps() {
@@ -233,6 +260,7 @@ OwnVector<LockOrderStep> LockOrder::steps() {
 void LockOrder::forget(const LockNode& node) {
   std::lock_guard const guard(lock_);
   out_.erase(&node);
+  writers_.erase(&node);
 }
 
 }  // namespace hamgam::inline HAMGAM_ABI::detail

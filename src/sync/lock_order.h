@@ -9,9 +9,10 @@
 // would have waited for it (tries, and waits with a limit, give no edge to what they take). An edge
 // that closes a circle is an order that could deadlock, unless
 //   * one and the same other lock is held, alone, at all of its edges (a gate): then only one can
-//   be
-//     in it at a time;
-//   * at some lock of the circle both only read, and no writer ever took it.
+//     be in it at a time;
+//   * at some lock of the circle both only read, and no writer ever took it who would have waited.
+// A lock that is read again by who reads it is a circle of one edge, in which a writer is the other
+// one: a gate is what was held before the first read, and by all writers.
 // There is an edge from the last one that is held, to which those before have ways; and from those
 // taken by tries since. Edges are of locks, not of classes of them, so nothing need be annotated; a
 // lock that was made anew has none. The stack is looked at only when an edge is new. Sequences of
@@ -60,9 +61,9 @@ class LockOrder {
   LockOrderReport take(const OwnVector<HeldLock>& held, const LockNode& node, bool alone,
                        const LockOrderStep& who);
 
-  // `node` is written for the first time: what only readers had done with it could deadlock now.
-  // Empty: nothing more is to be told. Throws std::bad_alloc.
-  LockOrderReport take_written(const LockNode& node);
+  // `node` was taken to be written by one who holds these, and would have waited for it: what only
+  // readers had done with it could deadlock now. Throws std::bad_alloc.
+  OwnVector<LockOrderReport> take_writer(const OwnVector<HeldLock>& held, const LockNode& node);
 
   // All that stand. Throws std::bad_alloc.
   OwnVector<LockOrderStep> steps();
@@ -71,27 +72,36 @@ class LockOrder {
   void forget(const LockNode& node);
 
  private:
+  using Gates = OwnVector<const LockNode*>;
   struct Edge : InOwnMemory {
     const LockNode* from;
     const LockNode* to;
     std::uint64_t to_incarnation;
     bool from_alone;
     bool to_alone;
-    bool written;  // both ends, by then
     bool told;
-    OwnVector<const LockNode*> gates;  // held alone each time
+    Gates gates;  // held alone each time
     LockOrderStep step;
   };
+  struct Writers {
+    std::uint64_t incarnation = 0;
+    Gates gates;  // held alone each time
+  };
+
+  static bool keep_common(Gates& gates, const Gates& others) noexcept;
+  static Gates gates_of(const OwnVector<HeldLock>& held, std::size_t count, const LockNode& node);
 
   static bool stands(const Edge& edge) noexcept;
   bool find_path(const LockNode& from, const LockNode& to, OwnVector<const Edge*>& path);
   bool could_deadlock(const OwnVector<const Edge*>& circle) const;
   void look(Edge& edge, LockOrderReport& report);
   Edge* find(const LockNode& from, const LockNode& to);
+  [[nodiscard]] const Writers* find_writers(const LockNode& node) const;
 
   SpinLock lock_;
   using Edges = OwnMap<const LockNode*, std::unique_ptr<Edge>>;  // by where they lead
   OwnMap<const LockNode*, Edges> out_;
+  OwnMap<const LockNode*, Writers> writers_;
   OwnSet<std::uint64_t> told_;  // by their stacks
 };
 

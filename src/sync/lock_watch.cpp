@@ -39,9 +39,7 @@ std::uint64_t chain_after(std::uint64_t chain, const LockNode& node, bool alone)
   chain = (chain ^ reinterpret_cast<std::uintptr_t>(&node)) * kPrime;
   chain ^= chain >> 29;
   // relaxed throughout: a hint, or ours
-  std::uint64_t const kind =
-      node.incarnation.load(kRelaxed) * 4 + (alone ? 2 : 0) + (node.written.load(kRelaxed) ? 1 : 0);
-  chain = (chain ^ kind) * kPrime;
+  chain = (chain ^ (node.incarnation.load(kRelaxed) * 2 + (alone ? 1 : 0))) * kPrime;
   return chain ^ chain >> 31;
 }
 
@@ -90,18 +88,17 @@ void look_at_order(LockHolder& me, const LockNode& node, bool alone) {
   keep_chain(chain);
 }
 
-// The first writer of a lock.
-void look_at_written(const LockNode& node, LockUse use) {
-  if (use != LockUse::kWrite) {
-    return;  // nobody has read a Mutex
+// A writer has it, who would have waited for it: one who reads it twice could wait for him.
+void look_at_writer(const LockHolder& me, const LockNode& node) {
+  constexpr std::uint64_t kWriter = 0x57;
+  std::uint64_t const chain = chain_with(me, node, true) ^ kWriter;
+  if (HAMGAM_LIKELY(!is_new_chain(chain))) {
+    return;
   }
-  for (;;) {
-    LockOrderReport report = order().take_written(node);
-    if (report.steps.empty()) {
-      return;
-    }
+  for (LockOrderReport& report : order().take_writer(me.held, node)) {
     report_order(std::move(report));
   }
+  keep_chain(chain);
 }
 
 enum class Noted : std::uint8_t { kOurs, kUnknown, kAnothers };
@@ -232,12 +229,12 @@ HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockM
     bool const alone = use != LockUse::kShared;
     if (waits) {
       look_at_order(*me, node, alone);
+      if (use == LockUse::kWrite) {
+        look_at_writer(*me, node);
+      }
     }
     me->held.push_back({&node, node.incarnation.load(kRelaxed),  // relaxed: ours
                         chain_with(*me, node, alone), alone, waits, site});
-    if (alone && !node.written.exchange(true, kRelaxed)) {  // relaxed: ordered by the graph's lock
-      look_at_written(node, use);
-    }
     std::lock_guard const guard(node.guard);
     if (use == LockUse::kShared) {
       try {

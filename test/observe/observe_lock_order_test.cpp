@@ -251,19 +251,60 @@ TEST_F(LockOrder, reads_again_under_a_lock_taken_in_between) {
               std::shared_lock const second(mutex);
             }),
             1U);
+  RWMutex other;
+  EXPECT_EQ(reports([&] {
+              std::shared_lock const first(other);
+              std::lock_guard const guard(between);
+              std::shared_lock const second(other);
+            }),
+            0U);
+  EXPECT_EQ(reports([&] { write_once(other); }), 1U);
 }
 
 // That may be what all writers take first.
 TEST_F(LockOrder, reads_again_under_a_lock_taken_before) {
   RWMutex mutex;
   Mutex gate;
-  write_once(mutex);
+  auto const write = [&] {
+    std::lock_guard const guard(gate);
+    write_once(mutex);
+  };
+  auto const read_twice = [&] {
+    std::lock_guard const guard(gate);
+    std::shared_lock const first(mutex);
+    std::shared_lock const second(mutex);
+  };
+  write();
+  EXPECT_EQ(reports(read_twice), 0U);
+  EXPECT_EQ(reports(write), 0U);
+  EXPECT_EQ(reports([&] { write_once(mutex); }), 1U);  // the first who does not
+  RWMutex other;
   EXPECT_EQ(reports([&] {
+              write_once(other);
               std::lock_guard const guard(gate);
+              std::shared_lock const first(other);
+              std::shared_lock const second(other);
+            }),
+            1U);
+}
+
+// Who tries, or gives up, keeps no reader out for ever.
+TEST_F(LockOrder, reads_again_beside_writers_that_do_not_wait) {
+  RWMutex mutex;
+  auto const try_it = [&] {
+    ASSERT_TRUE(mutex.try_lock());
+    mutex.unlock();
+    ASSERT_TRUE(mutex.try_lock_for(std::chrono::hours(1)));
+    mutex.unlock();
+  };
+  EXPECT_EQ(reports([&] {
+              try_it();
               std::shared_lock const first(mutex);
               std::shared_lock const second(mutex);
             }),
             0U);
+  EXPECT_EQ(reports(try_it), 0U);
+  EXPECT_EQ(reports([&] { write_once(mutex); }), 1U);
 }
 
 // The one who reads has long been gone.

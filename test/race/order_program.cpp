@@ -350,6 +350,37 @@ void order_by_destroyed() {
   });
 }
 
+// Callbacks of the standard library's, which go on the thread that has just run them.
+void order_by_stop_callback() {
+  for (int const procs : {1, 2}) {
+    max_procs(procs);
+    run([] {
+      for (int i = 0; i < 100; ++i) {
+        std::stop_source source;
+        std::atomic<int> called{0};
+        auto const ready = make_chan<Unit>(1);
+        WaitGroup group;
+        group.go([&] {
+          std::stop_callback const callback(source.get_token(), [&] { ++called; });
+          ready.send({});
+          while (called == 0) {
+            yield();
+          }
+        });
+        group.go([&, i] {
+          (void)ready.recv();
+          if (i % 2 == 0) {
+            source.request_stop();
+          } else {
+            blocking([&] { source.request_stop(); });
+          }
+        });
+        group.wait();
+      }
+    });
+  }
+}
+
 // Everything that can be stopped, by a thread and by goroutines.
 void order_by_stop() {
   auto const wait_all = [](const std::stop_token& token) {
@@ -751,6 +782,7 @@ int main(int argc, char** argv) {
           {"order_by_rwmutex_4", [] { order_by_rwmutex(4); }},
           {"order_by_destroyed_mutex", order_by_destroyed<Mutex>},
           {"order_by_destroyed_rwmutex", order_by_destroyed<RWMutex>},
+          {"order_by_stop_callback", order_by_stop_callback},
           {"order_by_stop", order_by_stop},
           {"order_by_context", order_by_context},
           {"order_by_former_cancel", [] { order_by_former_cancel(); }},
