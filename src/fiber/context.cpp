@@ -9,7 +9,7 @@
 // goroutine that runs next.
 
 #if defined(__CET__) && (__CET__ & 2) || defined(__ARM_FEATURE_GCS_DEFAULT)
-#error "the switch knows no shadow stack: -fcf-protection=none -fcf-protection=branch, -mbranch-protection=pac-ret+bti"
+#error "no shadow stacks: -fcf-protection=none -fcf-protection=branch, -mbranch-protection=bti"
 #endif
 
 #if !defined(HAMGAM_CONTEXT_UCONTEXT) && (defined(__x86_64__) || defined(__aarch64__))
