@@ -378,21 +378,32 @@ case_interrupt() {
   done
 }
 
+# Counts, after a command on the terminal, more and more until it takes so long that there is a bar.
+# Leaves the files in paths.
+shows_bar() { # PATTERN COMMAND
+  local i count=0
+  paths=""
+  while ((count < 1000)); do
+    for ((i = 0; i < 10; ++i)); do paths+=" text"; done
+    count=$((count + 10))
+    script -qec "$2; $program $paths >out" terminal >/dev/null </dev/null
+    ! grep -qE "$1" terminal || return 0
+  done
+  return 1
+}
+
 # There is a bar on a terminal, and only there; messages do not get lost in it.
 case_progress() {
   command -v script >/dev/null || skip "no script command"
   local i paths=""
   export TERM=xterm
   repeat 20000000 'some words to count for a while' >text
-  for ((i = 0; i < 15; ++i)); do paths+=" text"; done
-  script -qec "$program $paths >out" terminal >/dev/null </dev/null
-  grep -q '\[#*  *\] .* of 15 files' terminal || fail "no progress bar on a terminal"
+  shows_bar '\[#*  *\] .* of [0-9]+ files' "stty cols 80" || fail "no progress bar on a terminal"
   script -qec "$program --no-progress $paths >out" terminal >/dev/null </dev/null
   if grep -q 'files' terminal; then fail "a progress bar in spite of --no-progress"; fi
   TERM=dumb script -qec "$program text >out" terminal >/dev/null </dev/null
   if grep -q 'files' terminal; then fail "a progress bar on a dumb terminal"; fi
-  script -qec "stty cols 20; $program text text text text text >out" terminal >/dev/null </dev/null
-  grep -qE '[0-9]% [0-9] of 5' terminal || fail "no percentage on a narrow terminal"
+  shows_bar '[0-9]% [0-9]+ of [0-9]+' "stty cols 20" || fail "no percentage on a narrow terminal"
   # shellcheck disable=SC2086
   run 0 $paths
   silent

@@ -436,9 +436,9 @@ class [[nodiscard]] PageServer {
 // the profiles, as text and for `go tool pprof http://127.0.0.1:6060/debug/pprof/mutex`. Plain
 // text, or HTML for browsers. And traces, of the newest 260,000 records at most: what the program's
 // own has until now is at /debug/flight, in Perfetto's form or, with ?format=json, as JSON; that
-// goes on, and without one the answer is 404. /debug/trace?seconds=5 records so long, and gives
-// JSON; unless a trace is on, or could not be written yet: then it is 409, as both are while the
-// program is writing one.
+// goes on (but a stop_trace() meanwhile waits), and without one the answer is 404.
+// /debug/trace?seconds=5 records so long, and gives JSON; unless a trace is on, or could not be
+// written yet: then it is 409, as both are while the program is writing one.
 //
 //   auto const pages = observe::serve();
 //

@@ -89,7 +89,8 @@ PageReply flight_page(const PageRequest& request) {
     return trace_refusal(error);
   }
   if (!trace.has_value()) {
-    return refusal("404 Not Found", "the program records none, see observe::start_trace");
+    return refusal("404 Not Found",
+                   "the program records none of its own, see observe::start_trace");
   }
   return download(packets ? "application/octet-stream" : "application/json",
                   "flight." + std::string(form), std::move(*trace));

@@ -135,8 +135,12 @@ PageReply locks_page(const PageRequest& request) {
                               {"Set HAMGAM_DEBUG=locks in the environment of the program, or call "
                                "observe::watch_locks() in it.\n"}});
   }
-  if (request.parameter("format", "") == "dot") {
+  std::string_view const form = request.parameter("format", "");
+  if (form == "dot") {
     return lock_orders_page();
+  }
+  if (!form.empty()) {
+    return refusal("400 Bad Request", "the only format is dot");
   }
   Snapshot const snapshot = take_snapshot(Ask::kNobody);
   Symbols symbols;

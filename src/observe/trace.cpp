@@ -227,7 +227,8 @@ class Tracer {
   // For the guard.
   std::adopt_lock_t enter_for_page() {
     if (!lock_soon(kPageTries)) {
-      refuse("the program is at its own trace just now");
+      throw std::system_error(std::make_error_code(std::errc::device_or_resource_busy),
+                              "observe: the program is at its own trace just now");
     }
     settle();
     return std::adopt_lock;

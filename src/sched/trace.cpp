@@ -82,48 +82,34 @@ class TraceBuffer {
 
   TraceEnd copy(std::uint64_t until, std::size_t memory) {
     std::size_t const most = std::max(memory / sizeof(TraceChunk), kLeastChunks);
-    std::size_t count = 0;
-    std::uint64_t order = 0;
-    {
-      std::lock_guard const guard(lock_);
-      count = used_;
-      order = order_;
-    }
+    Moment moment = begin_copy();
+    std::sort(moment.current.begin(), moment.current.end());
     TraceEnd copy;
     copy.until = until;
-    copy.copies.reserve(count);
-    std::vector<const TraceChunk*> copied;  // nothing is asked of the memory under the lock
-    copied.reserve(count);
+    copy.lost = moment.lost;
+    std::vector<Chosen> chosen = choose(moment, most, copy);
+    // The newest first, so that of a ring only what is oldest is missing if it is taken away
+    // meanwhile.
+    std::sort(chosen.begin(), chosen.end(),
+              [](const Chosen& a, const Chosen& b) { return a.order > b.order; });
+    copy.copies.reserve(chosen.size());
+    copy.chunks.reserve(chosen.size());
     std::unique_ptr<TraceChunk> to;
-    std::uint64_t left_out = 0;
-    for (std::size_t i = 0; i < count; ++i) {
+    for (const Chosen& one : chosen) {
       note_trace_progress();
-      const TraceChunk& from = chunks_[i];
       if (to == nullptr) {
-        to.reset(new TraceChunk);
+        to.reset(new TraceChunk);  // nothing is asked of the memory under the lock
       }
       std::lock_guard const guard(lock_);
-      if (from.order + most < order && from.owner->chunk != &from) {
-        left_out += from.count.load(kRelaxed);  // relaxed: complete
-        copy.cut = true;
-      } else {
-        copy_chunk(from, *to);
-        copied.push_back(&from);
+      if (one.chunk->order == one.order) {
+        copy_chunk(*one.chunk, *to);
+        copy.chunks.push_back(to.get());
         copy.copies.push_back(std::move(to));
+      } else {
+        leave_out(one.count, copy);
       }
     }
-    copy.chunks.reserve(copied.size());
-    {
-      std::lock_guard const guard(lock_);
-      for (std::size_t i = 0; i < copied.size(); ++i) {
-        std::uint64_t const taken = copy.copies[i]->order;
-        if (taken < order && copied[i]->order == taken) {
-          copy.chunks.push_back(copy.copies[i].get());
-        }
-      }
-      copy.lost = lost_ + left_out;
-    }
-    std::sort(copy.chunks.begin(), copy.chunks.end(), is_older);
+    std::reverse(copy.chunks.begin(), copy.chunks.end());
     return copy;
   }
 
@@ -161,6 +147,68 @@ class TraceBuffer {
   }
 
  private:
+  // What there was when a copy began.
+  struct Moment {
+    std::size_t count;
+    std::uint64_t order;
+    std::uint64_t lost;
+    std::vector<std::uint64_t> current;  // orders of the chunks that rings wrote into
+  };
+  struct Chosen {
+    const TraceChunk* chunk;
+    std::uint64_t order;
+    std::size_t count;  // of its records, or some less
+  };
+
+  static void leave_out(std::size_t records, TraceEnd& copy) noexcept {
+    copy.lost += records;
+    copy.cut = true;
+  }
+
+  Moment begin_copy() {
+    Moment moment{};
+    for (std::size_t rings = 0;;) {
+      moment.current.reserve(rings);
+      std::lock_guard const guard(lock_);
+      rings = rings_;
+      if (rings > moment.current.capacity()) {
+        continue;
+      }
+      moment.count = used_;
+      moment.order = order_;
+      moment.lost = lost_;
+      // relaxed: under the lock
+      std::uint32_t const number = g_coarse_clock.traced.load(kRelaxed);
+      for (const TraceRing* ring = first_ring_; ring != nullptr; ring = ring->next) {
+        if (ring->number == number && ring->chunk != nullptr) {
+          moment.current.push_back(ring->chunk->order);
+        }
+      }
+      return moment;
+    }
+  }
+
+  // The newest of that moment, and those that were written into.
+  std::vector<Chosen> choose(const Moment& moment, std::size_t most, TraceEnd& copy) {
+    std::vector<Chosen> chosen;
+    chosen.reserve(std::min(moment.count, most + moment.current.size()));
+    for (std::size_t i = 0; i < moment.count; ++i) {
+      note_trace_progress();
+      const TraceChunk& chunk = chunks_[i];
+      std::lock_guard const guard(lock_);
+      std::size_t const count = chunk.count.load(kRelaxed);  // relaxed: a number
+      if (chunk.order >= moment.order) {
+        leave_out(TraceChunk::kRecords, copy);  // it was taken away meanwhile, full
+      } else if (chunk.order + most >= moment.order ||
+                 std::binary_search(moment.current.begin(), moment.current.end(), chunk.order)) {
+        chosen.push_back({&chunk, chunk.order, count});
+      } else {
+        leave_out(count, copy);
+      }
+    }
+    return chosen;
+  }
+
   static bool is_older(const TraceChunk* a, const TraceChunk* b) noexcept {
     return a->order < b->order;
   }
@@ -180,6 +228,10 @@ class TraceBuffer {
     std::uint32_t const number = g_coarse_clock.traced.load(kRelaxed);
     if (number == 0) {
       return false;
+    }
+    if (ring.number == 0) {
+      ring.next = std::exchange(first_ring_, &ring);
+      ++rings_;
     }
     if (ring.number != number) {
       ring.number = number;
@@ -220,6 +272,8 @@ class TraceBuffer {
   std::uint64_t order_ = 0;
   std::uint64_t lost_ = 0;
   std::uint32_t number_ = 0;
+  TraceRing* first_ring_ = nullptr;  // of all that ever wrote
+  std::size_t rings_ = 0;
 };
 
 constinit TraceBuffer g_buffer;

@@ -33,10 +33,11 @@
 // ender waits for a thread that was preempted there, at worst. Where the kernel has no heavy
 // barrier, writers fence; where it refuses one later, the ender waits until all is seen.
 //
-// What there is can be copied while it goes on: chunk by chunk under the lock, so none is taken
-// away meanwhile, as far as its count says ([trace.5]). Left out is what was taken or written after
-// the copy began, and what was taken away before it was complete: so of each ring's records those
-// are there that follow one another up to that moment.
+// What there is can be copied while it goes on: the chunks of one moment, each under the lock, so
+// it is not taken away meanwhile, as far as its count says ([trace.5]). The newest come first, and
+// chunks are taken away in the order in which they became full: so of each ring's records those are
+// there that follow one another up to that moment. Of a copy that is to be small the same holds, as
+// those that the rings wrote into at that moment are part of it, however old they are.
 //
 // fork(): the child is not traced.
 //
@@ -93,6 +94,7 @@ struct TraceRing {
   atomic<int> thread_id{0};  // 0: of all plain threads
   std::uint32_t number = 0;  // of the trace
   TraceChunk* chunk = nullptr;
+  TraceRing* next = nullptr;  // of all that ever wrote; set before it is seen
 };
 
 struct TraceChunk {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "fiber/unwind.h"
@@ -122,7 +123,8 @@ bool LockOrder::could_deadlock(const OwnVector<const Edge*>& circle) const {
     keep_common(gates, edge.gates);
   }
   if (circle.size() == 1) {  // the other one in it is a writer
-    keep_common(gates, find_writers(*circle.front()->to)->gates);
+    const Writers* const writers = find_writers(*circle.front()->to);
+    keep_common(gates, writers != nullptr ? writers->gates : Gates());
   }
   // What is itself in the circle is no gate.
   std::erase_if(gates, [&](const LockNode* gate) {
@@ -132,24 +134,61 @@ bool LockOrder::could_deadlock(const OwnVector<const Edge*>& circle) const {
   return gates.empty();
 }
 
-void LockOrder::look(Edge& edge, LockOrderReport& report) {
-  OwnVector<const Edge*> circle{&edge};
-  if (edge.told || !report.steps.empty() || !find_path(*edge.to, *edge.from, circle) ||
-      !could_deadlock(circle)) {
-    return;
-  }
+// Of a circle that the edge closes and that could deadlock; empty if that was told of.
+LockOrderReport LockOrder::report_of(Edge& edge, const OwnVector<const Edge*>& circle) {
   std::uint64_t stacks = 0;
+  LockOrderReport report;
   for (const Edge* one : circle) {
     stacks += hash_of(one->step.frames);
+    report.steps.push_back(one->step);
   }
-  LockOrderReport fresh;
-  for (const Edge* one : circle) {
-    fresh.steps.push_back(one->step);
-  }
-  if (told_.insert(stacks).second) {  // else the same, of other locks
-    report = std::move(fresh);
+  if (!told_.insert(stacks).second) {  // the same, of other locks
+    report.steps.clear();
   }
   edge.told = true;
+  return report;
+}
+
+void LockOrder::look(Edge& edge, LockOrderReport& report) {
+  OwnVector<const Edge*> circle{&edge};
+  if (!edge.told && report.steps.empty() && find_path(*edge.to, *edge.from, circle) &&
+      could_deadlock(circle)) {
+    report = report_of(edge, circle);
+  }
+}
+
+// For each edge that leads to it the shortest circle, in one search.
+void LockOrder::look_at_circles_of_readers(const LockNode& node,
+                                           OwnVector<LockOrderReport>& reports) {
+  OwnVector<std::pair<Edge*, std::size_t>> found;  // and which one led to it
+  OwnSet<const LockNode*> seen;
+  auto const expand = [&](const LockNode& from, std::size_t by) {
+    auto const edges = out_.find(&from);
+    if (edges == out_.end()) {
+      return;
+    }
+    std::erase_if(edges->second, [](const auto& edge) { return !stands(*edge.second); });
+    for (const auto& [to, edge] : edges->second) {
+      if (to == &node && !edge->told) {
+        OwnVector<const Edge*> circle{edge.get()};
+        for (std::size_t i = by; i != SIZE_MAX; i = found[i].second) {
+          circle.push_back(found[i].first);
+        }
+        std::reverse(circle.begin() + 1, circle.end());
+        if (could_deadlock(circle)) {
+          reports.reserve(reports.size() + 1);  // what is told is not lost
+          reports.push_back(report_of(*edge, circle));
+        }
+      } else if (to != &node && (&from != &node || !edge->from_alone) && seen.insert(to).second) {
+        found.emplace_back(edge.get(), by);
+      }
+    }
+  };
+  expand(node, SIZE_MAX);
+  for (std::size_t i = 0; i < found.size() && i < kMostLooks; ++i) {
+    expand(*found[i].first->to, i);
+  }
+  std::erase_if(reports, [](const LockOrderReport& report) { return report.steps.empty(); });
 }
 
 LockOrderReport LockOrder::take(const OwnVector<HeldLock>& held, const LockNode& node, bool alone,
@@ -228,17 +267,12 @@ OwnVector<LockOrderReport> LockOrder::take_writer(const OwnVector<HeldLock>& hel
   } else if (!keep_common(writers.gates, gates)) {
     return reports;
   }
-  auto const edges = out_.find(&node);
-  if (edges == out_.end()) {
-    return reports;
-  }
-  for (const auto& [to, edge] : edges->second) {
-    if (stands(*edge)) {
-      LockOrderReport report;
-      look(*edge, report);
-      if (!report.steps.empty()) {
-        reports.push_back(std::move(report));
-      }
+  try {
+    look_at_circles_of_readers(node, reports);
+  } catch (const std::bad_alloc&) {
+    writers_.erase(place);  // it is looked at with the next one
+    if (reports.empty()) {
+      throw;
     }
   }
   return reports;

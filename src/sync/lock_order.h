@@ -94,7 +94,9 @@ class LockOrder {
   static bool stands(const Edge& edge) noexcept;
   bool find_path(const LockNode& from, const LockNode& to, OwnVector<const Edge*>& path);
   bool could_deadlock(const OwnVector<const Edge*>& circle) const;
+  LockOrderReport report_of(Edge& edge, const OwnVector<const Edge*>& circle);
   void look(Edge& edge, LockOrderReport& report);
+  void look_at_circles_of_readers(const LockNode& node, OwnVector<LockOrderReport>& reports);
   Edge* find(const LockNode& from, const LockNode& to);
   [[nodiscard]] const Writers* find_writers(const LockNode& node) const;
 

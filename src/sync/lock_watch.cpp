@@ -34,23 +34,28 @@ bool is_stale(const HeldLock& held, const LockHolder* me) noexcept {
          (held.alone && node.owner.load(kRelaxed) != me);
 }
 
-std::uint64_t chain_after(std::uint64_t chain, const LockNode& node, bool alone) noexcept {
+// What is looked at when a lock is taken after a sequence of others, of each kind once.
+enum class Look : std::uint8_t { kShared, kAlone, kWriter };
+
+Look look_of(bool alone) noexcept { return alone ? Look::kAlone : Look::kShared; }
+
+std::uint64_t chain_after(std::uint64_t chain, const LockNode& node, Look look) noexcept {
   constexpr std::uint64_t kPrime = 0x9E3779B97F4A7C15U;
   chain = (chain ^ reinterpret_cast<std::uintptr_t>(&node)) * kPrime;
   chain ^= chain >> 29;
-  // relaxed throughout: a hint, or ours
-  chain = (chain ^ (node.incarnation.load(kRelaxed) * 2 + (alone ? 1 : 0))) * kPrime;
+  std::uint64_t const incarnation = node.incarnation.load(kRelaxed);  // relaxed: a hint, or ours
+  chain = (chain ^ (incarnation * 4 + static_cast<std::uint64_t>(look))) * kPrime;
   return chain ^ chain >> 31;
 }
 
-std::uint64_t chain_with(const LockHolder& me, const LockNode& node, bool alone) noexcept {
-  return chain_after(me.held.empty() ? 0 : me.held.back().chain, node, alone);
+std::uint64_t chain_with(const LockHolder& me, const LockNode& node, Look look) noexcept {
+  return chain_after(me.held.empty() ? 0 : me.held.back().chain, node, look);
 }
 
 void rehash(LockHolder& me, std::size_t from) noexcept {
   for (std::size_t i = from; i < me.held.size(); ++i) {
     HeldLock& one = me.held[i];
-    one.chain = chain_after(i == 0 ? 0 : me.held[i - 1].chain, *one.node, one.alone);
+    one.chain = chain_after(i == 0 ? 0 : me.held[i - 1].chain, *one.node, look_of(one.alone));
   }
 }
 
@@ -74,7 +79,7 @@ void look_at_order(LockHolder& me, const LockNode& node, bool alone) {
       return;
     }
   }
-  std::uint64_t const chain = chain_with(me, node, alone);
+  std::uint64_t const chain = chain_with(me, node, look_of(alone));
   if (HAMGAM_LIKELY(!is_new_chain(chain))) {
     return;
   }
@@ -90,8 +95,7 @@ void look_at_order(LockHolder& me, const LockNode& node, bool alone) {
 
 // A writer has it, who would have waited for it: one who reads it twice could wait for him.
 void look_at_writer(const LockHolder& me, const LockNode& node) {
-  constexpr std::uint64_t kWriter = 0x57;
-  std::uint64_t const chain = chain_with(me, node, true) ^ kWriter;
+  std::uint64_t const chain = chain_with(me, node, Look::kWriter);
   if (HAMGAM_LIKELY(!is_new_chain(chain))) {
     return;
   }
@@ -234,7 +238,7 @@ HAMGAM_NOINLINE void note_lock(const void* lock, LockUse use, bool marked, LockM
       }
     }
     me->held.push_back({&node, node.incarnation.load(kRelaxed),  // relaxed: ours
-                        chain_with(*me, node, alone), alone, waits, site});
+                        chain_with(*me, node, look_of(alone)), alone, waits, site});
     std::lock_guard const guard(node.guard);
     if (use == LockUse::kShared) {
       try {

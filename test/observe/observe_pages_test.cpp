@@ -445,6 +445,27 @@ TEST(Pages, flight_of_a_long_trace) {
   EXPECT_EQ(trace.named("landing", 2).size(), 1U);
 }
 
+// What is there of each track follows one another, whatever is taken away meanwhile.
+TEST(Pages, flight_beside_busy_goroutines) {
+  auto const pages = observe::serve(":0");
+  observe::start_trace("", {.memory = std::size_t{16} << 20});
+  std::atomic<bool> over{false};
+  WaitGroup all;
+  for (int i = 0; i < 2; ++i) {
+    all.go({.name = "pilot"}, [&] {
+      while (!over) {
+        observe::Region const region("cruise");
+      }
+    });
+  }
+  EXPECT_TRUE(test::comes_true([&] { return get(pages, "/debug/flight").body.size() > 100'000; }));
+  test::Trace const trace = read_flight(get(pages, "/debug/flight"), "pftrace");
+  over = true;
+  all.wait();
+  observe::stop_trace();
+  EXPECT_GT(trace.records + trace.lost, 10'000U);
+}
+
 TEST(Pages, one_trace_at_a_time) {
   auto pages = observe::serve(":0");
   begin_trace(pages) = nullptr;
