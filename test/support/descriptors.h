@@ -5,10 +5,17 @@
 // How many descriptors this process has open.
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <string>
+#include <string_view>
 #include <thread>
+
+#include "hamgam/net.h"
 
 namespace hamgam::test {
 
@@ -30,6 +37,32 @@ inline int open_descriptors() {
     least = std::min(least, descriptors_now());
   }
   return least;
+}
+
+inline bool has_poller() {
+  bool found = false;
+  DIR* const folder = opendir("/proc/self/fd");
+  while (const dirent* const entry = readdir(folder)) {
+    std::array<char, 64> text{};
+    std::string const path = std::string("/proc/self/fd/") + entry->d_name;
+    found = found || (readlink(path.c_str(), text.data(), text.size() - 1) > 0 &&
+                      std::string_view(text.data()) == "anon_inode:[eventpoll]");
+  }
+  closedir(folder);
+  return found;
+}
+
+// The first wait makes the poller open what it has itself; but for one whose time is over before it
+// comes to that.
+inline void open_poller() {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) == 0) {
+    while (!has_poller()) {
+      (void)net::wait_readable_for(ends[0], std::chrono::milliseconds(1));
+    }
+    close(ends[0]);
+    close(ends[1]);
+  }
 }
 
 }  // namespace hamgam::test
