@@ -28,6 +28,7 @@ struct OwnMemory {
   OwnMemory(const OwnMemory<U>& /*other*/) noexcept {}  // NOLINT(google-explicit-constructor)
   T* allocate(std::size_t n) {
     static_assert(alignof(T) <= alignof(std::max_align_t));
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): T may be a pointer
     return static_cast<T*>(take_own_memory(n * sizeof(T)));
   }
   void deallocate(T* memory, std::size_t /*n*/) noexcept { std::free(memory); }

@@ -94,17 +94,14 @@ class TraceBuffer {
               [](const Chosen& a, const Chosen& b) { return a.order > b.order; });
     copy.copies.reserve(chosen.size());
     copy.chunks.reserve(chosen.size());
-    std::unique_ptr<TraceChunk> to;
     for (const Chosen& one : chosen) {
       note_trace_progress();
-      if (to == nullptr) {
-        to.reset(new TraceChunk);  // nothing is asked of the memory under the lock
-      }
+      // Nothing is asked of the memory under the lock.
+      copy.copies.push_back(std::make_unique_for_overwrite<TraceChunk>());
       std::lock_guard const guard(lock_);
       if (one.chunk->order == one.order) {
-        copy_chunk(*one.chunk, *to);
-        copy.chunks.push_back(to.get());
-        copy.copies.push_back(std::move(to));
+        copy_chunk(*one.chunk, *copy.copies.back());
+        copy.chunks.push_back(copy.copies.back().get());
       } else {
         leave_out(one.count, copy);
       }

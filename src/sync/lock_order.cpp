@@ -226,15 +226,15 @@ LockOrderReport LockOrder::take(const OwnVector<HeldLock>& held, const LockNode&
       step.first_taken = one.taken;
       step.second = node.lock;
       step.frames = frames;
-      auto fresh = std::unique_ptr<Edge>(new Edge{{},
-                                                  one.node,
-                                                  &node,
-                                                  incarnation_of(node),
-                                                  one.alone,
-                                                  alone,
-                                                  false,
-                                                  std::move(gates),
-                                                  std::move(step)});
+      auto fresh = std::make_unique<Edge>(Edge{{},
+                                               one.node,
+                                               &node,
+                                               incarnation_of(node),
+                                               one.alone,
+                                               alone,
+                                               false,
+                                               std::move(gates),
+                                               std::move(step)});
       edge = fresh.get();
       out_[one.node].insert_or_assign(&node, std::move(fresh));  // all or nothing, if memory ends
     } else {
