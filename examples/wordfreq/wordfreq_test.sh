@@ -383,10 +383,10 @@ case_interrupt() {
 shows_bar() { # PATTERN COMMAND
   local i count=0
   paths=""
-  while ((count < 1000)); do
+  while ((count < 200)); do
     for ((i = 0; i < 10; ++i)); do paths+=" text"; done
     count=$((count + 10))
-    script -qec "$2; $program $paths >out" terminal >/dev/null </dev/null
+    script -qec "$2; $program $paths >out" terminal >/dev/null </dev/null || return 1
     ! grep -qE "$1" terminal || return 0
   done
   return 1

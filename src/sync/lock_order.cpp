@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kFrames = 48;
 constexpr std::size_t kMostLooks = 100'000;  // locks, for one new edge
+constexpr std::size_t kMostTries = 100;      // edges, for one new writer
 
 std::uint64_t incarnation_of(const LockNode& node) noexcept {
   return node.incarnation.load(kRelaxed);  // relaxed: whoever looks has it, or had
@@ -162,6 +163,16 @@ void LockOrder::look_at_circles_of_readers(const LockNode& node,
                                            OwnVector<LockOrderReport>& reports) {
   OwnVector<std::pair<Edge*, std::size_t>> found;  // and which one led to it
   OwnSet<const LockNode*> seen;
+  bool refused = false;
+  auto const add = [&](Edge& edge, const OwnVector<const Edge*>& circle) {
+    if (reports.size() == reports.capacity()) {
+      reports.reserve(2 * reports.size() + 1);  // what is told is not lost
+    }
+    LockOrderReport report = report_of(edge, circle);
+    if (!report.steps.empty()) {
+      reports.push_back(std::move(report));
+    }
+  };
   auto const expand = [&](const LockNode& from, std::size_t by) {
     auto const edges = out_.find(&from);
     if (edges == out_.end()) {
@@ -176,8 +187,9 @@ void LockOrder::look_at_circles_of_readers(const LockNode& node,
         }
         std::reverse(circle.begin() + 1, circle.end());
         if (could_deadlock(circle)) {
-          reports.reserve(reports.size() + 1);  // what is told is not lost
-          reports.push_back(report_of(*edge, circle));
+          add(*edge, circle);
+        } else {
+          refused = true;
         }
       } else if (to != &node && (&from != &node || !edge->from_alone) && seen.insert(to).second) {
         found.emplace_back(edge.get(), by);
@@ -188,7 +200,23 @@ void LockOrder::look_at_circles_of_readers(const LockNode& node,
   for (std::size_t i = 0; i < found.size() && i < kMostLooks; ++i) {
     expand(*found[i].first->to, i);
   }
-  std::erase_if(reports, [](const LockOrderReport& report) { return report.steps.empty(); });
+  // Where the shortest could not deadlock another may, that begins otherwise: some are tried.
+  if (!refused) {
+    return;
+  }
+  std::size_t tries = kMostTries;
+  for (const auto& [to, edge] : out_[&node]) {
+    if (tries == 0) {
+      return;
+    }
+    OwnVector<const Edge*> circle{edge.get()};
+    if (!edge->from_alone && !edge->told && stands(*edge)) {
+      --tries;
+      if (find_path(*to, node, circle) && could_deadlock(circle)) {
+        add(*edge, circle);
+      }
+    }
+  }
 }
 
 LockOrderReport LockOrder::take(const OwnVector<HeldLock>& held, const LockNode& node, bool alone,
@@ -263,14 +291,15 @@ OwnVector<LockOrderReport> LockOrder::take_writer(const OwnVector<HeldLock>& hel
   auto const [place, fresh] = writers_.try_emplace(&node);
   Writers& writers = place->second;
   if (fresh || writers.incarnation != incarnation_of(node)) {
-    writers = {incarnation_of(node), std::move(gates)};
-  } else if (!keep_common(writers.gates, gates)) {
+    writers = {incarnation_of(node), std::move(gates), false};
+  } else if (!keep_common(writers.gates, gates) && writers.looked_at) {
     return reports;
   }
+  writers.looked_at = false;
   try {
     look_at_circles_of_readers(node, reports);
-  } catch (const std::bad_alloc&) {
-    writers_.erase(place);  // it is looked at with the next one
+    writers.looked_at = true;
+  } catch (const std::bad_alloc&) {  // then with the next one
     if (reports.empty()) {
       throw;
     }

@@ -86,6 +86,7 @@ class LockOrder {
   struct Writers {
     std::uint64_t incarnation = 0;
     Gates gates;  // held alone each time
+    bool looked_at = false;
   };
 
   static bool keep_common(Gates& gates, const Gates& others) noexcept;

@@ -344,6 +344,38 @@ TEST_F(LockOrder, writers_come_after_the_readers) {
   EXPECT_EQ(reports([&] { write_once(b); }), 1U);
 }
 
+void reads_then_takes(RWMutex& first, Mutex& second) {
+  std::shared_lock const one(first);
+  std::lock_guard const other(second);
+}
+
+void takes_then_reads(Mutex& first, RWMutex& second) {
+  std::lock_guard const one(first);
+  std::shared_lock const other(second);
+}
+
+// One way round is only used under a gate, another one is not: whichever is found first.
+TEST_F(LockOrder, a_writer_comes_after_two_ways) {
+  RWMutex mutex;
+  Mutex gate;
+  Mutex a;
+  Mutex b;
+  Mutex c;
+  EXPECT_EQ(reports([&] {
+              takes_both(b, c);
+              gate.lock();
+              takes_both(a, c);
+              reads_then_takes(mutex, a);
+              gate.unlock();
+              reads_then_takes(mutex, b);
+              gate.lock();
+              takes_then_reads(c, mutex);
+              gate.unlock();
+            }),
+            0U);
+  EXPECT_EQ(reports([&] { write_once(mutex); }), 1U);
+}
+
 HAMGAM_TEST_FRAME void takes_after_cond(Mutex& first, Mutex& second) {
   Cond cond;
   std::unique_lock lock(first);
