@@ -212,7 +212,7 @@ namespace detail {
 
 struct TaskStart {
   template <class Bound, class... Options>
-  static auto start(Bound&& bound, Options&&... options) {
+  HAMGAM_INLINE static auto start(Bound&& bound, Options&&... options) {
     using R = std::invoke_result_t<Bound&>;
     static_assert(std::is_void_v<R> || std::is_reference_v<R> || std::is_move_constructible_v<R>,
                   "spawn: get() moves the result out, so its type must be movable; else return a "
@@ -231,15 +231,16 @@ namespace detail::calls {
 // std::bad_alloc if there is no memory for it.
 template <class F, class... Args>
   requires detail::Callable<F, Args...>
-Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(F&& f, Args&&... args) {
+HAMGAM_INLINE Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(
+    F&& f, Args&&... args) {
   return detail::TaskStart::start(
       detail::bind_result(std::forward<F>(f), std::forward<Args>(args)...));
 }
 
 template <class F, class... Args>
   requires detail::Callable<F, Args...>
-Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(GoOptions options, F&& f,
-                                                                         Args&&... args) {
+HAMGAM_INLINE Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(
+    GoOptions options, F&& f, Args&&... args) {
   return detail::TaskStart::start(
       detail::bind_result(std::forward<F>(f), std::forward<Args>(args)...), std::move(options));
 }

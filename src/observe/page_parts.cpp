@@ -19,6 +19,14 @@ constexpr std::string_view kStyle =
     "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}pre{background:#242424}"
     "a{color:#8bf}}";
 
+// Cuts off what comes before the next `mark`, which goes too, or everything.
+std::string_view take_part(std::string_view& rest, char mark) noexcept {
+  std::size_t const size = std::min(rest.find(mark), rest.size());
+  std::string_view const part = rest.substr(0, size);
+  rest.remove_prefix(std::min(size + 1, rest.size()));
+  return part;
+}
+
 }  // namespace
 
 bool equal_fold(std::string_view a, std::string_view b) noexcept {
@@ -48,15 +56,13 @@ PageRequest::PageRequest(std::string_view text) {
 
 std::string_view PageRequest::field(std::string_view name) const noexcept {
   for (std::string_view rest = head; !rest.empty();) {
-    std::size_t const end = rest.find('\n');
-    std::string_view const line = rest.substr(0, end);
+    std::string_view const line = take_part(rest, '\n');
     std::size_t const colon = line.find(':');
     if (colon != std::string_view::npos && equal_fold(line.substr(0, colon), name)) {
       std::string_view value = line.substr(colon + 1);
       value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
       return value.substr(0, value.find_last_not_of(" \t\r") + 1);
     }
-    rest = end == std::string_view::npos ? "" : rest.substr(end + 1);
   }
   return {};
 }
@@ -64,12 +70,10 @@ std::string_view PageRequest::field(std::string_view name) const noexcept {
 std::string_view PageRequest::parameter(std::string_view name,
                                         std::string_view otherwise) const noexcept {
   for (std::string_view rest = query; !rest.empty();) {
-    std::size_t const end = rest.find('&');
-    std::string_view const part = rest.substr(0, end);
+    std::string_view const part = take_part(rest, '&');
     if (part.substr(0, part.find('=')) == name) {
       return part.size() > name.size() ? part.substr(name.size() + 1) : "";
     }
-    rest = end == std::string_view::npos ? "" : rest.substr(end + 1);
   }
   return otherwise;
 }

@@ -124,7 +124,7 @@ class Writer {
       : snapshot_(snapshot), write_(write), to_(to) {}
 
   void group(const Snapshot::Group& group) {
-    text_ = "\n";
+    text_.assign(1, '\n');
     head(group);
     stack(group);
     if (group.frames.empty() && group.elsewhere) {
@@ -261,6 +261,9 @@ class Writer {
       text_ += all[i].goroutine != 0 ? "goroutine " : "thread ";
       text_ += std::to_string(all[i].goroutine != 0 ? all[i].goroutine
                                                     : static_cast<std::uint64_t>(all[i].thread));
+      if (all[i].has_ended) {
+        text_ += " (ended)";
+      }
     }
     if (count > shown) {
       text_ += " and others";

@@ -59,6 +59,7 @@ struct LockOwner {
   std::uint64_t goroutine = 0;  // 0: a plain thread,
   int thread = 0;               // with this number
   bool shares = false;          // has it to read
+  bool has_ended = false;       // with the lock
   const void* frames[kFrames] = {};
 };
 

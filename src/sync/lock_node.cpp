@@ -65,7 +65,8 @@ class Registry : public InOwnMemory {
 
   void give(LockHolder* holder) noexcept {
     if (holder->count != 0) {
-      return;  // somebody may still see it as the one who has them
+      holder->has_ended.store(true, kRelaxed);  // relaxed: for people
+      return;                                   // it is still who has them
     }
     holder->held.clear();
     std::lock_guard const guard(lock_);

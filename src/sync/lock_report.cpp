@@ -87,7 +87,7 @@ void write_frames(const auto& frames, Symbols& symbols, std::string& text) {
 
 // Threads as a snapshot has goroutines.
 void write_thread(const LockWaiterInfo& info, Symbols& symbols, std::string& text) {
-  text += "\n" + who(info) + " [" + info.reason + "]:\nwaits for " + hex(info.lock) + "\n";
+  text += '\n' + who(info) + " [" + info.reason + "]:\nwaits for " + hex(info.lock) + '\n';
   write_frames(info.frames, symbols, text);
 }
 

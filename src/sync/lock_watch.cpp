@@ -397,7 +397,8 @@ std::size_t find_lock_owners(const void* lock, LockOwner* owners, std::size_t mo
   std::size_t count = 0;
   auto const add = [&](const LockHolder& who, const LockSite& taken, bool shares) {
     if (count < most) {
-      owners[count] = {who.goroutine, who.thread, shares, {}};
+      // relaxed: a glance
+      owners[count] = {who.goroutine, who.thread, shares, who.has_ended.load(kRelaxed), {}};
       std::copy(std::begin(taken.frames), std::end(taken.frames), owners[count].frames);
     }
     ++count;

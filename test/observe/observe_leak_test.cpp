@@ -165,7 +165,7 @@ TEST(LeakCheck, in_a_goroutine) {
 }
 
 // Two at once, in two threads: each sees its own. (goleak, issue 16: tests that run in parallel.)
-TEST(LeakCheck, two_at_once) {
+TEST(LeakCheck, OB10_two_at_once) {
   auto const chan = make_chan<int>();
   std::latch both(2);
   std::latch leaked(2);
@@ -225,7 +225,7 @@ HAMGAM_TEST_FRAME void descends(const Chan<int>& chan, int depth) {
 }
 
 // (goleak: stacks that were cut were not understood.)
-TEST(LeakCheck, a_deep_stack) {
+TEST(LeakCheck, OB10_a_deep_stack) {
   constexpr int kDepth = 10'000;
   auto const chan = make_chan<int>();
   LeakCheck check;
@@ -326,7 +326,7 @@ TEST(LeakCheck, the_exit_does_not_wait_for_who_reads_errors) {
 
 // A leak is planted, and the listener must find it. (sniproxy, issue 205: a check that looked at
 // what an earlier one had seen, and always passed.)
-TEST(LeakListener, a_planted_leak) {
+TEST(LeakListener, OB14_a_planted_leak) {
   auto const chan = make_chan<int>();
   const testing::TestInfo& test = *testing::UnitTest::GetInstance()->current_test_info();
   observe::LeakListener listener;

@@ -13,12 +13,14 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fstream>
 #include <iostream>
 #include <ostream>
+#include <random>
 #include <sstream>
 #include <streambuf>
 #include <string>
@@ -31,6 +33,7 @@
 #include "support/child.h"
 #include "support/crew.h"
 #include "support/scale.h"
+#include "support/seed.h"
 
 // Dumps of programs that are large, busy or broken.
 
@@ -258,6 +261,70 @@ TEST(ObserveLoad, OB3_a_hundred_thousand) {
   EXPECT_LE(fastest, 1s);
   EXPECT_LE(least_late, 10'000);
   over = true;
+  chan.close();
+  all.wait();
+}
+
+// Calls those whose numbers follow in `way`, and the last one waits.
+using Way = std::array<std::uint8_t, 6>;
+using Step = void (*)(const Way& way, std::size_t at, const Chan<int>& chan);
+const Step* all_steps();
+
+template <int kStep>
+HAMGAM_TEST_FRAME void step(const Way& way, std::size_t at, const Chan<int>& chan) {
+  if (at == way.size()) {
+    (void)chan.recv();
+  } else {
+    all_steps()[way[at]](way, at + 1, chan);
+  }
+  asm volatile("" ::"i"(kStep));
+}
+
+template <int... kSteps>
+const Step* table_of(std::integer_sequence<int, kSteps...> /*unused*/) {
+  static constexpr Step kAll[] = {&step<kSteps>...};
+  return kAll;
+}
+
+constexpr int kStepsThere = 200;
+const Step* all_steps() { return table_of(std::make_integer_sequence<int, kStepsThere>()); }
+
+// Ten thousand different stacks through the same 200 functions: what is looked up for one of them
+// is not looked up again.
+TEST(ObserveLoad, OB12_ten_thousand_different_stacks) {
+  int const count = test::scaled_spawns(10'000);
+  std::mt19937 engine(test::seed());
+  auto const chan = make_chan<int>();
+  WaitGroup all;
+  for (int i = 0; i < count; ++i) {
+    Way way;
+    for (std::uint8_t& one : way) {
+      one = static_cast<std::uint8_t>(engine() % kStepsThere);
+    }
+    all.go([way, chan] { all_steps()[way[0]](way, 1, chan); });
+  }
+  test::until([&] { return test::count_waiting("chan receive") == count; });
+  auto const begin = own_time();
+  std::ostringstream text;
+  observe::dump(text);
+  auto const first = own_time() - begin;
+#if defined(NDEBUG)
+  auto const limit = test::slow() ? 500ms : 100ms;
+#else
+  auto const limit = 500ms;
+#endif
+  auto fastest = std::chrono::nanoseconds::max();
+  for (int i = 0; i < 30 && fastest > limit; ++i) {
+    std::ostringstream again;
+    auto const now = own_time();
+    observe::dump(again);
+    fastest = std::min(fastest, own_time() - now);
+  }
+  std::printf("dump: %lld ms, then %lld ms, %zu bytes of text\n",
+              static_cast<long long>(first / 1ms), static_cast<long long>(fastest / 1ms),
+              text.str().size());
+  EXPECT_LE(first, 2s);
+  EXPECT_LE(fastest, limit);
   chan.close();
   all.wait();
 }

@@ -91,7 +91,7 @@ TEST_F(LockOrder, of_a_thread) {
 }
 
 // (ByroRedux, issue 2675: circles of two only.) One goroutine, one pass.
-TEST_F(LockOrder, circles_of_many) {
+TEST_F(LockOrder, OB18_circles_of_many) {
   for (std::size_t size : {3U, 5U, 17U}) {
     std::vector<Mutex> mutexes(size);
     EXPECT_EQ(reports([&] {
@@ -110,7 +110,7 @@ Mutex g_plates;
 Mutex g_spoons;
 
 // (tracing-mutex, issue 35: people do not believe it.)
-TEST_F(LockOrder, text) {
+TEST_F(LockOrder, OB21_text) {
   auto const child = test::in_child([] {
     observe::watch_locks();
     in_goroutine([] { takes_both(g_plates, g_spoons); });
@@ -130,7 +130,7 @@ TEST_F(LockOrder, text) {
 }
 
 // (node, issue 301.) Ten thousand pairs at one address, and one that is wrong.
-TEST_F(LockOrder, one_address_many_locks) {
+TEST_F(LockOrder, OB6_one_address_many_locks) {
   alignas(Mutex) std::byte places[2][sizeof(Mutex)];
   constexpr int kWrong = 7777;
   EXPECT_EQ(reports([&] {

@@ -84,7 +84,7 @@ struct Table {
 };
 
 // (sanitizers, issues 492 and 1258: the deadlock that really closes is not seen.)
-TEST(Locks, two_goroutines_and_a_thread) {
+TEST(Locks, OB5_two_goroutines_and_a_thread) {
   auto const child = reported([] {
     static Table<Mutex> table(3);
     go({.name = "first"}, [] { table.takes_its_own(0); });
@@ -108,7 +108,7 @@ TEST(Locks, two_goroutines_and_a_thread) {
 }
 
 // (ByroRedux, issue 2675: circles of two only.)
-TEST(Locks, circles_of_many) {
+TEST(Locks, OB18_circles_of_many) {
   for (int size : {2, 3, 5, 17}) {
     auto const child = reported([size] {
       auto* const table = new Table<Mutex>(size);
@@ -361,6 +361,37 @@ TEST(Locks, dumps_say_who_has_them) {
   }
 }
 
+TEST(Locks, who_has_it_has_ended) {
+  auto const child = test::in_child(
+      [] {
+        run([] {
+          static Mutex left;
+          static RWMutex read;
+          WaitGroup ended;
+          ended.go([] { left.lock(); });
+          ended.go([] { read.lock_shared(); });
+          ended.wait();
+          std::thread([] { read.lock_shared(); }).join();
+          go({.name = "heir"}, [] { left.lock(); });
+          go({.name = "writer"}, [] { read.lock(); });
+          test::until([] {
+            return test::named("heir").waits_on == &left && test::named("writer").waits_on == &read;
+          });
+          observe::dump(std::cerr);
+          leave(observe::lock_reports() == 0);
+        });
+      },
+      {"HAMGAM_DEBUG=locks"});
+  EXPECT_TRUE(child.succeeded()) << child.error;
+  EXPECT_TRUE(
+      std::regex_search(child.error, std::regex("held by goroutine [0-9]+ \\(ended\\), which")))
+      << child.error;
+  EXPECT_TRUE(
+      std::regex_search(child.error, std::regex("read by (goroutine|thread) [0-9]+ \\(ended\\) "
+                                                "and (goroutine|thread) [0-9]+ \\(ended\\)")))
+      << child.error;
+}
+
 TEST(Locks, when_all_are_asleep) {
   if (std::getenv("HAMGAM_TEST_EMULATOR") != nullptr) {
     return;  // nothing is taken for a deadlock there
@@ -394,7 +425,7 @@ class LocksQuiet : public testing::Test {
 };
 
 // (llvm, issue 57007: the 65th lock that is held ends the program.)
-TEST_F(LocksQuiet, a_thousand_held) {
+TEST_F(LocksQuiet, OB4_a_thousand_held) {
   std::mt19937_64 random(test::seed());
   std::vector<Mutex> mutexes(1000);
   std::vector<std::size_t> order(mutexes.size());
@@ -415,7 +446,7 @@ TEST_F(LocksQuiet, a_thousand_held) {
 }
 
 // (node, issue 301: the "circle" of two locks that were at one address, one after the other.)
-TEST_F(LocksQuiet, one_address_many_locks) {
+TEST_F(LocksQuiet, OB6_one_address_many_locks) {
   alignas(Mutex) std::byte places[2][sizeof(Mutex)];
   for (int i = 0; i < 10'000; ++i) {
     auto* const first = new (places[i % 2]) Mutex;

@@ -726,7 +726,7 @@ TEST(Pages, fork) {
 }
 
 // Its thread is no unknown one.
-TEST(Pages, deadlocks_are_told_of) {
+TEST(Pages, OB22_deadlocks_are_told_of) {
   if (test::emulated()) {
     return;  // the emulator has a thread of its own, which nobody knows
   }

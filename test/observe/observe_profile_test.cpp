@@ -113,9 +113,11 @@ void charges_the_holders() {
   EXPECT_LT(profile.sum(kDelay, "Passer<"), five.most);
 }
 
-TEST(Profiles, mutex_charges_who_holds_it_with_all_who_wait) { charges_the_holders<0, Mutex>(); }
+TEST(Profiles, OB19_mutex_charges_who_holds_it_with_all_who_wait) {
+  charges_the_holders<0, Mutex>();
+}
 
-TEST(Profiles, rwmutex_charges_who_holds_it_with_all_who_wait) {
+TEST(Profiles, OB19_rwmutex_charges_who_holds_it_with_all_who_wait) {
   charges_the_holders<10, RWMutex>();
 }
 

@@ -289,7 +289,7 @@ TEST(Stuck, a_busy_machine_is_no_reason) {
 
 // Test 2: standard error is a pipe that nobody reads, and a goroutine has stdout's lock. All goes
 // on, and what is not told of is counted.
-TEST(Stuck, a_report_that_nobody_reads_holds_nobody_up) {
+TEST(Stuck, OB2_a_report_that_nobody_reads_holds_nobody_up) {
   auto const child = test::in_child([] {
     int const error = dup(STDERR_FILENO);
     int ends[2];

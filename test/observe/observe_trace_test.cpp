@@ -207,7 +207,7 @@ TEST_P(TraceTest, what_ran_before_is_told_of) {
 }
 
 // Test 15: a million records make a file that is right.
-TEST_P(TraceTest, a_million_records) {
+TEST_P(TraceTest, OB15_a_million_records) {
 #if defined(__OPTIMIZE__)
   int const count = test::scaled_spawns(400'000);
 #else
@@ -239,7 +239,7 @@ TEST_P(TraceTest, a_million_records) {
 }
 
 // Test 11: what does not fit is counted, and what is there is right and the newest.
-TEST_P(TraceTest, what_is_lost_is_counted) {
+TEST_P(TraceTest, OB11_what_is_lost_is_counted) {
   start(std::size_t{64} << 10);
   WaitGroup group;
   for (int w = 0; w < 4; ++w) {

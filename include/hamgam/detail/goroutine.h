@@ -81,8 +81,11 @@ void invoke_closure(void* raw) {
   }
 }
 
+// Inlined, as all that leads here: whoever is called out of line sees the program's place as that
+// of the start, in builds without optimisation, too.
 template <class C, class... Options>
-void launch_telling(OnEnd on_end, void* end_subject, C&& closure, Options&&... options) {
+HAMGAM_INLINE void launch_telling(OnEnd on_end, void* end_subject, C&& closure,
+                                  Options&&... options) {
   using Closure = std::remove_cvref_t<C>;
   GoroutineHead* head = new_goroutine(std::forward<Options>(options)...);
   struct Guard {
@@ -104,7 +107,7 @@ void launch_telling(OnEnd on_end, void* end_subject, C&& closure, Options&&... o
 }
 
 template <class C, class... Options>
-void launch(C&& closure, Options&&... options) {
+HAMGAM_INLINE void launch(C&& closure, Options&&... options) {
   launch_telling(nullptr, nullptr, std::forward<C>(closure), std::forward<Options>(options)...);
 }
 
