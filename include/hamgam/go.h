@@ -76,7 +76,6 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -152,21 +151,10 @@ constexpr void explain_overloaded() {
 template <class F, class... Args>
 auto bind_result(F&& f, Args&&... args) {
   detail::require_function(f);
-  if constexpr (sizeof...(Args) == 0) {
-    return [f = std::decay_t<F>(std::forward<F>(f))]() mutable -> decltype(auto) {
-      return std::invoke(std::move(f));
-    };
-  } else {
-    return [f = std::decay_t<F>(std::forward<F>(f)),
-            bound = std::tuple<std::decay_t<Args>...>(
-                std::forward<Args>(args)...)]() mutable -> decltype(auto) {
-      return std::apply(
-          [&f](auto&... values) -> decltype(auto) {
-            return std::invoke(std::move(f), std::move(values)...);
-          },
-          bound);
-    };
-  }
+  return [f = std::decay_t<F>(std::forward<F>(f)),
+          ... values = std::decay_t<Args>(std::forward<Args>(args))]() mutable -> decltype(auto) {
+    return std::invoke(std::move(f), std::move(values)...);
+  };
 }
 
 // The same for those who ignore the result.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -50,19 +51,16 @@ std::string in_quotes(std::string_view text) {
 }
 
 // Where the program itself took it; of code that is inline in the library's, that.
-std::string place_of(const std::vector<const void*>& frames, Symbols& symbols) {
-  if (frames.empty()) {
-    return "";
-  }
+// There is a frame at least.
+const Symbols::Place& place_of(const std::vector<const void*>& frames, Symbols& symbols) {
   const Symbols::Place& place = symbols.of_program(frames.data(), frames.size());
   if (place.owner != Symbols::kLibrary) {
-    return place.function;
+    return place;
   }
   Snapshot::Group group;
   group.frames = frames;
   std::size_t const first = shown_frames(group, symbols).first;
-  return symbols.at(static_cast<const char*>(frames[std::min(first, frames.size() - 1)]) - 1)
-      .function;
+  return symbols.at(static_cast<const char*>(frames[std::min(first, frames.size() - 1)]) - 1);
 }
 
 // Which lock was taken while one had which, and where.
@@ -72,8 +70,10 @@ PageReply lock_orders_page() {
   reply.type = "text/vnd.graphviz; charset=utf-8";
   reply.body = "digraph locks {\n";
   for (const LockOrderInfo& info : lock_orders()) {
-    reply.body += "  " + in_quotes(name_of(info.first)) + " -> " + in_quotes(name_of(info.second)) +
-                  " [label=" + in_quotes(place_of(info.frames, symbols)) + "];\n";
+    reply.body +=
+        "  " + in_quotes(name_of(info.first)) + " -> " + in_quotes(name_of(info.second)) +
+        " [label=" + in_quotes(info.frames.empty() ? "" : place_of(info.frames, symbols).function) +
+        "];\n";
   }
   reply.body += "}\n";
   return reply;
@@ -171,13 +171,11 @@ PageReply locks_page(const PageRequest& request) {
     for (const LockInfo::Holder& holder : lock.holders) {
       text += "  " + who(holder.goroutine, holder.thread) +
               (holder.shared ? " has it to read, since\n" : " has it, since\n");
-      for (const void* const frame : holder.taken.frames) {
-        const Symbols::Place* const place =
-            frame != nullptr ? &symbols.at(static_cast<const char*>(frame) - 1) : nullptr;
-        if (place != nullptr && place->owner != Symbols::kLibrary) {
-          text += text_of(*place);
-          break;
-        }
+      auto const* const end =
+          std::find(std::begin(holder.taken.frames), std::end(holder.taken.frames), nullptr);
+      if (std::vector<const void*> const frames(std::begin(holder.taken.frames), end);
+          !frames.empty()) {
+        text += text_of(place_of(frames, symbols));
       }
     }
     for (const LockInfo::Waiter& waiter : lock.waiters) {
@@ -186,9 +184,8 @@ PageReply locks_page(const PageRequest& request) {
       if (waiter.goroutine != 0 && found != goroutines.end()) {
         const Snapshot::Group& group = *found->second.first;
         text += ", for " + std::to_string(found->second.second / kSecond) + " s, at\n";
-        std::size_t const first = shown_frames(group, symbols).first;
-        if (first < group.frames.size()) {
-          text += text_of(symbols.at(static_cast<const char*>(group.frames[first]) - 1));
+        if (!group.frames.empty()) {
+          text += text_of(place_of(group.frames, symbols));
         }
       } else {
         text += "\n";

@@ -337,7 +337,9 @@ bool is_default(std::terminate_handler handler) noexcept {
 void write_running(const Goroutine& g) noexcept {
   char name[kShownName];
   copy_printable_name(g, name);
-  put({"goroutine ", Number(g.id.load(kRelaxed)), " [running]: ", name, "\n"});  // relaxed: ours
+  // relaxed: ours
+  put({"goroutine ", Number(g.id.load(kRelaxed)), " [running]:", name[0] != 0 ? " " : "", name,
+       "\n"});
 }
 
 // From the fault on, without the help of malloc, which may be what faulted.

@@ -19,17 +19,28 @@
 
 namespace hamgam::test {
 
-inline int descriptors_now() {
-  int count = -3;  // . and .., and the folder itself
+// Calls f with what each of them stands for, as the kernel names it.
+template <class F>
+void for_each_descriptor(F f) {
   DIR* const folder = opendir("/proc/self/fd");
-  while (readdir(folder) != nullptr) {
-    ++count;
+  while (const dirent* const entry = readdir(folder)) {
+    std::array<char, 64> text{};
+    std::string const path = std::string("/proc/self/fd/") + entry->d_name;
+    if (readlink(path.c_str(), text.data(), text.size() - 1) > 0) {
+      f(std::string_view(text.data()));
+    }
   }
   closedir(folder);
+}
+
+// But for those of /proc: besides that folder, the library's monitor has some open for a moment.
+inline int descriptors_now() {
+  int count = 0;
+  for_each_descriptor([&](std::string_view name) { count += name.starts_with("/proc/") ? 0 : 1; });
   return count;
 }
 
-// The least of some looks: the library's monitor and an emulator have files open for a moment.
+// The least of some looks: an emulator has files open for a moment.
 inline int open_descriptors() {
   int least = descriptors_now();
   for (int i = 0; i < 5; ++i) {
@@ -41,14 +52,7 @@ inline int open_descriptors() {
 
 inline bool has_poller() {
   bool found = false;
-  DIR* const folder = opendir("/proc/self/fd");
-  while (const dirent* const entry = readdir(folder)) {
-    std::array<char, 64> text{};
-    std::string const path = std::string("/proc/self/fd/") + entry->d_name;
-    found = found || (readlink(path.c_str(), text.data(), text.size() - 1) > 0 &&
-                      std::string_view(text.data()) == "anon_inode:[eventpoll]");
-  }
-  closedir(folder);
+  for_each_descriptor([&](std::string_view name) { found |= name == "anon_inode:[eventpoll]"; });
   return found;
 }
 
