@@ -15,10 +15,7 @@ set(hamgam_sanitizer_link_options "")
 set(hamgam_sanitizer_definitions "")
 if(HAMGAM_SANITIZE STREQUAL "address")
   set(hamgam_sanitizer_link_options -fsanitize=address,undefined)
-  # vptr asks the kernel by a pipe whether there is memory: where no descriptor is left it takes an
-  # object for none.
-  set(hamgam_sanitizer_options ${hamgam_sanitizer_link_options} -fno-sanitize=vptr
-    -fno-sanitize-recover=undefined)
+  set(hamgam_sanitizer_options ${hamgam_sanitizer_link_options} -fno-sanitize-recover=undefined)
   set(hamgam_sanitizer_definitions HAMGAM_ASAN=1)
 elseif(HAMGAM_SANITIZE MATCHES "^thread(-user)?$")
   set(hamgam_sanitizer_link_options -fsanitize=thread)
@@ -114,6 +111,11 @@ function(hamgam_library_flags target)
     target_compile_options(${target} PRIVATE $<$<OR:$<CONFIG:Debug>,$<CONFIG:>>:-O1>)
   endif()
   target_compile_options(${target} ${scope} ${hamgam_sanitizer_options})
+  if(HAMGAM_SANITIZE STREQUAL "address")
+    # That check asks the kernel by a pipe whether there is memory: where no descriptor is left it
+    # takes an object of ours for none.
+    target_compile_options(${target} PRIVATE -fno-sanitize=vptr)
+  endif()
   target_link_options(${target} ${scope} ${hamgam_sanitizer_link_options})
 
   # Its threads never end, so what they run is never unloaded: not the library, nor a plugin that it

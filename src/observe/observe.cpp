@@ -97,8 +97,12 @@ std::uint64_t lock_reports() { return detail::count_lock_reports(); }
 
 void watch_mutexes() {
   if (!detail::watch_held_mutexes()) {
-    throw std::system_error(std::make_error_code(std::errc::operation_not_supported),
-                            "observe::watch_mutexes: hamgam::mutexes is not linked");
+#if defined(HAMGAM_TSAN) || defined(HAMGAM_ASAN)
+    constexpr auto* kWhy = "observe::watch_mutexes: sanitizers stand before the C library's locks";
+#else
+    constexpr auto* kWhy = "observe::watch_mutexes: hamgam::mutexes is not linked";
+#endif
+    throw std::system_error(std::make_error_code(std::errc::operation_not_supported), kWhy);
   }
 }
 

@@ -14,9 +14,9 @@
 #include "sched/scheduler.h"
 #include "sched/threads.h"
 
-// The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active and some
-// ms after that; then whoever becomes active wakes it. It sleeps for good a second after the last
-// one fell asleep if a timer or something outside may wake one. It
+// The monitor: a thread that looks at the workers every 20 us to 1 ms while any is active, and
+// every 3 ms while any was since its last look; then whoever becomes active wakes it. It sleeps for
+// good a second after the last one fell asleep if a timer or something outside may wake one. It
 //   * takes the slot of a worker that has not passed a scheduling point for 10 ms while work waits,
 //     wakes another one in its place, and gives everybody what is queued there;
 //   * wakes a worker for what is queued at one that comes to no scheduling point;
@@ -35,7 +35,7 @@ namespace {
 constexpr Nanos kShortest = 20'000;
 constexpr Nanos kLongest = kMillisecond;
 constexpr Nanos kHogging = 10 * kMillisecond;
-constexpr Nanos kRestless = 3 * kMillisecond;  // looks on after the last activity
+constexpr Nanos kRestless = 3 * kMillisecond;  // looks on after the last activity, so often
 constexpr Nanos kFirstIdle = 10 * kMillisecond;
 constexpr Nanos kLastIdle = 500 * kMillisecond;
 constexpr Nanos kLinger = 1000 * kMillisecond;  // awake after the last activity; between two trims
@@ -300,12 +300,18 @@ class Monitor {
       return;
     }
     suspected_ = false;
-    Nanos const idle_for = time - last_active_;
-    if (idle_for < kRestless) {
-      period_ = kLongest;
+    // Somebody ran since the last look, as where each of a server's requests comes alone: to be
+    // poked by each costs them more than these looks.
+    if (before != idle_at_) {
+      idle_at_ = before;
+      last_active_ = time;
+    }
+    if (time - last_active_ < kRestless) {
+      period_ = kRestless;
       dozes_ = false;
       return;
     }
+    Nanos const idle_for = time - last_active_;
     // relaxed: a hint
     bool const wanted = refused_since_ != kForever || g_scheduler.has_starved.load(kRelaxed);
     // Not at once: a thread that takes hope away and gives it again would poke at each turn.
@@ -394,6 +400,7 @@ class Monitor {
   bool hopeful_ = false;            // nothing can deadlock meanwhile
   bool suspected_ = false;          // all seemed asleep at the last look,
   std::uint64_t suspected_at_ = 0;  // and this was activity()
+  std::uint64_t idle_at_ = 0;       // the same, at the last look at which nobody ran
   std::uint64_t fed_at_ = 0;        // the same, when starved goroutines were fed
   Nanos last_fed_ = 0;
   Nanos refused_since_ = kForever;  // a worker, and it is still wanted

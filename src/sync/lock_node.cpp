@@ -66,7 +66,7 @@ class Registry : public InOwnMemory {
   void give(LockHolder* holder) noexcept {
     if (holder->count != 0) {
       holder->has_ended.store(true, kRelaxed);  // relaxed: for people
-      return;                                   // it is still who has them
+      return;                                   // it may still be who has them
     }
     holder->held.clear();
     std::lock_guard const guard(lock_);

@@ -44,7 +44,7 @@ struct LockHolder : InOwnMemory {
   int thread = 0;                        // with this number,
   const void* stack_bottom = nullptr;
   std::size_t stack_size = 0;
-  atomic<bool> has_ended{false};      // and has locks for ever
+  atomic<bool> has_ended{false};      // and had locks
   OwnVector<HeldLock> held;           // its own
   std::size_t count = 0;              // of its locks
   SpinLock guard;                     // of what follows

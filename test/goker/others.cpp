@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <set>
 #include <shared_mutex>
 #include <string>
@@ -225,6 +226,7 @@ void serving_2137(bool is_mended) {
   };
   auto const pending = make_chan<Unit>(2);
   auto const active = make_chan<Unit>(1);
+  auto const engine = std::make_shared<Guarded<std::minstd_rand>>(std::random_device()());
   auto const request = [=] {
     yield();
     auto const one = std::make_shared<Request>();
@@ -232,7 +234,8 @@ void serving_2137(bool is_mended) {
     one->started.add();
     go([=] {
       one->started.done();
-      sleep(300ns);  // so that either may be the first
+      auto const nap = (*engine->lock())() % 64;
+      sleep(std::chrono::microseconds(nap));  // so that either may be the first
       bool const is_pending = pending.try_send({});
       if (is_pending) {
         active.send({});

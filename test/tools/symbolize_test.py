@@ -3,14 +3,17 @@
 # Copyright The Hamgam Authors
 """symbolize_test.py SCRIPT ADDR2LINE PROGRAM FIXED_PROGRAM: what tools/hamgam-symbolize makes of dumps of
 test/tools/symbolize_program.cpp."""
+import importlib.machinery
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 
+sys.dont_write_bytecode = True
 SCRIPT, ADDR2LINE, *PROGRAMS = sys.argv[1:]
 SOURCE = (pathlib.Path(__file__).parent / "symbolize_program.cpp").read_text().splitlines()
 
@@ -40,6 +43,19 @@ class Symbolize(unittest.TestCase):
                                  r"[^\n]*queues_up\([^\n]*\n\t" + line_of("queues"))
                 self.assertRegex(visitor, r"created by [^\n]* at [^\n]*opens\([^\n]*\n\t" + line_of("opens"))
                 self.assertNotRegex(visitor, r"/include/(c\+\+|hamgam)/")
+
+    def test_a_stack_of_others_keeps_its_first(self):
+        loader = importlib.machinery.SourceFileLoader("symbolizer", SCRIPT)
+        script = types.ModuleType(loader.name)
+        loader.exec_module(script)
+        script.find_files = lambda name, folders: [name]
+        script.look_up = lambda tool, path, offsets: {o: [("f", "/include/c++/12/functional:1")] for o in offsets}
+        text = ("goroutine 1 [sync.Mutex.Lock]:\nwaits for 0x1, held by goroutine 2, which locked it at g()\n\tp(+0x1)\n"
+                "a()\n\tp(+0x2)\nb()\n\tp(+0x3)\ncreated by goroutine 3 at h()\n\tp(+0x4)\n\n"
+                "goroutine 2 [running]:\n\tits stack has 1 bytes\nc()\n\tp(+0x5)\nd()\n\tp(+0x6)\n")
+        shown = script.symbolize(text, "", [], False)
+        self.assertEqual(re.findall(r"^([a-z])\(\)$", shown, re.M), ["a", "c"], shown)
+        self.assertEqual(shown.count("functional:1"), 4, shown)
 
     def test_all(self):
         dump = dump_of(PROGRAMS[0])

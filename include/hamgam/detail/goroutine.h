@@ -81,10 +81,8 @@ void invoke_closure(void* raw) {
   }
 }
 
-// Inlined, as all that leads here: whoever is called out of line sees the program's place as that
-// of the start, in builds without optimisation, too.
 template <class C, class... Options>
-HAMGAM_INLINE void launch_telling(OnEnd on_end, void* end_subject, C&& closure,
+HAMGAM_SEE_THROUGH void launch_telling(OnEnd on_end, void* end_subject, C&& closure,
                                   Options&&... options) {
   using Closure = std::remove_cvref_t<C>;
   GoroutineHead* head = new_goroutine(std::forward<Options>(options)...);
@@ -104,10 +102,11 @@ HAMGAM_INLINE void launch_telling(OnEnd on_end, void* end_subject, C&& closure,
   }
   guard.head = nullptr;
   start_goroutine(head, &invoke_closure<Closure>, place, on_end, end_subject);
+  HAMGAM_STAY_ON_STACK();
 }
 
 template <class C, class... Options>
-HAMGAM_INLINE void launch(C&& closure, Options&&... options) {
+HAMGAM_SEE_THROUGH void launch(C&& closure, Options&&... options) {
   launch_telling(nullptr, nullptr, std::forward<C>(closure), std::forward<Options>(options)...);
 }
 
