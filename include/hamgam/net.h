@@ -18,7 +18,8 @@
 // another clock than Clock is looked at once, when the call begins.
 //
 // What fails throws Error, or fills an std::error_code. Both come with the bytes that were moved.
-// A write to a peer that is gone never raises SIGPIPE.
+// Where there is no memory for a connection, an address or a watch, both forms throw
+// std::bad_alloc. A write to a peer that is gone never raises SIGPIPE.
 //
 // Who has waited for a second or two gives back the memory that his stack does not use: an idle
 // connection costs a page of it, however deep its goroutine has been. (So another library's
@@ -286,7 +287,7 @@ class HAMGAM_API StreamHandle : public Handle {
   // No more will be read here; or written, which the peer sees as the end of the stream.
   void shutdown_read() const;
   void shutdown_write() const;
-  // Of this end, and of the other.
+  // Of this end, and of the other, which is known also when the connection is broken.
   [[nodiscard]] Address local_address() const;
   [[nodiscard]] Address remote_address() const;
   // The descriptor becomes the caller's, and this one closed: who waits gets Errc::closed. -1 if it
@@ -389,8 +390,8 @@ class HAMGAM_API TcpConn : public detail::StreamHandle {
     return dial_limited(host_port, options, hamgam::detail::kNoDeadline, &token);
   }
   // A connected socket, which is made non-blocking and is the library's from here on. One of
-  // another stream protocol will do. Throws Error if it is none (EPROTOTYPE), and has not taken it
-  // then.
+  // another stream protocol will do. Throws Error if it is none (EPROTOTYPE; ENOTCONN: one that is
+  // not connected, or not any more), and has not taken it then.
   static TcpConn adopt(int fd);
   void set_no_delay(bool on) const;
   void set_keep_alive(const KeepAlive& k) const;
@@ -446,8 +447,9 @@ class HAMGAM_API UnixConn : public detail::StreamHandle {
   void send_fd(int fd, std::error_code& e) const noexcept;
   // The next byte of the stream, and the file that comes with it, which is the caller's from here
   // on, is closed on exec, and blocks or not as its sender had it. -1: the end of the stream. Fails
-  // with std::errc::bad_message if no file is there; the byte is gone. Further files that come with
-  // the byte are closed.
+  // with std::errc::bad_message if no file is there, and with too_many_files_open if there is no
+  // number for it; the byte, and the file, are gone. Further files that come with the byte are
+  // closed.
   [[nodiscard]] int receive_fd() const;
   [[nodiscard]] int receive_fd(std::error_code& e) const noexcept;
 
@@ -510,8 +512,10 @@ concept Stream = Source<T> && Sink<T> && requires(const T& t, TimePoint when) {
   t.close();
 };
 
-// To the end of the source; how many bytes. Limits are the streams' deadlines. Of two of ours the
-// kernel moves the bytes (splice). Throws Error, which tells the bytes that the sink has taken;
+// To the end of the source; how many bytes. Limits are the streams' deadlines. It waits for one of
+// the two at a time, and hears of the other's end, deadline or close when it comes to that, as Go's
+// io.Copy: to end it, close both. Of two of ours the kernel moves the bytes (splice), through a
+// pipe that takes two descriptors. Throws Error, which tells the bytes that the sink has taken;
 // others may then be lost on the way.
 template <Source From, Sink To>
 std::uint64_t copy(const From& source, const To& sink) {

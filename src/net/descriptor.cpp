@@ -256,6 +256,7 @@ NetDescriptor* open_descriptor(int fd, const char* kind) noexcept {
   d->fd = fd;
   d->kind = kind;
   d->registered = false;
+  d->peer_size = 0;
   for (NetDirection* direction : {&d->read, &d->write}) {
     direction->word.store(0, kRelaxed);
     direction->deadline.store(kForever, kRelaxed);
@@ -264,6 +265,11 @@ NetDescriptor* open_descriptor(int fd, const char* kind) noexcept {
   }
   d->handles.store(1, kRelaxed);
   d->users.store(0, kRelaxed);
+  // So that the first wait needs no descriptor, of which there may be none any more. Should there be
+  // none now, that wait tells.
+  if (!is_forked_child()) {
+    (void)g_poller.use(&on_event);
+  }
   return d;
 }
 
@@ -293,6 +299,7 @@ bool enter_descriptor(NetDescriptor& d) noexcept {
 }
 
 void leave_descriptor(NetDescriptor& d) noexcept {
+  tsan_release(&d.users);
   // [net.7] acq_rel, pairs with [net.7]: calls are over before the number is closed
   if (d.users.fetch_sub(1, kAcqRel) == (NetDescriptor::kClosed | 1)) {
     close_number(d);
@@ -319,6 +326,7 @@ int take_number(NetDescriptor& d) noexcept {
   if (!d.users.compare_exchange_strong(none, NetDescriptor::kClosed, kAcqRel, kRelaxed)) {
     return -1;
   }
+  tsan_acquire(&d.users);  // who closes the number is after the calls
   if (d.registered && !is_forked_child()) {
     g_poller.epoll().remove(d.fd);
   }

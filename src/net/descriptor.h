@@ -47,6 +47,9 @@
 // threads, stop_tokens and several sleepers, and its lock is taken only where one sleeps or is
 // woken.
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <stop_token>
 #include <system_error>
 
@@ -96,6 +99,11 @@ struct NetDescriptor {
   NetDescriptor* next = nullptr;
   int copy_of = -1;
   std::uint32_t waiting = 0;
+  // The peer's address, IPv4's or IPv6's, which the kernel forgets when the connection breaks.
+  // Written before there is a handle.
+  static constexpr std::size_t kPeer = 28;
+  std::array<std::byte, kPeer> peer{};
+  std::uint8_t peer_size = 0;  // 0: none, or not known
 
   static constexpr std::uint64_t kClosed = std::uint64_t{1} << 63;
 };

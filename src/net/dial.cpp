@@ -157,6 +157,26 @@ bool finish(NetDescriptor* d, const Dialling& dialling, NetLimit& limit, std::er
   return operate(*d, d->write, &call_connected, nullptr, limit, error) >= 0;
 }
 
+// 0, or errno. A Unix socket whose listener has no room is told so at once, and no event will tell
+// that there is: only who blocks is served in turn.
+int start_to_connect(int fd, const Address& address) {
+  if (connect(fd, raw_of(address), size_of(address)) == 0) {
+    return 0;
+  }
+  if (errno != EAGAIN || !address.is_unix()) {
+    return errno;
+  }
+  return blocking([&] {
+    set_blocking(fd, true);
+    int failure = 0;
+    do {
+      failure = connect(fd, raw_of(address), size_of(address)) == 0 ? 0 : errno;
+    } while (failure == EINTR);
+    set_blocking(fd, false);
+    return failure;
+  });
+}
+
 OwnDescriptor connect_once(const Address& address, const char* kind, const Dialling& dialling,
                            NetLimit& limit, std::error_code& error) {
   const DialOptions& options = dialling.options;
@@ -174,8 +194,7 @@ OwnDescriptor connect_once(const Address& address, const char* kind, const Diall
     error = system_code(errno);
     return OwnDescriptor();
   }
-  int const result = connect(number.get(), raw_of(address), size_of(address));
-  int const failure = result == 0 ? 0 : errno;
+  int const failure = start_to_connect(number.get(), address);
   if (failure != 0 && failure != EINPROGRESS && failure != EINTR) {
     error = system_code(failure);
     return OwnDescriptor();
@@ -197,6 +216,14 @@ bool is_spurious(const OwnDescriptor& d, const Address& address, std::error_code
   return here.port() == address.port() && here == name_of(d.get()->fd, true);
 }
 
+// 0.0.0.0 or ::, which the kernel takes for this machine.
+bool is_unspecified(const Address& address) noexcept {
+  const sockaddr* const raw = raw_of(address);
+  return address.is_ipv4()
+             ? reinterpret_cast<const sockaddr_in*>(raw)->sin_addr.s_addr == INADDR_ANY
+             : IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(raw)->sin6_addr) != 0;
+}
+
 OwnDescriptor connect_tcp(const Address& address, const Dialling& dialling, NetLimit& limit,
                           std::error_code& error) {
   const DialOptions& options = dialling.options;
@@ -210,6 +237,8 @@ OwnDescriptor connect_tcp(const Address& address, const Dialling& dialling, NetL
       if (d.get() != nullptr) {
         set_option(d.get()->fd, IPPROTO_TCP, TCP_NODELAY, options.no_delay ? 1 : 0);
         set_up_keep_alive(d.get()->fd, options.keep_alive);
+        Address const peer = is_unspecified(address) ? name_of(d.get()->fd, true) : address;
+        keep_peer(*d.get(), peer.raw(), peer.raw_size());
       }
       return d;
     }

@@ -405,6 +405,49 @@ TEST(Dial, SignalsMakeNoConnection) {
   sigaction(SIGUSR2, &former, nullptr);
 }
 
+TEST(Adopt, OnlyWhatIsConnected) {
+  int const fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(test::net_error_of([&] { (void)net::TcpConn::adopt(fd); }), std::errc::not_connected);
+  ASSERT_EQ(listen(fd, 1), 0);
+  EXPECT_EQ(test::net_error_of([&] { (void)net::TcpConn::adopt(fd); }),
+            std::errc::wrong_protocol_type);
+  EXPECT_EQ(::close(fd), 0);  // it was not taken
+}
+
+// What the kernel forgets when the peer resets is known nevertheless, and stands in the errors.
+TEST(Peer, IsKnownAfterAReset) {
+  run([] {
+    auto const listener = net::TcpListener::bind("0.0.0.0:0");
+    std::string const port = std::to_string(listener.address().port());
+    for (std::string const& host : {std::string("127.0.0.1:"), std::string("0.0.0.0:")}) {
+      auto const dialled = net::TcpConn::dial(host + port);
+      auto const accepted = listener.accept();
+      auto const adopted = net::TcpConn::adopt(dup(dialled.fd()));
+      accepted.set_linger(0s);
+      std::string const from = dialled.local_address().to_string();
+      EXPECT_EQ(accepted.remote_address().to_string(), from);
+      accepted.close();
+      std::array<std::byte, 1> byte{};
+      try {
+        (void)dialled.read_some(byte);
+        ADD_FAILURE();
+      } catch (const net::Error& e) {
+        EXPECT_NE(std::string(e.what()).find(from + "->127.0.0.1:" + port), std::string::npos)
+            << e.what();
+      }
+      EXPECT_EQ(dialled.remote_address().to_string(), "127.0.0.1:" + port);
+      EXPECT_EQ(adopted.remote_address().to_string(), "127.0.0.1:" + port);
+
+      auto const another = net::TcpConn::dial(host + port);
+      std::string const name = another.local_address().to_string();
+      another.set_linger(0s);
+      another.close();
+      EXPECT_EQ(listener.accept().remote_address().to_string(), name);
+    }
+  });
+}
+
 TEST(Adopt, NoMessagesAndOtherStreams) {
   int ends[2] = {-1, -1};
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);

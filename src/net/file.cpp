@@ -157,6 +157,11 @@ std::string read_all(const std::filesystem::path& path, std::error_code& e) {
 std::optional<std::string> detail::read_limited(const std::filesystem::path& path,
                                                 std::int64_t deadline,
                                                 const std::stop_token* token) {
+  // Else it would be read for nobody, and what is read of a pipe is gone.
+  if (token != nullptr ? hamgam::detail::stop_requested(*token)
+                       : deadline <= hamgam::detail::now()) {
+    return std::nullopt;
+  }
   net::Shared<Reading> const reading(std::in_place, path);
   go([reading] {
     blocking([&] {

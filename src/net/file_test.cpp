@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -195,6 +196,21 @@ TEST_F(Files, a_reading_is_given_up) {
       ::close(open(pipe.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
       return num_goroutine() == 1;
     }));
+  });
+}
+
+// Who has no time, or is stopped already, reads nothing: of a pipe it would be gone.
+TEST_F(Files, a_reading_that_is_over_does_not_begin) {
+  fs::path const pipe = fifo();
+  (void)run([&] {
+    std::stop_source source;
+    source.request_stop();
+    EXPECT_FALSE(file::read_all(pipe, source.get_token()));
+    EXPECT_FALSE(file::read_all_for(pipe, 0ms));
+    EXPECT_FALSE(file::read_all_until(pipe, Clock::now() - 1h));
+    EXPECT_EQ(num_goroutine(), 1);
+    EXPECT_EQ(open(pipe.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC), -1);  // no reader
+    EXPECT_EQ(errno, ENXIO);
   });
 }
 

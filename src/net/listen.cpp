@@ -37,10 +37,18 @@ void tell_once(std::error_code error) noexcept {
   }
 }
 
-long call_accept(void* /*unused*/, int fd) noexcept {
+struct Peer {
+  sockaddr_storage raw;
+  socklen_t size;
+};
+
+long call_accept(void* raw, int fd) noexcept {
   TsanIgnore const unseen;
+  auto& peer = *static_cast<Peer*>(raw);
+  peer.size = sizeof peer.raw;
   stay_nonblocking(fd);
-  int const taken = accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  int const taken =
+      accept4(fd, reinterpret_cast<sockaddr*>(&peer.raw), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (taken < 0 && errno == ECONNABORTED) {
     errno = EINTR;  // the next one
   }
@@ -58,9 +66,12 @@ NetDescriptor* accept_one(NetDescriptor* d, const char* kind, NetLimit& limit,
   Directed const directed(d->read, limit);
   hamgam::detail::Nanos pause = kFirstNap;
   while (directed) {
-    long const taken = operate(*d, d->read, &call_accept, nullptr, limit, error);
+    Peer peer{};
+    long const taken = operate(*d, d->read, &call_accept, &peer, limit, error);
     if (taken >= 0) {
-      return OwnNumber(static_cast<int>(taken)).hand_on(kind);
+      NetDescriptor* const conn = OwnNumber(static_cast<int>(taken)).hand_on(kind);
+      keep_peer(*conn, &peer.raw, peer.size);
+      return conn;
     }
     if (error != system_code(EMFILE) && error != system_code(ENFILE)) {
       break;

@@ -52,6 +52,25 @@ inline Address name_of(int fd, bool peer) noexcept {
   return unmapped(raw, size);
 }
 
+// Keeps the peer's address, if it is one of IPv4 or IPv6.
+inline void keep_peer(detail::NetDescriptor& d, const void* raw, std::size_t size) noexcept {
+  if (size != 0 && size <= d.peer.size() &&
+      static_cast<const sockaddr*>(raw)->sa_family != AF_UNIX) {
+    std::memcpy(d.peer.data(), raw, size);
+    d.peer_size = static_cast<std::uint8_t>(size);
+  }
+}
+
+// By a user.
+inline Address peer_of(const detail::NetDescriptor& d) noexcept {
+  if (d.peer_size == 0) {
+    return name_of(d.fd, true);
+  }
+  sockaddr_storage raw{};
+  std::memcpy(&raw, d.peer.data(), d.peer_size);
+  return unmapped(raw, d.peer_size);
+}
+
 inline Address unix_address(std::string_view path) {
   Address const address = Address::parse(path);
   if (!address.is_unix()) {
@@ -66,10 +85,12 @@ inline void set_option(int fd, int level, int option, int value) noexcept {
 
 // Whoever shares the open file, a child say, may have cleared that. For calls that have no flag for
 // it of their own; it is cheaper than to ask.
-inline void stay_nonblocking(int fd) noexcept {
-  int yes = 1;
-  (void)ioctl(fd, FIONBIO, &yes);
+inline void set_blocking(int fd, bool on) noexcept {
+  int nonblocking = on ? 0 : 1;
+  (void)ioctl(fd, FIONBIO, &nonblocking);
 }
+
+inline void stay_nonblocking(int fd) noexcept { set_blocking(fd, false); }
 
 // While it lives the number is in a call and stays open. Throws Error, Errc::closed.
 class InCall {
@@ -83,6 +104,7 @@ class InCall {
   InCall(const InCall&) = delete;
   InCall& operator=(const InCall&) = delete;
   [[nodiscard]] int number() const noexcept { return d_->fd; }
+  [[nodiscard]] Address peer() const noexcept { return peer_of(*d_); }
 
  private:
   detail::NetDescriptor* const d_;

@@ -180,18 +180,23 @@ std::size_t StreamHandle::move(Do what, std::byte* data, std::size_t size, NetLi
     e = make_error_code(Errc::closed);
     return 0;
   }
+  bool const writes = what == Do::kWriteSome || what == Do::kWriteAll || what == Do::kWritePieces;
+  NetDirection& direction = writes ? d_->write : d_->read;
   if (size == 0) {
+    // relaxed: as if it was moved a moment later
+    Nanos const deadline = direction.deadline.load(hamgam::detail::kRelaxed);
+    if (deadline != hamgam::detail::kForever && deadline <= hamgam::detail::now()) {
+      e = make_error_code(Errc::deadline);
+    }
     return 0;
   }
   if (what == Do::kWritePieces) {
     return move_pieces(reinterpret_cast<const ConstBytes*>(data), size, limit, e);
   }
-  bool const writes = what == Do::kWriteSome || what == Do::kWriteAll;
   bool const all = what == Do::kReadExact || what == Do::kWriteAll;
   hamgam::detail::NetCall const call = what == Do::kWaitReadable ? &call_ask
                                        : writes                  ? &call_write
                                                                  : &call_read;
-  NetDirection& direction = writes ? d_->write : d_->read;
   bool const is_tcp = std::string_view(d_->kind) == "tcp";
   std::size_t done = 0;
   try {
@@ -222,7 +227,7 @@ void StreamHandle::fail_transfer(Do what, std::error_code code, std::size_t move
     text += std::string(" ") + d_->kind;
     if (hamgam::detail::enter_descriptor(*d_)) {
       Address const from = name_of(d_->fd, false);
-      Address const to = name_of(d_->fd, true);
+      Address const to = peer_of(*d_);
       hamgam::detail::leave_descriptor(*d_);
       std::string const names = from.to_string() + "->" + to.to_string();
       text += names != "->" ? " " + names : "";
@@ -307,9 +312,7 @@ Address StreamHandle::local_address() const {
   return name_of(InCall(d_, "local address").number(), false);
 }
 
-Address StreamHandle::remote_address() const {
-  return name_of(InCall(d_, "remote address").number(), true);
-}
+Address StreamHandle::remote_address() const { return InCall(d_, "remote address").peer(); }
 
 int StreamHandle::release() noexcept {
   int const fd = d_ != nullptr ? hamgam::detail::take_number(*d_) : -1;
@@ -342,8 +345,16 @@ TcpConn TcpConn::adopt(int fd) {
       fail(system_code(errno), "adopt");
     }
   }
-  if (type != SOCK_STREAM) {  // a read must not end a message
+  int listens = 0;
+  socklen_t listens_size = sizeof listens;
+  (void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_size);
+  if (type != SOCK_STREAM || listens != 0) {  // a read must not end a message
     fail(system_code(EPROTOTYPE), "adopt");
+  }
+  sockaddr_storage peer{};
+  socklen_t peer_size = sizeof peer;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0) {
+    fail(system_code(errno), "adopt");
   }
   int const flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
@@ -353,6 +364,7 @@ TcpConn TcpConn::adopt(int fd) {
   if (d == nullptr) {
     throw std::bad_alloc();
   }
+  keep_peer(*d, &peer, peer_size);
   return TcpConn(d);
 }
 

@@ -267,6 +267,22 @@ TYPED_TEST(StreamOf, EachCallHasEachLimit) {
   });
 }
 
+// Of no byte, too.
+TYPED_TEST(StreamOf, NothingIsMovedAfterTheDeadline) {
+  run([&] {
+    std::error_code error;
+    EXPECT_EQ(this->a.write_some({}, error), 0U);
+    EXPECT_FALSE(error);
+    this->a.set_deadline(Clock::now() - 1ms);
+    EXPECT_EQ(this->a.write_all(std::span<const std::byte>(), error), 0U);
+    EXPECT_EQ(error, net::Errc::deadline);
+    EXPECT_EQ(net_error_of([&] { (void)this->a.read_some({}); }), net::Errc::deadline);
+    this->a.set_read_deadline(TimePoint::max());
+    EXPECT_EQ(this->a.read_some({}, error), 0U);
+    EXPECT_FALSE(error);
+  });
+}
+
 // B1: a byte that comes at any moment around "there is none, so sleep".
 TYPED_TEST(StreamOf, NoWakeUpIsLost) {
   std::uint64_t const seed = test::seed();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <string>
 
@@ -32,6 +33,32 @@ struct Ends {
   net::UnixConn a;
   net::UnixConn b;
 };
+
+// The kernel has no event for "there is room in the listener's queue".
+TEST(UnixConn, WaitsForAListenerThatIsBusy) {
+  constexpr int kDials = 8;
+  std::string const name = "@hamgam-unix-busy-" + std::to_string(getpid());
+  run([&] {
+    auto const listener = net::UnixListener::bind(name);
+    ASSERT_EQ(listen(listener.fd(), 1), 0);  // shortens it
+    std::atomic<int> dialled{0};
+    WaitGroup group;
+    for (int i = 0; i < kDials; ++i) {
+      group.go([&] {
+        auto const conn = net::UnixConn::dial(name);
+        ++dialled;
+        std::array<std::byte, 1> byte{};
+        EXPECT_EQ(conn.read_exact(byte), 1U);
+      });
+    }
+    sleep(2ms);  // some wait by then
+    EXPECT_LT(dialled, kDials);
+    for (int i = 0; i < kDials; ++i) {
+      listener.accept().write_all(std::array{std::byte{1}});
+    }
+    group.wait();
+  });
+}
 
 TEST(UnixConn, PassesFiles) {
   run([] {

@@ -6,7 +6,9 @@
 #include <hamgam/file.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -14,6 +16,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace {
@@ -394,6 +397,30 @@ void order_by_lookup() {
   });
 }
 
+// Who is given the number closes it after every call that was on it.
+void order_by_release() {
+  run([] {
+    WaitGroup group;
+    for (int i = 0; i < 20; ++i) {
+      auto [mine, peer] = net::pipe();
+      group.go([mine = mine] {
+        std::array<std::byte, 1> byte{};
+        std::error_code error;
+        (void)mine.read_some(byte, error);
+        (void)mine.write_some(byte, error);
+      });
+      peer.write_all(std::array{std::byte{1}});
+      sleep(1ms);  // most often it has read by then
+      int fd = -1;
+      while ((fd = mine.release()) < 0) {
+        yield();
+      }
+      ::close(fd);
+    }
+    group.wait();
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -411,6 +438,7 @@ int main(int argc, char** argv) {
           {"order_by_reading", order_by_reading},
           {"order_by_flight", order_by_flight},
           {"order_by_lookup", order_by_lookup},
+          {"order_by_release", order_by_release},
           {"order_by_resource_pool", order_by_resource_pool},
           {"order_by_semaphore", order_by_semaphore},
           {"order_by_all_units_of_a_semaphore", order_by_all_units_of_a_semaphore},
