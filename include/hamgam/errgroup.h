@@ -64,7 +64,7 @@ class ErrGroup {
   // limit allows it. May be called by the group's own goroutines.
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
-  HAMGAM_SEE_THROUGH void go(F&& f, Args&&... args) {
+  HAMGAM_INLINE void go(F&& f, Args&&... args) {
     auto bound = bind<F, Args...>(std::forward<F>(f), std::forward<Args>(args)...);
     enter();
     start(std::move(bound));
@@ -72,7 +72,7 @@ class ErrGroup {
 
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
-  HAMGAM_SEE_THROUGH void go(GoOptions options, F&& f, Args&&... args) {
+  HAMGAM_INLINE void go(GoOptions options, F&& f, Args&&... args) {
     auto bound = bind<F, Args...>(std::forward<F>(f), std::forward<Args>(args)...);
     enter();
     start(std::move(bound), std::move(options));
@@ -91,7 +91,7 @@ class ErrGroup {
   // As go, but false where it would have to wait.
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
-  [[nodiscard]] HAMGAM_SEE_THROUGH bool try_go(F&& f, Args&&... args) {
+  [[nodiscard]] HAMGAM_INLINE bool try_go(F&& f, Args&&... args) {
     auto bound = bind<F, Args...>(std::forward<F>(f), std::forward<Args>(args)...);
     if (!try_enter()) {
       return false;
@@ -102,7 +102,7 @@ class ErrGroup {
 
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
-  [[nodiscard]] HAMGAM_SEE_THROUGH bool try_go(GoOptions options, F&& f, Args&&... args) {
+  [[nodiscard]] HAMGAM_INLINE bool try_go(GoOptions options, F&& f, Args&&... args) {
     auto bound = bind<F, Args...>(std::forward<F>(f), std::forward<Args>(args)...);
     if (!try_enter()) {
       return false;
@@ -184,7 +184,7 @@ class ErrGroup {
 
   // After enter. A move that throws, of the call, gives the place up again.
   template <class Bound, class... Options>
-  HAMGAM_SEE_THROUGH void start(Bound&& bound, Options&&... options) {
+  HAMGAM_INLINE void start(Bound&& bound, Options&&... options) {
     running_.add(1);
     Place place(this);
     detail::launch(Part<Bound>{std::move(place), std::forward<Bound>(bound)},

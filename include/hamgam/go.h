@@ -193,13 +193,13 @@ namespace detail::calls {
 // value". Throws std::bad_alloc if there is no memory for it. O(1).
 template <class F, class... Args>
   requires detail::Callable<F, Args...>
-HAMGAM_SEE_THROUGH void go(F&& f, Args&&... args) {
+HAMGAM_INLINE void go(F&& f, Args&&... args) {
   detail::launch(detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
 }
 
 template <class F, class... Args>
   requires detail::Callable<F, Args...>
-HAMGAM_SEE_THROUGH void go(GoOptions options, F&& f, Args&&... args) {
+HAMGAM_INLINE void go(GoOptions options, F&& f, Args&&... args) {
   detail::launch(detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...),
                  std::move(options));
 }

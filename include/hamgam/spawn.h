@@ -212,7 +212,7 @@ namespace detail {
 
 struct TaskStart {
   template <class Bound, class... Options>
-  HAMGAM_SEE_THROUGH static auto start(Bound&& bound, Options&&... options) {
+  HAMGAM_INLINE static auto start(Bound&& bound, Options&&... options) {
     using R = std::invoke_result_t<Bound&>;
     static_assert(std::is_void_v<R> || std::is_reference_v<R> || std::is_move_constructible_v<R>,
                   "spawn: get() moves the result out, so its type must be movable; else return a "
@@ -231,7 +231,7 @@ namespace detail::calls {
 // std::bad_alloc if there is no memory for it.
 template <class F, class... Args>
   requires detail::Callable<F, Args...>
-HAMGAM_SEE_THROUGH Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(
+HAMGAM_INLINE Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(
     F&& f, Args&&... args) {
   return detail::TaskStart::start(
       detail::bind_result(std::forward<F>(f), std::forward<Args>(args)...));
@@ -239,7 +239,7 @@ HAMGAM_SEE_THROUGH Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>
 
 template <class F, class... Args>
   requires detail::Callable<F, Args...>
-HAMGAM_SEE_THROUGH Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(
+HAMGAM_INLINE Task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> spawn(
     GoOptions options, F&& f, Args&&... args) {
   return detail::TaskStart::start(
       detail::bind_result(std::forward<F>(f), std::forward<Args>(args)...), std::move(options));

@@ -80,13 +80,13 @@ class WaitGroup {
   // escapes f ends the process before wait can return.
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
-  HAMGAM_SEE_THROUGH void go(F&& f, Args&&... args) {
+  HAMGAM_INLINE void go(F&& f, Args&&... args) {
     start(std::forward<F>(f), std::forward<Args>(args)...);
   }
 
   template <class F, class... Args>
     requires detail::Callable<F, Args...>
-  HAMGAM_SEE_THROUGH void go(GoOptions options, F&& f, Args&&... args) {
+  HAMGAM_INLINE void go(GoOptions options, F&& f, Args&&... args) {
     start(std::move(options), std::forward<F>(f), std::forward<Args>(args)...);
   }
 
@@ -126,7 +126,7 @@ class WaitGroup {
   }
 
   template <class F, class... Args>
-  HAMGAM_SEE_THROUGH void start(F&& f, Args&&... args) {
+  HAMGAM_INLINE void start(F&& f, Args&&... args) {
     if constexpr (std::is_same_v<std::remove_cvref_t<F>, GoOptions>) {
       start_bound(detail::bind_call(std::forward<Args>(args)...), std::forward<F>(f));
     } else {
@@ -139,7 +139,7 @@ class WaitGroup {
   }
 
   template <class Call, class... Options>
-  HAMGAM_SEE_THROUGH void start_bound(Call&& call, Options&&... options) {
+  HAMGAM_INLINE void start_bound(Call&& call, Options&&... options) {
     add(1);
     struct Undo {
       WaitGroup* group;

@@ -11,7 +11,7 @@ from conan.tools.cmake import CMake, CMakeToolchain, cmake_layout
 from conan.tools.files import copy, load
 
 TREE = ("CMakeLists.txt", "LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "cmake/*", "include/*",
-        "src/*")
+        "src/*", "tools/hamgam-symbolize", "tools/gdb/*")
 
 
 class Hamgam(ConanFile):

@@ -265,11 +265,6 @@ NetDescriptor* open_descriptor(int fd, const char* kind) noexcept {
   }
   d->handles.store(1, kRelaxed);
   d->users.store(0, kRelaxed);
-  // So that the first wait needs no descriptor, of which there may be none any more. Should there be
-  // none now, that wait tells.
-  if (!is_forked_child()) {
-    (void)g_poller.use(&on_event);
-  }
   return d;
 }
 

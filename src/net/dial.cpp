@@ -158,23 +158,19 @@ bool finish(NetDescriptor* d, const Dialling& dialling, NetLimit& limit, std::er
 }
 
 // 0, or errno. A Unix socket whose listener has no room is told so at once, and no event will tell
-// that there is: only who blocks is served in turn.
+// that there is: it asks again.
 int start_to_connect(int fd, const Address& address) {
-  if (connect(fd, raw_of(address), size_of(address)) == 0) {
-    return 0;
+  constexpr Nanos kFirstPause = 1'000'000;
+  constexpr Nanos kLongestPause = 50'000'000;
+  for (Nanos pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
+    if (connect(fd, raw_of(address), size_of(address)) == 0) {
+      return 0;
+    }
+    if (errno != EAGAIN || !address.is_unix()) {
+      return errno;
+    }
+    hamgam::sleep(std::chrono::nanoseconds(pause));
   }
-  if (errno != EAGAIN || !address.is_unix()) {
-    return errno;
-  }
-  return blocking([&] {
-    set_blocking(fd, true);
-    int failure = 0;
-    do {
-      failure = connect(fd, raw_of(address), size_of(address)) == 0 ? 0 : errno;
-    } while (failure == EINTR);
-    set_blocking(fd, false);
-    return failure;
-  });
 }
 
 OwnDescriptor connect_once(const Address& address, const char* kind, const Dialling& dialling,
@@ -216,12 +212,16 @@ bool is_spurious(const OwnDescriptor& d, const Address& address, std::error_code
   return here.port() == address.port() && here == name_of(d.get()->fd, true);
 }
 
-// 0.0.0.0 or ::, which the kernel takes for this machine.
-bool is_unspecified(const Address& address) noexcept {
+// The peer has the very address that was dialled: it is not 0.0.0.0 or ::, which the kernel takes
+// for this machine, nor one of a zone.
+bool is_exact(const Address& address) noexcept {
   const sockaddr* const raw = raw_of(address);
-  return address.is_ipv4()
-             ? reinterpret_cast<const sockaddr_in*>(raw)->sin_addr.s_addr == INADDR_ANY
-             : IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(raw)->sin6_addr) != 0;
+  if (raw->sa_family == AF_INET) {
+    return reinterpret_cast<const sockaddr_in*>(raw)->sin_addr.s_addr != INADDR_ANY;
+  }
+  auto const& six = *reinterpret_cast<const sockaddr_in6*>(raw);
+  return IN6_IS_ADDR_UNSPECIFIED(&six.sin6_addr) == 0 &&
+         IN6_IS_ADDR_LINKLOCAL(&six.sin6_addr) == 0 && six.sin6_scope_id == 0;
 }
 
 OwnDescriptor connect_tcp(const Address& address, const Dialling& dialling, NetLimit& limit,
@@ -237,7 +237,7 @@ OwnDescriptor connect_tcp(const Address& address, const Dialling& dialling, NetL
       if (d.get() != nullptr) {
         set_option(d.get()->fd, IPPROTO_TCP, TCP_NODELAY, options.no_delay ? 1 : 0);
         set_up_keep_alive(d.get()->fd, options.keep_alive);
-        Address const peer = is_unspecified(address) ? name_of(d.get()->fd, true) : address;
+        Address const peer = is_exact(address) ? address : name_of(d.get()->fd, true);
         keep_peer(*d.get(), peer.raw(), peer.raw_size());
       }
       return d;

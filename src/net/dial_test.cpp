@@ -413,6 +413,16 @@ TEST(Adopt, OnlyWhatIsConnected) {
   EXPECT_EQ(test::net_error_of([&] { (void)net::TcpConn::adopt(fd); }),
             std::errc::wrong_protocol_type);
   EXPECT_EQ(::close(fd), 0);  // it was not taken
+  run([] {
+    auto [mine, peer] = test::Tcp::make();
+    peer.write_all(test::bytes_of("hello"));
+    peer.shutdown_write();
+    mine.shutdown_write();
+    std::array<std::byte, 8> bytes{};
+    EXPECT_EQ(peer.read_some(bytes), 0U);  // the kernel knows of no peer by now
+    auto const again = net::TcpConn::adopt(mine.release());
+    EXPECT_EQ(again.read_exact(bytes), 5U);
+  });
 }
 
 // What the kernel forgets when the peer resets is known nevertheless, and stands in the errors.

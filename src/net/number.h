@@ -56,6 +56,7 @@ inline Address name_of(int fd, bool peer) noexcept {
 inline void keep_peer(detail::NetDescriptor& d, const void* raw, std::size_t size) noexcept {
   if (size != 0 && size <= d.peer.size() &&
       static_cast<const sockaddr*>(raw)->sa_family != AF_UNIX) {
+    hamgam::detail::TsanIgnore const unseen;  // it was another one's
     std::memcpy(d.peer.data(), raw, size);
     d.peer_size = static_cast<std::uint8_t>(size);
   }
@@ -66,6 +67,7 @@ inline Address peer_of(const detail::NetDescriptor& d) noexcept {
   if (d.peer_size == 0) {
     return name_of(d.fd, true);
   }
+  hamgam::detail::TsanIgnore const unseen;
   sockaddr_storage raw{};
   std::memcpy(&raw, d.peer.data(), d.peer_size);
   return unmapped(raw, d.peer_size);
@@ -85,12 +87,10 @@ inline void set_option(int fd, int level, int option, int value) noexcept {
 
 // Whoever shares the open file, a child say, may have cleared that. For calls that have no flag for
 // it of their own; it is cheaper than to ask.
-inline void set_blocking(int fd, bool on) noexcept {
-  int nonblocking = on ? 0 : 1;
-  (void)ioctl(fd, FIONBIO, &nonblocking);
+inline void stay_nonblocking(int fd) noexcept {
+  int yes = 1;
+  (void)ioctl(fd, FIONBIO, &yes);
 }
-
-inline void stay_nonblocking(int fd) noexcept { set_blocking(fd, false); }
 
 // While it lives the number is in a call and stays open. Throws Error, Errc::closed.
 class InCall {

@@ -354,7 +354,12 @@ TcpConn TcpConn::adopt(int fd) {
   sockaddr_storage peer{};
   socklen_t peer_size = sizeof peer;
   if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0) {
-    fail(system_code(errno), "adopt");
+    // Both ends may have said that they will send no more: what has come can be read, to the end.
+    std::byte next{};
+    if (recv(fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) < 0) {
+      fail(system_code(errno == EAGAIN ? ENOTCONN : errno), "adopt");
+    }
+    peer_size = 0;
   }
   int const flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {

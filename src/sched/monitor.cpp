@@ -300,10 +300,11 @@ class Monitor {
       return;
     }
     suspected_ = false;
-    // Somebody ran since the last look, as where each of a server's requests comes alone: to be
+    // A goroutine ran since the last look, as where each of a server's requests comes alone: to be
     // poked by each costs them more than these looks.
-    if (before != idle_at_) {
-      idle_at_ = before;
+    std::uint64_t const ran = g_places.parks() + g_places.ended();
+    if (ran != ran_at_) {
+      ran_at_ = ran;
       last_active_ = time;
     }
     if (time - last_active_ < kRestless) {
@@ -400,7 +401,7 @@ class Monitor {
   bool hopeful_ = false;            // nothing can deadlock meanwhile
   bool suspected_ = false;          // all seemed asleep at the last look,
   std::uint64_t suspected_at_ = 0;  // and this was activity()
-  std::uint64_t idle_at_ = 0;       // the same, at the last look at which nobody ran
+  std::uint64_t ran_at_ = 0;        // how often goroutines had parked or ended, at such a look
   std::uint64_t fed_at_ = 0;        // the same, when starved goroutines were fed
   Nanos last_fed_ = 0;
   Nanos refused_since_ = kForever;  // a worker, and it is still wanted

@@ -86,13 +86,6 @@
 #define HAMGAM_NOINLINE __attribute__((noinline))
 #define HAMGAM_INLINE __attribute__((always_inline)) inline
 #define HAMGAM_COLD __attribute__((cold, noinline))
-// For what leads from the program to a function that notes the place of its call: also where
-// nothing is optimised that is the program's place. Elsewhere it is the compiler's choice.
-#if defined(__NO_INLINE__)
-#define HAMGAM_SEE_THROUGH HAMGAM_INLINE
-#else
-#define HAMGAM_SEE_THROUGH
-#endif
 // Behind a call: it is no jump, so whoever is called finds the caller on the stack.
 #define HAMGAM_STAY_ON_STACK() __asm__ volatile("")
 #define HAMGAM_LIKELY(x) __builtin_expect(!!(x), 1)

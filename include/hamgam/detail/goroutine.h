@@ -81,8 +81,10 @@ void invoke_closure(void* raw) {
   }
 }
 
+// Inlined, as all that leads here: start_goroutine notes the place that it is called from, which is
+// to be the program's, optimised or not, and not one that several starts of the same type share.
 template <class C, class... Options>
-HAMGAM_SEE_THROUGH void launch_telling(OnEnd on_end, void* end_subject, C&& closure,
+HAMGAM_INLINE void launch_telling(OnEnd on_end, void* end_subject, C&& closure,
                                   Options&&... options) {
   using Closure = std::remove_cvref_t<C>;
   GoroutineHead* head = new_goroutine(std::forward<Options>(options)...);
@@ -106,7 +108,7 @@ HAMGAM_SEE_THROUGH void launch_telling(OnEnd on_end, void* end_subject, C&& clos
 }
 
 template <class C, class... Options>
-HAMGAM_SEE_THROUGH void launch(C&& closure, Options&&... options) {
+HAMGAM_INLINE void launch(C&& closure, Options&&... options) {
   launch_telling(nullptr, nullptr, std::forward<C>(closure), std::forward<Options>(options)...);
 }
 
