@@ -5,9 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -75,6 +77,38 @@ TEST(Fork, before_the_start_the_child_is_whole) {
         _exit(1);
       }
     });
+  });
+  EXPECT_TRUE(child.succeeded()) << child.status << child.error;
+}
+
+// Servers of several processes open their socket first.
+TEST(Fork, before_the_start_children_serve_from_one_socket) {
+  auto const child = test::in_child([] {
+    auto const listener = net::TcpListener::bind("127.0.0.1:0");
+    std::vector<pid_t> servers;
+    for (int i = 0; i < 3; ++i) {
+      servers.push_back(fork());
+      if (servers.back() == 0) {
+        (void)run([&] {
+          for (int k = 0; k < 5; ++k) {
+            listener.accept().write_all(std::array{std::byte{7}});
+          }
+        });
+        std::_Exit(5);
+      }
+    }
+    bool good = true;
+    for (int k = 0; k < 15; ++k) {
+      auto const conn = net::TcpConn::dial(listener.address().to_string());
+      std::array<std::byte, 1> byte{};
+      good &= conn.read_exact(byte) == 1 && byte[0] == std::byte{7};
+    }
+    for (pid_t const server : servers) {
+      int status = 0;
+      waitpid(server, &status, 0);
+      good &= WIFEXITED(status) && WEXITSTATUS(status) == 5;
+    }
+    std::_Exit(good ? 0 : 1);
   });
   EXPECT_TRUE(child.succeeded()) << child.status << child.error;
 }

@@ -237,6 +237,27 @@ TEST(Go, from_a_thread_and_from_a_goroutine) {
 }
 
 // SC13: destructors run, nothing behind it does, and nothing is in flight for the others.
+// Of those that start the same function, too; these are optimised where the library is.
+TEST(Go, places_of_starts_are_the_programs) {
+  auto const chan = make_chan<int>();
+  auto const waits = [](const Chan<int>& c) { (void)c.recv(); };
+  WaitGroup all;
+  auto const starts_one = [&]() __attribute__((noinline)) { all.go(waits, chan); };
+  auto const starts_two = [&]() __attribute__((noinline)) {
+    all.go(waits, chan);
+    all.go(waits, chan);
+  };
+  starts_one();
+  starts_two();
+  std::set<const void*> places;
+  for (const observe::GoroutineInfo& info : observe::goroutines()) {
+    places.insert(info.created_at.address);
+  }
+  chan.close();
+  all.wait();
+  EXPECT_EQ(places.size(), 3U);
+}
+
 TEST(Goexit, SC13_unwinds) {
   WaitGroup group;
   std::vector<int> order;

@@ -448,8 +448,7 @@ TEST(MisuseDump, a_call_of_nothing) {
       });
     });
     EXPECT_TRUE(WIFSIGNALED(child.status) && WTERMSIG(child.status) == SIGSEGV) << child.status;
-    EXPECT_TRUE(child.says("[running]:\n(no stack: what was called is no function"))
-        << child.error;
+    EXPECT_TRUE(child.says("[running]:\n(no stack: what was called is no function")) << child.error;
     expect_sleeper(child);
   }
 }
