@@ -391,7 +391,7 @@ class HAMGAM_API TcpConn : public detail::StreamHandle {
   }
   // A connected socket, which is made non-blocking and is the library's from here on. One of
   // another stream protocol will do. Throws Error if it is none (EPROTOTYPE; ENOTCONN: one that is
-  // not connected), and has not taken it then.
+  // not connected, and has nothing more to read), and has not taken it then.
   static TcpConn adopt(int fd);
   void set_no_delay(bool on) const;
   void set_keep_alive(const KeepAlive& k) const;

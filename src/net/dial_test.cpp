@@ -413,6 +413,13 @@ TEST(Adopt, OnlyWhatIsConnected) {
   EXPECT_EQ(test::net_error_of([&] { (void)net::TcpConn::adopt(fd); }),
             std::errc::wrong_protocol_type);
   EXPECT_EQ(::close(fd), 0);  // it was not taken
+  for (int family : {AF_INET, AF_UNIX}) {
+    int const never = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)shutdown(never, SHUT_RD);
+    EXPECT_EQ(test::net_error_of([&] { (void)net::TcpConn::adopt(never); }),
+              std::errc::not_connected);
+    ::close(never);
+  }
   run([] {
     auto [mine, peer] = test::Tcp::make();
     peer.write_all(test::bytes_of("hello"));

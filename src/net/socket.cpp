@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -354,10 +355,12 @@ TcpConn TcpConn::adopt(int fd) {
   sockaddr_storage peer{};
   socklen_t peer_size = sizeof peer;
   if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0) {
-    // Both ends may have said that they will send no more: what has come can be read, to the end.
-    std::byte next{};
-    if (recv(fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) < 0) {
-      fail(system_code(errno == EAGAIN ? ENOTCONN : errno), "adopt");
+    // Both ends may have said that they will send no more: what has come can still be read. Asked
+    // so as not to take the socket's error.
+    int const failure = errno;
+    int unread = 0;
+    if (failure != ENOTCONN || ioctl(fd, FIONREAD, &unread) != 0 || unread == 0) {
+      fail(system_code(failure), "adopt");
     }
     peer_size = 0;
   }

@@ -236,7 +236,6 @@ TEST(Go, from_a_thread_and_from_a_goroutine) {
   EXPECT_EQ(leaves.load(), 1 << depth);
 }
 
-// SC13: destructors run, nothing behind it does, and nothing is in flight for the others.
 // Of those that start the same function, too; these are optimised where the library is.
 TEST(Go, places_of_starts_are_the_programs) {
   auto const chan = make_chan<int>();
@@ -262,6 +261,7 @@ TEST(Go, places_of_starts_are_the_programs) {
   EXPECT_EQ(places.size(), 3U);
 }
 
+// SC13: destructors run, nothing behind it does, and nothing is in flight for the others.
 TEST(Goexit, SC13_unwinds) {
   WaitGroup group;
   std::vector<int> order;
